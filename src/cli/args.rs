@@ -1,0 +1,283 @@
+//! The arguments, as clap reads them. Help, completions and the manual page come from here.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Finds out why SSH to an Amazon EC2 instance fails, and fixes it.
+#[derive(Debug, Parser)]
+#[command(name = "port22", version, args_conflicts_with_subcommands = true, subcommand_precedence_over_arg = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Instance id, Name tag, IP, DNS name or ssh_config alias, optionally user@.
+    pub target: Option<String>,
+    #[command(flatten)]
+    pub ssh: SshArgs,
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "Exit status: diagnose 0 login works, 1 cause found, 2 bad usage or could not run, 3 inconclusive.
+identify 0 recognised, 3 not recognised, 2 usage.
+fix, undo 0 applied and verified, 1 failed or not verified, 2 usage, 4 refused by a safety gate, 5 not confirmed.";
+
+/// Options as ssh has them.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SshArgs {
+    /// Private key file; repeatable.
+    #[arg(short = 'i', value_name = "FILE")]
+    pub identity: Vec<String>,
+    /// Port.
+    #[arg(short = 'p', value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// Login user.
+    #[arg(short = 'l', value_name = "USER")]
+    pub login: Option<String>,
+    /// Jump host.
+    #[arg(short = 'J', value_name = "HOST")]
+    pub jump: Option<String>,
+    /// ssh_config file.
+    #[arg(short = 'F', value_name = "FILE")]
+    pub config: Option<String>,
+    /// ssh option; repeatable.
+    #[arg(short = 'o', value_name = "OPTION")]
+    pub option: Vec<String>,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Global {
+    /// AWS profile.
+    #[arg(long, global = true)]
+    pub profile: Option<String>,
+    /// AWS Region; repeatable.
+    #[arg(long, global = true)]
+    pub region: Vec<String>,
+    /// Consent to look inside the operating system where a door is open (read-only).
+    #[arg(long, global = true)]
+    pub inside: bool,
+    /// Probe this address.
+    #[arg(long, global = true, value_name = "IP")]
+    pub address: Option<IpAddr>,
+    /// The client address that the instance sees.
+    #[arg(long, global = true, value_name = "IP")]
+    pub source_ip: Option<IpAddr>,
+    /// Refuse every change.
+    #[arg(long, global = true)]
+    pub read_only: bool,
+    /// Longest time for any probe.
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: Option<u64>,
+    /// No colours (also NO_COLOR).
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Plain ASCII instead of symbols.
+    #[arg(long, global = true)]
+    pub ascii: bool,
+    /// Language of the words.
+    #[arg(long, global = true, value_enum)]
+    pub lang: Option<Lang>,
+    /// Write a log to this file (also PORT22_LOG).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+}
+
+/// Languages of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Lang {
+    /// English.
+    En,
+    /// Japanese; words that are not translated appear in English.
+    Ja,
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Recognise pasted client output or an EC2 console log.
+    Identify(IdentifyArgs),
+    /// Find out why the login fails.
+    Diagnose(DiagnoseArgs),
+    /// Plan, confirm, apply and verify a fix.
+    Fix(FixArgs),
+    /// List what was changed.
+    Journal(JournalArgs),
+    /// Take a change back.
+    Undo(UndoArgs),
+    /// The practice account: nothing real is touched.
+    Lab(LabArgs),
+    /// A cause, check, symptom, fix or word on one page, offline.
+    Explain(ExplainArgs),
+    /// The IAM policy that the checks (and fixes) need.
+    Policy(PolicyArgs),
+    /// Completions for a shell.
+    Completions {
+        /// Shell.
+        shell: clap_complete::Shell,
+    },
+    /// The manual page.
+    Man,
+}
+
+/// What kind of text it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TextKind {
+    /// Client output.
+    Ssh,
+    /// EC2 console log.
+    Console,
+}
+
+#[derive(Debug, Args)]
+pub struct IdentifyArgs {
+    /// File, or - for standard input.
+    pub file: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// What kind of text it is; found out when not said.
+    #[arg(long = "as", value_enum)]
+    pub kind: Option<TextKind>,
+}
+
+#[derive(Debug, Args)]
+pub struct DiagnoseArgs {
+    /// Instance id, Name tag, IP, DNS name or ssh_config alias, optionally user@.
+    #[arg(required_unless_present = "replay")]
+    pub target: Option<String>,
+    #[command(flatten)]
+    pub ssh: SshArgs,
+    /// Print JSON.
+    #[arg(long, conflicts_with = "markdown")]
+    pub json: bool,
+    /// Print Markdown.
+    #[arg(long)]
+    pub markdown: bool,
+    /// What you saw: a symptom id.
+    #[arg(long)]
+    pub symptom: Option<String>,
+    /// Write every fact to this file.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Diagnose from recorded facts, without any probe.
+    #[arg(long, value_name = "FILE")]
+    pub replay: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct FixArgs {
+    /// Fix id.
+    pub fix: String,
+    /// Instance id, Name tag, IP, DNS name or ssh_config alias, optionally user@.
+    pub target: String,
+    #[command(flatten)]
+    pub ssh: SshArgs,
+    /// Show the plan and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Consent to everything in the plan.
+    #[arg(long)]
+    pub yes: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct JournalArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct UndoArgs {
+    /// Journal entry; the latest in force when not said.
+    pub entry: Option<String>,
+    /// Consent.
+    #[arg(long)]
+    pub yes: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct LabArgs {
+    /// Begin with this scenario.
+    pub scenario: Option<String>,
+    #[command(subcommand)]
+    pub command: Option<LabCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// List the scenarios.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Offer the endpoint and the hosts alone, for the aws CLI and ssh.
+    Serve {
+        /// Port of the endpoint.
+        #[arg(long)]
+        port: Option<u16>,
+        /// Only this scenario.
+        #[arg(long)]
+        scenario: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Id or word; all of them are listed when not said.
+    pub id: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyArgs {
+    /// Fix id; repeatable.
+    #[arg(long)]
+    pub fix: Vec<String>,
+}
+
+impl Cli {
+    /// Whether errors are to be printed as JSON.
+    pub fn wants_json(&self) -> bool {
+        match &self.command {
+            Some(Command::Diagnose(a)) => a.json,
+            Some(Command::Fix(a)) => a.json,
+            Some(Command::Identify(a)) => a.json,
+            Some(Command::Journal(a)) => a.json,
+            Some(Command::Undo(a)) => a.json,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_target_and_a_command_are_told_apart() {
+        let cli = Cli::try_parse_from(["port22", "ubuntu@web-1", "-i", "a.pem", "-i", "b.pem", "-p", "2222"]).unwrap();
+        assert_eq!(cli.target.as_deref(), Some("ubuntu@web-1"));
+        assert_eq!(cli.ssh.identity, ["a.pem", "b.pem"]);
+        let cli = Cli::try_parse_from(["port22", "diagnose", "web-1", "--json", "--region", "eu-west-1", "-l", "admin"]).unwrap();
+        assert!(cli.wants_json() && cli.target.is_none());
+        assert_eq!(cli.global.region, ["eu-west-1"]);
+        assert!(Cli::try_parse_from(["port22", "diagnose", "web-1", "--no-such-option"]).is_err());
+        assert!(Cli::try_parse_from(["port22", "diagnose"]).is_err());
+        assert!(Cli::try_parse_from(["port22", "--region", "eu-west-1", "fix", "key-chmod", "web-1", "--yes"]).is_ok());
+    }
+}

@@ -1,0 +1,149 @@
+//! `port22 diagnose`: one diagnosis, headless.
+
+use super::args::{Cli, DiagnoseArgs};
+use super::output::{self, Exit};
+use super::input;
+use crate::core::catalogue;
+use crate::core::diagnosis::Overall;
+use crate::core::facts::Facts;
+use crate::core::probe::ProbeId;
+use crate::core::recognise;
+use crate::core::report::Run;
+use crate::engine::diagnose::{self, Request};
+use crate::engine::event::{ProbeState, RunId, Snapshot};
+use crate::engine::failure::Failure;
+use crate::engine::world::World;
+use crate::engine::report;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio_util::sync::CancellationToken;
+
+pub async fn run(cli: &Cli, args: &DiagnoseArgs) -> Result<Exit, Failure> {
+    if let Some(file) = &args.replay {
+        return replay(cli, args, file);
+    }
+    let name = args.target.as_deref().unwrap_or_default();
+    let target = input::target(name, &args.ssh, &cli.global)?;
+    let mut request = input::request(target, &cli.global);
+    request.symptom = symptom(args.symptom.as_deref())?;
+    if let Some(text) = input::piped_paste().await {
+        let paste = recognise::identify(&text, None);
+        if paste.symptom != "other" {
+            take_from_paste(&mut request, &paste);
+            request.paste = Some(paste);
+        }
+    }
+    if cli.global.inside {
+        eprintln!("port22: --inside: this version does not look inside the instance; what needs that stays open");
+    }
+    let world: Arc<dyn World> = Arc::new(input::world(&cli.global).await);
+    if let Some(exit) = hopeless_keys(&world, &request, args.json).await {
+        return exit;
+    }
+    let snapshot = observe(world, request).await;
+    if let Some(file) = &args.record {
+        record(file, &snapshot.facts)?;
+    }
+    if let Some(failure) = input::unknown_target(&snapshot.facts) {
+        return Err(failure);
+    }
+    if args.json {
+        output::print_json(&report::json(&snapshot));
+    } else if args.markdown {
+        output::print(&report::markdown(&snapshot));
+    } else {
+        output::print(&report::text(&snapshot, cli.global.ascii));
+    }
+    Ok(exit_of(snapshot.diagnosis.overall))
+}
+
+/// Key files that cannot be keys end the run before anything is asked of the network.
+async fn hopeless_keys(world: &Arc<dyn World>, request: &Request, json: bool) -> Option<Result<Exit, Failure>> {
+    let mut facts = Facts { target: request.target.clone(), now: request.now, ..Facts::default() };
+    if facts.target.keys.is_empty() {
+        return None;
+    }
+    world.observe(ProbeId::Keys, Arc::new(facts.clone())).await.into_iter().for_each(|o| o.apply(&mut facts));
+    let failure = input::refuse_hopeless_keys(&facts.local.keys)?;
+    if !json {
+        return Some(Err(failure));
+    }
+    // JSON readers get the cause as well, from the file alone.
+    let (facts, diagnosis) = diagnose::replay(facts);
+    output::print_json(&crate::core::report::json(&facts, &diagnosis, &Run::default()));
+    eprintln!("port22: {failure}");
+    Some(Ok(Exit::Usage))
+}
+
+/// A symptom id, checked.
+pub fn symptom(given: Option<&str>) -> Result<Option<String>, Failure> {
+    let Some(id) = given else { return Ok(None) };
+    let known = &catalogue::get().symptoms;
+    if known.contains_key(id) {
+        return Ok(Some(id.to_owned()));
+    }
+    let all = known.iter().filter(|(_, s)| s.kind == "ssh").map(|(id, _)| id.clone()).collect::<Vec<_>>().join(", ");
+    Err(Failure::usage("read --symptom", format!("'{id}' is no symptom id"), format!("choose one of: {all}")))
+}
+
+/// What the paste names and the command line does not.
+pub fn take_from_paste(request: &mut Request, paste: &recognise::Recognised) {
+    let target = &mut request.target;
+    let command = paste.command.as_ref();
+    target.user = target.user.take().or_else(|| paste.extract.user.clone());
+    target.port = target.port.or(paste.extract.port.filter(|p| *p != 65535));
+    if target.keys.is_empty() {
+        target.keys = command.map(|c| c.keys.clone()).unwrap_or_default();
+    }
+    target.jump = target.jump.take().or_else(|| command.and_then(|c| c.jump.clone()));
+}
+
+/// Runs the diagnosis; checks stream to stderr when it is a terminal.
+pub async fn observe(world: Arc<dyn World>, request: Request) -> Snapshot {
+    let (sender, mut receiver) = unbounded_channel::<Snapshot>();
+    let watch = async {
+        let mut shown: Vec<ProbeId> = Vec::new();
+        while let Some(snapshot) = receiver.recv().await {
+            for (probe, state) in &snapshot.probes {
+                if let (ProbeState::Ended { millis, note }, false) = (state, shown.contains(probe)) {
+                    shown.push(*probe);
+                    let note = note.as_ref().map(|n| format!(": cannot tell, {n}")).unwrap_or_default();
+                    output::progress(&format!("  {} {millis} ms{note}", probe.title()));
+                }
+            }
+        }
+    };
+    let run = diagnose::run(world, request, RunId(1), sender, CancellationToken::new());
+    tokio::join!(run, watch).0
+}
+
+fn exit_of(overall: Overall) -> Exit {
+    match overall {
+        Overall::Healthy => Exit::Ok,
+        Overall::CauseFound => Exit::Found,
+        Overall::Inconclusive => Exit::Unclear,
+    }
+}
+
+fn record(file: &Path, facts: &Facts) -> Result<(), Failure> {
+    let doing = format!("write the record {}", file.display());
+    let json = serde_json::to_vec_pretty(facts).map_err(|e| Failure::failed(&doing, e.to_string(), ""))?;
+    std::fs::write(file, json).map_err(|e| Failure::usage(doing, e.to_string(), "name a file that you may write"))
+}
+
+fn replay(cli: &Cli, args: &DiagnoseArgs, file: &Path) -> Result<Exit, Failure> {
+    let doing = format!("read the record {}", file.display());
+    let bytes = std::fs::read(file).map_err(|e| Failure::usage(&doing, e.to_string(), "name a file written by --record"))?;
+    let facts: Facts = serde_json::from_slice(&bytes).map_err(|e| Failure::usage(&doing, format!("it is no record: {e}"), "name a file written by --record"))?;
+    let (facts, diagnosis) = diagnose::replay(facts);
+    let run = Run::default();
+    if args.json {
+        output::print_json(&crate::core::report::json(&facts, &diagnosis, &run));
+    } else if args.markdown {
+        output::print(&crate::core::report::markdown(&facts, &diagnosis, &run));
+    } else {
+        output::print(&crate::core::report::text(&facts, &diagnosis, &run, cli.global.ascii));
+    }
+    Ok(exit_of(diagnosis.overall))
+}

@@ -1,0 +1,105 @@
+//! `port22 explain` and `port22 policy`: the catalogue on one page, offline.
+
+use super::args::{ExplainArgs, PolicyArgs};
+use super::output::{self, Exit};
+use crate::core::catalogue::{self, Catalogue};
+use crate::core::fixes;
+use crate::core::probe::ProbeId;
+use crate::engine::failure::Failure;
+use serde_json::json;
+
+pub fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
+    let words = catalogue::get();
+    let Some(id) = &args.id else {
+        output::print(&overview(words));
+        return Ok(Exit::Ok);
+    };
+    let page = cause(words, id).or_else(|| check(words, id)).or_else(|| fix(words, id)).or_else(|| symptom(words, id)).or_else(|| word(words, id));
+    match page {
+        Some(page) => {
+            output::print(&page);
+            Ok(Exit::Ok)
+        }
+        None => Err(Failure::usage(format!("explain '{id}'"), "there is no such cause, check, symptom, fix or word", "port22 explain lists them all")),
+    }
+}
+
+fn overview(words: &Catalogue) -> String {
+    let list = |title: &str, ids: Vec<&String>| format!("{title}\n  {}", ids.iter().map(|i| i.as_str()).collect::<Vec<_>>().join(" "));
+    [
+        list("causes", words.causes.keys().collect()),
+        list("checks", words.checks.keys().collect()),
+        list("fixes", words.fixes.keys().collect()),
+        list("symptoms", words.symptoms.keys().collect()),
+        list("words", words.glossary.keys().collect()),
+    ]
+    .join("\n")
+}
+
+fn cause(words: &Catalogue, id: &str) -> Option<String> {
+    let cause = words.causes.get(id)?;
+    let mut out = vec![format!("{} ({id}, a cause in layer {})", cause.title, cause.layer), String::new(), cause.explain.clone(), String::new(), format!("Proven by: {}", cause.proven_by)];
+    for fix in &cause.fixes {
+        let title = words.fixes.get(fix).map_or("", |f| f.title.as_str());
+        let how = if fixes::APPLICABLE.contains(&fix.as_str()) { "" } else { " (by hand)" };
+        out.push(format!("Fix: {fix}{how}: {title}"));
+    }
+    if !cause.by_hand.is_empty() {
+        out.push("By hand:".to_owned());
+        out.extend(cause.by_hand.iter().map(|l| format!("  {l}")));
+    }
+    out.extend(cause.link.iter().map(|l| format!("Read: {l}")));
+    Some(out.join("\n"))
+}
+
+fn check(words: &Catalogue, id: &str) -> Option<String> {
+    let check = words.checks.get(id)?;
+    let mut out = vec![format!("{} ({id}, a check)", check.title), String::new(), check.why.clone(), format!("A pass rules out: {}", check.rules_out), format!("By hand: {}", check.by_hand)];
+    out.extend(check.link.iter().map(|l| format!("Read: {l}")));
+    Some(out.join("\n"))
+}
+
+fn fix(words: &Catalogue, id: &str) -> Option<String> {
+    let fix = words.fixes.get(id)?;
+    let applies = if fixes::APPLICABLE.contains(&id) { "port22 fix applies it" } else { "by hand in this version" };
+    Some(format!(
+        "{} ({id}, a fix; {applies})\n\n{}\nRisk {:?}, downtime {}, can be taken back: {}\nBy hand: {}\nPermissions: {}",
+        fix.title, fix.explain, fix.risk, if fix.downtime { "yes" } else { "no" }, if fix.reversible { "yes" } else { "no" }, fix.by_hand,
+        if fix.permissions.is_empty() { "none".to_owned() } else { fix.permissions.join(", ") },
+    ))
+}
+
+fn symptom(words: &Catalogue, id: &str) -> Option<String> {
+    let symptom = words.symptoms.get(id)?;
+    let tree = words.tree(Some(id)).filter(|_| symptom.kind == "ssh");
+    let checks = tree.map(|t| t.nodes.iter().map(|n| n.check.clone()).collect::<Vec<_>>().join(" → ")).unwrap_or_default();
+    Some(format!("{} ({id}, a symptom)\n\n{}\n{}", symptom.title, symptom.proves, if checks.is_empty() { String::new() } else { format!("Checked in this order: {checks}") }).trim_end().to_owned())
+}
+
+fn word(words: &Catalogue, id: &str) -> Option<String> {
+    let id = id.to_ascii_lowercase();
+    let found = words.glossary.get(&id).or_else(|| words.glossary.values().find(|w| w.title.to_ascii_lowercase() == id))?;
+    Some(format!("{}\n\n{}", found.title, found.means))
+}
+
+pub fn policy(args: &PolicyArgs) -> Result<Exit, Failure> {
+    let words = catalogue::get();
+    let mut reads: Vec<String> = ProbeId::ALL.iter().filter_map(|p| p.action()).map(str::to_owned).collect();
+    reads.push("ec2:DescribeSecurityGroupRules".to_owned());
+    reads.sort();
+    let mut statements = vec![json!({"Sid": "Port22Checks", "Effect": "Allow", "Action": reads, "Resource": "*"})];
+    let mut writes: Vec<String> = Vec::new();
+    for id in &args.fix {
+        let Some(fix) = words.fixes.get(id) else {
+            return Err(Failure::usage("print the policy", format!("there is no fix '{id}'"), format!("fixes: {}", words.fixes.keys().cloned().collect::<Vec<_>>().join(", "))));
+        };
+        writes.extend(fix.permissions.iter().cloned());
+    }
+    writes.sort();
+    writes.dedup();
+    if !writes.is_empty() {
+        statements.push(json!({"Sid": "Port22Fixes", "Effect": "Allow", "Action": writes, "Resource": "*"}));
+    }
+    output::print_json(&json!({"Version": "2012-10-17", "Statement": statements}));
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,166 @@
+//! `port22 fix`: plan, confirm, apply, verify, headless.
+
+use super::args::{Cli, FixArgs};
+use super::output::{self, Exit};
+use super::{diagnose, input, journal};
+use crate::core::catalogue;
+use crate::core::fixes;
+use crate::core::plan::{Confirmed, Consent, Plan};
+use crate::core::report;
+use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, StepState};
+use crate::engine::failure::{Failure, FailureKind};
+use crate::engine::journal::Journal;
+use crate::engine::repair;
+use crate::engine::world::World;
+use serde_json::json;
+use std::io::{BufRead, IsTerminal};
+use std::sync::Arc;
+use tokio::sync::mpsc::unbounded_channel;
+
+pub async fn run(cli: &Cli, args: &FixArgs) -> Result<Exit, Failure> {
+    let doing = format!("plan {}", args.fix);
+    if !catalogue::get().fixes.contains_key(&args.fix) {
+        return Err(Failure::usage(doing, format!("there is no fix '{}'", args.fix), format!("fixes: {}", fixes::APPLICABLE.join(", "))));
+    }
+    if !fixes::APPLICABLE.contains(&args.fix.as_str()) {
+        return Err(Failure::usage(doing, "this version cannot apply it", format!("port22 explain {} tells how to do it by hand", args.fix)));
+    }
+    if cli.global.read_only && !args.dry_run {
+        return Err(Failure::new(FailureKind::Refused, format!("apply {}", args.fix), "--read-only refuses every change", "leave it out to apply the plan"));
+    }
+    let target = input::target(&args.target, &args.ssh, &cli.global)?;
+    let request = input::request(target, &cli.global);
+    let world: Arc<dyn World> = Arc::new(input::world(&cli.global).await);
+    let before = diagnose::observe(Arc::clone(&world), request.clone()).await;
+    if let Some(failure) = input::unknown_target(&before.facts) {
+        return Err(failure);
+    }
+    if let Some(failure) = input::refuse_hopeless_keys(&before.facts.local.keys).filter(|_| args.fix == "key-chmod") {
+        return Err(failure);
+    }
+    let plan = fixes::plan(&args.fix, &before.facts).map_err(|reason| {
+        let unread = args.fix != "key-chmod" && before.facts.source_ip().is_some();
+        let next = format!("port22 diagnose {} shows what is known", args.target);
+        if unread { Failure::failed(&doing, reason, next) } else { Failure::usage(&doing, reason, next) }
+    })?;
+    let plan = world.preflight(plan).await;
+    if args.dry_run {
+        if args.json {
+            output::print_json(&report::plan_json(&plan));
+        } else {
+            output::print(&report::plan_text(&plan, cli.global.ascii));
+        }
+        return match plan.refused() {
+            Some(gate) => Err(refused(&plan, &gate.why)),
+            None => Ok(Exit::Ok),
+        };
+    }
+    if let Some(gate) = plan.refused() {
+        return Err(refused(&plan, &gate.why));
+    }
+    if plan.steps.iter().all(|s| s.action.is_none()) {
+        let why = plan.gates.iter().map(|g| g.why.clone()).collect::<Vec<_>>().join("; ");
+        tell(args, &plan, true, true, None, &why, None);
+        return Ok(Exit::Ok);
+    }
+    eprintln!("{}", report::plan_text(&plan, cli.global.ascii));
+    let confirmed = confirm(plan, args.yes)?;
+    let journal: Arc<dyn Journal> = Arc::new(journal::open()?);
+    let result = apply(world, journal, confirmed, request).await;
+    finish(args, result)
+}
+
+fn refused(plan: &Plan, why: &str) -> Failure {
+    Failure::new(FailureKind::Refused, format!("apply {}", plan.fix), why, "nothing was changed")
+}
+
+/// Asks on the terminal, or takes `--yes`.
+pub fn confirm(plan: Plan, yes: bool) -> Result<Confirmed, Failure> {
+    let doing = format!("apply {}", plan.fix);
+    let not = |reason: String| Failure::new(FailureKind::NotConfirmed, &doing, reason, "nothing was changed; pass --yes to consent");
+    let typed = if yes {
+        match &plan.consent {
+            Consent::Type(word) => Some(word.clone()),
+            Consent::Yes => None,
+        }
+    } else {
+        if !std::io::stdin().is_terminal() {
+            return Err(not("it was not confirmed".to_owned()));
+        }
+        match &plan.consent {
+            Consent::Yes => eprint!("Apply this plan? [y/N] "),
+            Consent::Type(word) => eprint!("Type {word} to apply this plan: "),
+        }
+        let mut line = String::new();
+        let _ = std::io::stdin().lock().read_line(&mut line);
+        let line = line.trim().to_owned();
+        if plan.consent == Consent::Yes && !matches!(line.as_str(), "y" | "Y" | "yes") {
+            return Err(not("you said no".to_owned()));
+        }
+        Some(line)
+    };
+    let gate = plan.refused().map(|g| g.why.clone());
+    Confirmed::after_consent(plan, typed.as_deref()).map_err(|reason| match gate {
+        Some(why) => Failure::new(FailureKind::Refused, &doing, why, "nothing was changed"),
+        None => not(reason),
+    })
+}
+
+async fn apply(world: Arc<dyn World>, journal: Arc<dyn Journal>, plan: Confirmed, request: crate::engine::diagnose::Request) -> RepairResult {
+    let (sender, mut receiver) = unbounded_channel();
+    let watch = async {
+        while let Some(event) = receiver.recv().await {
+            match event {
+                RepairEvent::Step { index, state: StepState::Done(text) } => output::progress(&format!("  step {}: {text}", index + 1)),
+                RepairEvent::Step { index, state: StepState::Failed(text) } => output::progress(&format!("  step {} failed: {text}", index + 1)),
+                _ => {}
+            }
+        }
+    };
+    let run = repair::apply(world, journal, plan, request, RunId(2), sender);
+    tokio::join!(run, watch).0
+}
+
+fn finish(args: &FixArgs, result: RepairResult) -> Result<Exit, Failure> {
+    let after = result.after.as_ref();
+    match &result.outcome {
+        RepairOutcome::Fixed { login } => {
+            let text = if *login { "fixed: the login works".to_owned() } else { format!("applied and verified; {}", still(&result)) };
+            tell(args, &result.plan, true, true, result.entry.as_deref(), &text, after);
+            Ok(Exit::Ok)
+        }
+        RepairOutcome::NotVerified(why) => {
+            tell(args, &result.plan, true, false, result.entry.as_deref(), &format!("applied, not verified: {why}"), after);
+            Ok(Exit::Found)
+        }
+        RepairOutcome::Failed(failure) => Err(failure.clone()),
+        RepairOutcome::Undone => Ok(Exit::Ok),
+    }
+}
+
+/// What still stands between the user and a login.
+fn still(result: &RepairResult) -> String {
+    let Some(first) = result.after.as_ref().and_then(|a| a.diagnosis.causes.first().cloned()) else {
+        return "the login itself could not be proven".to_owned();
+    };
+    let title = catalogue::get().causes.get(&first.id).map_or(first.id.as_str(), |w| w.title.as_str());
+    format!("the login still fails: {title} ({})", first.id)
+}
+
+fn tell(args: &FixArgs, plan: &Plan, applied: bool, verified: bool, entry: Option<&str>, text: &str, after: Option<&crate::engine::event::Snapshot>) {
+    if args.json {
+        let mut out = report::plan_json(plan);
+        out["applied"] = json!(applied);
+        out["verified"] = json!(verified);
+        out["entry"] = json!(entry);
+        out["message"] = json!(text);
+        out["login_works"] = json!(after.is_some_and(|a| a.diagnosis.overall == crate::core::diagnosis::Overall::Healthy));
+        out["causes"] = json!(after.map(|a| a.diagnosis.causes.iter().map(|c| c.id.clone()).collect::<Vec<_>>()).unwrap_or_default());
+        output::print_json(&out);
+    } else {
+        output::print(text);
+        if let Some(entry) = entry {
+            output::print(&format!("undo: port22 undo {entry}"));
+        }
+    }
+}

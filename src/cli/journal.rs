@@ -1,0 +1,84 @@
+//! `port22 journal` and `port22 undo`.
+
+use super::args::{Cli, JournalArgs, UndoArgs};
+use super::output::{self, Exit};
+use super::{fix, input};
+use crate::core::plan::{Gate, GateState, Step};
+use crate::edge::journal_file::JournalFile;
+use crate::engine::event::RepairOutcome;
+use crate::engine::failure::{Failure, FailureKind};
+use crate::engine::journal::{Entry, EntryState, Journal};
+use crate::engine::repair;
+use crate::engine::world::World;
+use serde_json::json;
+use std::sync::Arc;
+use tokio::sync::mpsc::unbounded_channel;
+
+/// The journal in the state directory (XDG_STATE_HOME/port22, or the platform's own).
+pub fn open() -> Result<JournalFile, Failure> {
+    let dirs = directories::ProjectDirs::from("", "", "port22");
+    let dir = dirs.map(|d| d.state_dir().unwrap_or_else(|| d.data_local_dir()).to_path_buf());
+    let dir = dir.ok_or_else(|| Failure::usage("find the state directory", "there is no home directory", "set HOME or XDG_STATE_HOME"))?;
+    Ok(JournalFile::new(dir))
+}
+
+fn state(entry: &Entry) -> &'static str {
+    match entry.state {
+        EntryState::Interrupted => "interrupted",
+        EntryState::InForce => "in force",
+        EntryState::Failed => "failed",
+        EntryState::Undone => "undone",
+    }
+}
+
+pub fn list(args: &JournalArgs) -> Result<Exit, Failure> {
+    let entries = open()?.entries()?;
+    if args.json {
+        let all: Vec<_> = entries.iter().map(|e| json!({"entry": e.id, "at": e.at, "fix": e.plan.fix, "title": e.plan.title, "target": e.plan.target, "state": e.state, "text": e.text, "done": e.done})).collect();
+        output::print_json(&json!({"schema": 1, "entries": all}));
+    } else if entries.is_empty() {
+        output::print("nothing was changed yet");
+    } else {
+        for entry in &entries {
+            output::print(&format!("{}  {}  {}  {} ({})", entry.id, state(entry), entry.plan.fix, entry.plan.title, entry.text));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+pub async fn undo(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
+    let journal: Arc<dyn Journal> = Arc::new(open()?);
+    let entry = repair::find_entry(journal.as_ref(), args.entry.as_deref())?;
+    if cli.global.read_only {
+        return Err(Failure::new(FailureKind::Refused, format!("undo {}", entry.id), "--read-only refuses every change", "leave it out"));
+    }
+    // The plan of the undo is shown and confirmed like any other.
+    let mut plan = entry.plan.clone();
+    plan.title = format!("take back {}: {}", entry.id, entry.plan.title);
+    plan.gates = vec![Gate::new("entry", GateState::Ok, format!("the entry is {}", state(&entry)))];
+    plan.steps = repair::undo_actions(&entry)
+        .into_iter()
+        .map(|(step, action, text)| Step {
+            text: format!("undo of: {text}"),
+            command: entry.plan.steps.get(step).and_then(|s| s.undo.clone()).unwrap_or_default(),
+            undo: None,
+            action: Some(action),
+        })
+        .collect();
+    eprintln!("{}", crate::core::report::plan_text(&plan, cli.global.ascii));
+    fix::confirm(plan, args.yes)?;
+    let world: Arc<dyn World> = Arc::new(input::world(&cli.global).await);
+    let (sender, _receiver) = unbounded_channel();
+    let result = repair::undo(world, journal, entry.id.clone(), sender).await;
+    match result.outcome {
+        RepairOutcome::Failed(failure) => Err(failure),
+        _ => {
+            if args.json {
+                output::print_json(&json!({"schema": 1, "entry": entry.id, "state": "undone"}));
+            } else {
+                output::print(&format!("{} is undone", entry.id));
+            }
+            Ok(Exit::Ok)
+        }
+    }
+}

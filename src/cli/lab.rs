@@ -1,0 +1,73 @@
+//! `port22 lab`: the practice account. The wizard that runs on it is the same program with other addresses.
+
+use super::args::{Cli, LabArgs, LabCommand};
+use super::output::{self, Exit};
+use super::wizard;
+use crate::core::target::Target;
+use crate::edge::{RealWorld, Settings, aws::AwsSettings, journal_file::JournalFile};
+use crate::engine::failure::Failure;
+use crate::engine::journal::Journal;
+use crate::lab::{Lab, LabOptions, scenario_list};
+use serde_json::json;
+use std::sync::Arc;
+
+pub async fn run(cli: &Cli, args: &LabArgs) -> Result<Exit, Failure> {
+    match &args.command {
+        Some(LabCommand::List { json }) => list(*json),
+        Some(LabCommand::Serve { port, scenario }) => serve(*port, scenario.clone()).await,
+        None => practise(cli, args.scenario.clone()).await,
+    }
+}
+
+fn list(as_json: bool) -> Result<Exit, Failure> {
+    let all = scenario_list().map_err(|e| Failure::usage("read the scenarios", e, "report this"))?;
+    if as_json {
+        output::print_json(&json!({"schema": 1, "scenarios": all}));
+    } else {
+        for s in &all {
+            output::print(&format!("{:<16} {:<22} {}", s.id, s.symptom, s.title));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+async fn start(scenario: Option<String>, port: Option<u16>) -> Result<Lab, Failure> {
+    let options = LabOptions { scenario, port, ..LabOptions::default() };
+    Lab::start(options).await.map_err(|e| Failure::usage("start the practice account", e, "port22 lab list shows the scenarios"))
+}
+
+/// The settings with which the program reaches the practice account: what a user would set by environment.
+pub fn settings(lab: &Lab) -> Settings {
+    let value = |name: &str| lab.environment().into_iter().find(|(n, _)| n == name).map(|(_, v)| v);
+    let keys = value("AWS_ACCESS_KEY_ID").zip(value("AWS_SECRET_ACCESS_KEY"));
+    let aws = AwsSettings { profile: None, regions: value("AWS_REGION").into_iter().collect(), endpoint: Some(lab.endpoint()), keys };
+    Settings { aws, source_ip: Some(lab.source_ip()), limit: None }
+}
+
+async fn serve(port: Option<u16>, scenario: Option<String>) -> Result<Exit, Failure> {
+    let lab = start(scenario, port).await?;
+    output::print(&lab.endpoint());
+    for (name, value) in lab.environment() {
+        output::print(&format!("export {name}={}", crate::core::text::shell_quote(&value)));
+    }
+    output::print(&format!("# ssh -F {} web-healthy", crate::core::text::shell_quote(&lab.config_file().display().to_string())));
+    output::print(&format!("# port22 diagnose web-timeout -F {} --source-ip {}", crate::core::text::shell_quote(&lab.config_file().display().to_string()), lab.source_ip()));
+    wizard::until_signal().await;
+    lab.stop().await;
+    Ok(Exit::Ok)
+}
+
+async fn practise(cli: &Cli, scenario: Option<String>) -> Result<Exit, Failure> {
+    let lab = start(scenario.clone(), None).await?;
+    let world = Arc::new(RealWorld::new(settings(&lab)).await);
+    // The journal of practice stays with the practice account.
+    let journal: Arc<dyn Journal> = Arc::new(JournalFile::new(lab.home().join("journal")));
+    let base = Target { config_file: Some(lab.config_file().display().to_string()), source_ip: Some(lab.source_ip()), ..Target::default() };
+    let chosen = match scenario {
+        Some(id) => lab.scenarios().into_iter().find(|s| s.id == id).map(|s| Target { name: s.instance_name, ..base.clone() }),
+        None => None,
+    };
+    let exit = wizard::show(cli, world, journal, base, chosen, true).await;
+    lab.stop().await;
+    exit
+}

@@ -1,0 +1,82 @@
+//! The command line: a contract for other programs.
+//!
+//! stdout carries the result alone; progress, questions and errors go to stderr. Must not judge.
+
+mod args;
+mod diagnose;
+mod explain;
+mod fix;
+mod identify;
+mod input;
+mod journal;
+mod lab;
+mod output;
+mod wizard;
+
+pub use args::{Cli, Command};
+
+use crate::engine::failure::Failure;
+use clap::{CommandFactory, Parser};
+use output::Exit;
+use std::process::ExitCode;
+
+/// Parses the arguments, runs, and returns the exit status of the contract.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // --help and --version are errors to clap, and answers to the user.
+            let usage = error.use_stderr();
+            let _ = error.print();
+            return if usage { Exit::Usage.into() } else { Exit::Ok.into() };
+        }
+    };
+    if let Err(failure) = start_log(&cli) {
+        return output::report(&failure, false).into();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return output::report(&Failure::usage("start", error.to_string(), "try again"), false).into(),
+    };
+    let exit = runtime.block_on(run(cli));
+    // A blocking read of stdin must not keep the program alive.
+    runtime.shutdown_background();
+    exit.into()
+}
+
+async fn run(cli: Cli) -> Exit {
+    let json = cli.wants_json();
+    let result = match &cli.command {
+        None => wizard::run(&cli).await,
+        Some(Command::Identify(args)) => identify::run(args),
+        Some(Command::Diagnose(args)) => diagnose::run(&cli, args).await,
+        Some(Command::Fix(args)) => fix::run(&cli, args).await,
+        Some(Command::Journal(args)) => journal::list(args),
+        Some(Command::Undo(args)) => journal::undo(&cli, args).await,
+        Some(Command::Lab(args)) => lab::run(&cli, args).await,
+        Some(Command::Explain(args)) => explain::explain(args),
+        Some(Command::Policy(args)) => explain::policy(args),
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(*shell, &mut Cli::command(), "port22", &mut std::io::stdout());
+            Ok(Exit::Ok)
+        }
+        Some(Command::Man) => {
+            let man = clap_mangen::Man::new(Cli::command());
+            man.render(&mut std::io::stdout()).map(|()| Exit::Ok).map_err(|e| Failure::failed("write the manual page", e.to_string(), ""))
+        }
+    };
+    result.unwrap_or_else(|failure| output::report(&failure, json))
+}
+
+/// Logs go to a file only, and only when one is named: `--log` or PORT22_LOG. They hold no secrets.
+fn start_log(cli: &Cli) -> Result<(), Failure> {
+    let path = cli.global.log.clone().or_else(|| std::env::var_os("PORT22_LOG").map(Into::into));
+    let Some(path) = path else { return Ok(()) };
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+    let file = file.map_err(|e| Failure::usage(format!("open the log {}", path.display()), e.to_string(), "name a file that you may write"))?;
+    // Only this program's own events: the SDK's debug lines would show requests.
+    let filter = tracing_subscriber::EnvFilter::new("off,port22=debug");
+    let _ = tracing_subscriber::fmt().with_writer(std::sync::Mutex::new(file)).with_env_filter(filter).with_ansi(false).try_init();
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! Exit codes and the one shape of an error.
+
+use crate::engine::failure::{Failure, FailureKind};
+use std::process::ExitCode;
+
+/// Exit status of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// As wished: 0.
+    Ok,
+    /// A cause was found, or a fix failed or was not verified: 1.
+    Found,
+    /// Bad usage or could not run at all: 2.
+    Usage,
+    /// Inconclusive, or not recognised: 3.
+    Unclear,
+    /// Refused by a safety gate: 4.
+    Refused,
+    /// Not confirmed: 5.
+    NotConfirmed,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Ok => 0,
+            Exit::Found => 1,
+            Exit::Usage => 2,
+            Exit::Unclear => 3,
+            Exit::Refused => 4,
+            Exit::NotConfirmed => 5,
+        })
+    }
+}
+
+/// Prints a failure: to stderr, and as JSON to stdout when JSON was asked for.
+pub fn report(failure: &Failure, json: bool) -> Exit {
+    if json {
+        print(&serde_json::json!({"schema": 1, "error": failure}).to_string());
+    }
+    eprintln!("port22: {failure}");
+    match failure.kind {
+        FailureKind::Usage => Exit::Usage,
+        FailureKind::Failed => Exit::Found,
+        FailureKind::Refused => Exit::Refused,
+        FailureKind::NotConfirmed => Exit::NotConfirmed,
+    }
+}
+
+/// Prints a result line to stdout. A reader that closed the pipe is no error.
+pub fn print(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Prints JSON, indented for people.
+pub fn print_json(value: &serde_json::Value) {
+    print(&serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// Prints a progress line to stderr, when somebody watches.
+pub fn progress(text: &str) {
+    use std::io::IsTerminal;
+    if std::io::stderr().is_terminal() {
+        eprintln!("{text}");
+    }
+}

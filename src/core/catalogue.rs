@@ -1,0 +1,241 @@
+//! The catalogue: words, order and links from `assets/`, checked when loaded.
+//!
+//! It names checks, causes and fixes; it contains no conditions. Judgement is in `rules`.
+
+use crate::core::plan::Risk;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+const CAUSES: &str = include_str!("../../assets/causes.toml");
+const CHECKS: &str = include_str!("../../assets/checks.toml");
+const FIXES: &str = include_str!("../../assets/fixes.toml");
+const SYMPTOMS: &str = include_str!("../../assets/symptoms.toml");
+const TREES: &str = include_str!("../../assets/trees.toml");
+const GLOSSARY: &str = include_str!("../../assets/glossary.toml");
+
+/// Words about a root cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CauseWords {
+    /// `local`, `client`, `vpc`, `instance`, `os`, `aws`, `windows`.
+    pub layer: String,
+    /// One line.
+    pub title: String,
+    /// Two or three sentences: what is wrong and why it stops the login.
+    pub explain: String,
+    /// How it is proven.
+    pub proven_by: String,
+    /// Fix ids, least disruptive first.
+    #[serde(default)]
+    pub fixes: Vec<String>,
+    /// What to do by hand, one step a line; shell or aws CLI where it can be.
+    #[serde(default)]
+    pub by_hand: Vec<String>,
+    /// Page to read.
+    #[serde(default)]
+    pub link: Option<String>,
+}
+
+/// Words about a check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckWords {
+    /// One line, as a statement that is true when the check passes.
+    pub title: String,
+    /// Why it matters.
+    pub why: String,
+    /// What a pass rules out.
+    pub rules_out: String,
+    /// How to do it by hand.
+    pub by_hand: String,
+    /// Question to the user when no probe can answer, to be answered with yes or no; yes is a pass.
+    #[serde(default)]
+    pub question: Option<String>,
+    /// Cause that a "no" makes likely.
+    #[serde(default)]
+    pub no_means: Option<String>,
+    /// Page to read.
+    #[serde(default)]
+    pub link: Option<String>,
+}
+
+/// Words about a fix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FixWords {
+    /// One line, beginning with a verb.
+    pub title: String,
+    /// What it does and what it touches.
+    pub explain: String,
+    /// Risk.
+    pub risk: Risk,
+    /// Whether logins or services are interrupted.
+    pub downtime: bool,
+    /// Whether it can be taken back.
+    pub reversible: bool,
+    /// How to do it by hand.
+    pub by_hand: String,
+    /// IAM actions it needs.
+    #[serde(default)]
+    pub permissions: Vec<String>,
+}
+
+/// Words about a symptom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SymptomWords {
+    /// `ssh` or `console`.
+    pub kind: String,
+    /// As a person would say it.
+    pub title: String,
+    /// What the message proves.
+    pub proves: String,
+    /// Place in the list of the start screen; 0 hides it there.
+    #[serde(default)]
+    pub order: u32,
+}
+
+/// One node of a decision tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Check that is asked.
+    pub check: String,
+    /// Where to go on when it passes: a check of this tree, `cause:ID`, `door:ID` or `end:TEXT`.
+    pub pass: String,
+    /// Where to go on when it fails.
+    pub fail: String,
+    /// Where to go on when the facts do not tell (also when it is skipped or does not apply).
+    pub unknown: String,
+}
+
+/// The decision tree of a symptom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tree {
+    /// Symptom ids that it serves.
+    pub symptoms: Vec<String>,
+    /// Nodes; the first is the start.
+    pub nodes: Vec<Node>,
+}
+
+/// A word of the glossary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Word {
+    /// As written.
+    pub title: String,
+    /// What it means.
+    pub means: String,
+}
+
+/// All assets.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    /// By cause id.
+    pub causes: BTreeMap<String, CauseWords>,
+    /// By check id.
+    pub checks: BTreeMap<String, CheckWords>,
+    /// By fix id.
+    pub fixes: BTreeMap<String, FixWords>,
+    /// By symptom id.
+    pub symptoms: BTreeMap<String, SymptomWords>,
+    /// Trees.
+    pub trees: Vec<Tree>,
+    /// By glossary id.
+    pub glossary: BTreeMap<String, Word>,
+}
+
+#[derive(Deserialize)]
+struct TreeFile {
+    tree: Vec<Tree>,
+}
+
+/// The embedded catalogue. A test proves that it loads and that every link in it holds.
+pub fn get() -> &'static Catalogue {
+    static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::load().unwrap_or_default());
+    &CATALOGUE
+}
+
+impl Catalogue {
+    /// Reads the embedded assets; fails with file, line and reason.
+    pub fn load() -> Result<Self, String> {
+        Ok(Self {
+            causes: parse("causes.toml", CAUSES)?,
+            checks: parse("checks.toml", CHECKS)?,
+            fixes: parse("fixes.toml", FIXES)?,
+            symptoms: parse("symptoms.toml", SYMPTOMS)?,
+            trees: parse::<TreeFile>("trees.toml", TREES)?.tree,
+            glossary: parse("glossary.toml", GLOSSARY)?,
+        })
+    }
+
+    /// The tree of a symptom, or the general one.
+    pub fn tree(&self, symptom: Option<&str>) -> Option<&Tree> {
+        let named = symptom.and_then(|s| self.trees.iter().find(|t| t.symptoms.iter().any(|x| x == s)));
+        named.or_else(|| self.trees.iter().find(|t| t.symptoms.iter().any(|x| x == "other")))
+    }
+
+    /// Every broken link, one line each; empty when all hold.
+    pub fn problems(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        for (id, cause) in &self.causes {
+            out.extend(cause.fixes.iter().filter(|f| !self.fixes.contains_key(*f)).map(|f| format!("cause {id}: no fix {f}")));
+            if !["local", "client", "vpc", "instance", "os", "aws", "windows"].contains(&cause.layer.as_str()) {
+                out.push(format!("cause {id}: no layer {}", cause.layer));
+            }
+            if cause.fixes.is_empty() && cause.by_hand.is_empty() {
+                out.push(format!("cause {id}: neither a fix nor what to do by hand"));
+            }
+        }
+        for (id, check) in &self.checks {
+            if let Some(cause) = check.no_means.as_ref().filter(|c| !self.causes.contains_key(*c)) {
+                out.push(format!("check {id}: no cause {cause}"));
+            }
+            if check.question.is_some() != check.no_means.is_some() {
+                out.push(format!("check {id}: question and no_means go together"));
+            }
+        }
+        for tree in &self.trees {
+            self.tree_problems(tree, &mut out);
+        }
+        for id in self.symptoms.iter().filter(|(_, s)| s.kind == "ssh").map(|(id, _)| id) {
+            let trees = self.trees.iter().filter(|t| t.symptoms.contains(id)).count();
+            if trees != 1 {
+                out.push(format!("symptom {id}: {trees} trees"));
+            }
+        }
+        out
+    }
+
+    fn tree_problems(&self, tree: &Tree, out: &mut Vec<String>) {
+        let name = tree.symptoms.join("+");
+        out.extend(tree.symptoms.iter().filter(|s| !self.symptoms.contains_key(*s)).map(|s| format!("tree {name}: no symptom {s}")));
+        let mut reached = vec![tree.nodes.first().map(|n| n.check.as_str()).unwrap_or_default()];
+        let mut next = 0;
+        while let Some(at) = reached.get(next).copied() {
+            next += 1;
+            let Some(node) = tree.nodes.iter().find(|n| n.check == at) else {
+                out.push(format!("tree {name}: no node {at}"));
+                continue;
+            };
+            if !self.checks.contains_key(&node.check) {
+                out.push(format!("tree {name}: no check {}", node.check));
+            }
+            for to in [&node.pass, &node.fail, &node.unknown] {
+                match to.split_once(':') {
+                    None if !reached.contains(&to.as_str()) => reached.push(to),
+                    Some(("cause", id)) if !self.causes.contains_key(id) => out.push(format!("tree {name}, {at}: no cause {id}")),
+                    Some((kind, _)) if !["cause", "door", "end"].contains(&kind) => out.push(format!("tree {name}, {at}: what is {to}?")),
+                    _ => {}
+                }
+            }
+        }
+        out.extend(tree.nodes.iter().filter(|n| !reached.contains(&n.check.as_str())).map(|n| format!("tree {name}: {} is never reached", n.check)));
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Result<T, String> {
+    toml::from_str(text).map_err(|e| format!("assets/{file}: {e}"))
+}

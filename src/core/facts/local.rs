@@ -1,0 +1,137 @@
+//! What the client side tells: key files, ssh_config, agent, known_hosts, own address.
+//!
+//! Facts only. Private key material never enters: a key file is described, not held.
+
+use crate::core::fact::Fact;
+use crate::core::key::KeyFile;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// The client side.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct LocalFacts {
+    /// Effective ssh configuration for the target.
+    pub config: Fact<SshConfig>,
+    /// Addresses of the target's name.
+    pub dns: Fact<Vec<IpAddr>>,
+    /// The client's own address as the instance sees it.
+    pub source_ip: Fact<IpAddr>,
+    /// Every key file that the login would use, in order.
+    pub keys: Vec<KeyProbe>,
+    /// Other private keys found beside (`~/.ssh`): path and public half, for "the matching file is …".
+    pub other_keys: Vec<KeyProbe>,
+    /// Keys in the agent, as fingerprints.
+    pub agent: Fact<Vec<AgentKey>>,
+    /// Entries of known_hosts for the target.
+    pub known_hosts: Fact<KnownHosts>,
+    /// Version line of the local ssh client.
+    pub ssh_version: Fact<String>,
+}
+
+/// One key file and what was read from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyProbe {
+    /// As typed or as ssh_config names it.
+    pub path: String,
+    /// Where the path comes from: `-i`, `ssh_config`, `default`.
+    pub origin: String,
+    /// What the file is.
+    pub file: Fact<KeyFileState>,
+}
+
+/// What is at a key path.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "file", rename_all = "snake_case")]
+pub enum KeyFileState {
+    /// Nothing is there.
+    Missing,
+    /// It is a directory, a socket or another thing that is no regular file.
+    NotAFile {
+        /// What it is.
+        what: String,
+    },
+    /// It may not be read.
+    Unreadable {
+        /// Owner's uid.
+        owner: Option<u32>,
+        /// The operating system's words.
+        reason: String,
+    },
+    /// It is far larger than any key.
+    TooLarge {
+        /// Size in bytes.
+        bytes: u64,
+    },
+    /// It was read.
+    Read {
+        /// Permission bits, `0o7777`.
+        mode: u32,
+        /// Owner's uid.
+        owner: u32,
+        /// Uid of this process.
+        me: u32,
+        /// File system type, when it is known to have no modes (vfat, exfat, drvfs, …).
+        modeless_fs: Option<String>,
+        /// What the content is.
+        key: Box<KeyFile>,
+        /// Public key in `F.pub` beside it, OpenSSH form without comment.
+        pub_file: Option<String>,
+    },
+}
+
+/// Effective client settings (`ssh -G`), those that decide a login.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SshConfig {
+    /// `HostName`.
+    pub hostname: Option<String>,
+    /// `User`, only when the file sets it.
+    pub user: Option<String>,
+    /// `Port`, only when the file sets it.
+    pub port: Option<u16>,
+    /// `IdentityFile`, only those that the file sets.
+    pub identity_files: Vec<String>,
+    /// `IdentitiesOnly`.
+    pub identities_only: bool,
+    /// `ProxyJump`.
+    pub proxy_jump: Option<String>,
+    /// `ProxyCommand`.
+    pub proxy_command: Option<String>,
+    /// `HostKeyAlias`.
+    pub host_key_alias: Option<String>,
+    /// `UserKnownHostsFile`.
+    pub known_hosts_files: Vec<String>,
+    /// Whether any Host block names this target.
+    pub matched: bool,
+}
+
+/// A key in the agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentKey {
+    /// `SHA256:…`.
+    pub fingerprint: String,
+    /// `ssh-ed25519`, ….
+    pub algorithm: String,
+    /// Comment, cleaned.
+    pub comment: String,
+}
+
+/// Lines of known_hosts that name the target.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct KnownHosts {
+    /// File, line number, key type, `SHA256:…`, whether marked `@revoked`.
+    pub entries: Vec<KnownHost>,
+}
+
+/// One line of known_hosts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KnownHost {
+    /// File.
+    pub file: String,
+    /// Line number, from 1.
+    pub line: usize,
+    /// `ssh-ed25519`, ….
+    pub algorithm: String,
+    /// `SHA256:…`.
+    pub fingerprint: String,
+}

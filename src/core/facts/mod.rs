@@ -1,0 +1,79 @@
+//! Everything that one diagnosis knows.
+//!
+//! The probes fill it in, the checks and rules read it. It serialises whole, so that a diagnosis
+//! can be recorded and replayed. It holds no secrets: no private key material, no passphrases.
+
+pub mod aws;
+pub mod local;
+pub mod wire;
+
+use crate::core::recognise::Recognised;
+use crate::core::target::{SSH_PORT, Target};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// All facts of one diagnosis.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Facts {
+    /// What was asked for.
+    pub target: Target,
+    /// What the user saw, if told: a symptom id.
+    pub symptom: Option<String>,
+    /// The pasted text, recognised.
+    pub paste: Option<Recognised>,
+    /// The client side.
+    pub local: local::LocalFacts,
+    /// TCP and SSH from here.
+    pub wire: wire::WireFacts,
+    /// What AWS tells.
+    pub aws: aws::AwsFacts,
+    /// The user's answers to questions of the tree, by question id.
+    pub answers: BTreeMap<String, String>,
+    /// When the run began, in seconds since 1970. Facts carry no clock of their own.
+    pub now: i64,
+}
+
+impl Facts {
+    /// The instance, if one was found.
+    pub fn instance(&self) -> Option<&aws::Instance> {
+        self.aws.instance.value()
+    }
+
+    /// The port that the login uses: given, from ssh_config, or 22.
+    pub fn port(&self) -> u16 {
+        self.target.port.or_else(|| self.local.config.value().and_then(|c| c.port)).unwrap_or(SSH_PORT)
+    }
+
+    /// The user that the login uses and who said so; `None` when nobody did.
+    pub fn user(&self) -> Option<&str> {
+        self.target.user.as_deref().or_else(|| self.local.config.value().and_then(|c| c.user.as_deref()))
+    }
+
+    /// The address that the login goes to, in this order: given, named, resolved, the instance's public one.
+    pub fn address(&self) -> Option<IpAddr> {
+        if let Some(address) = self.target.address {
+            return Some(address);
+        }
+        if let crate::core::target::TargetKind::Address(address) = self.target.kind() {
+            return Some(address);
+        }
+        if let Some(address) = self.local.config.value().and_then(|c| c.hostname.as_deref()).and_then(|h| h.parse().ok()) {
+            return Some(address);
+        }
+        if let Some(address) = self.local.dns.value().and_then(|found| found.first()) {
+            return Some(*address);
+        }
+        self.instance().and_then(aws::Instance::best_address)
+    }
+
+    /// The client's address as the instance sees it: given, or found out.
+    pub fn source_ip(&self) -> Option<IpAddr> {
+        self.target.source_ip.or_else(|| self.local.source_ip.value().copied())
+    }
+
+    /// The symptom to start from: told, or recognised in the paste.
+    pub fn symptom(&self) -> Option<&str> {
+        self.symptom.as_deref().or_else(|| self.paste.as_ref().map(|p| p.symptom.as_str()))
+    }
+}

@@ -1,0 +1,22 @@
+//! Judgement: from facts to checks, causes and plans.
+//!
+//! Pure code: no I/O, no clock, no async, no SDK, no terminal. Everything here can be tested with
+//! a few lines of data.
+
+pub mod ami;
+pub mod catalogue;
+pub mod cause;
+pub mod check;
+pub mod diagnosis;
+pub mod fact;
+pub mod facts;
+pub mod fixes;
+pub mod key;
+pub mod plan;
+pub mod probe;
+pub mod recognise;
+pub mod report;
+pub mod rules;
+pub mod target;
+pub mod text;
+pub mod vpc;

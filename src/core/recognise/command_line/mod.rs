@@ -1,0 +1,238 @@
+//! Finds the command line that was pasted with a message: ssh and its relatives.
+//!
+//! Reads, never runs. It must not guess: a word that only looks like a command in prose is none.
+//! Used by the recogniser and by the start screen's paste box.
+
+mod read;
+#[cfg(test)]
+mod tests;
+
+use super::clean::{self, Line};
+use serde::{Deserialize, Serialize};
+
+/// An `ssh` (scp, sftp, rsync, plink, …) command as it was typed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SshCommand {
+    /// The host as typed, without the user.
+    pub target: Option<String>,
+    pub user: Option<String>,
+    pub port: Option<u16>,
+    /// `-i` and `-o IdentityFile=`, in order.
+    pub keys: Vec<String>,
+    /// `-F`.
+    pub config: Option<String>,
+    /// `-J` or `-o ProxyJump=`.
+    pub jump: Option<String>,
+    /// Every other `-o`, as typed.
+    pub options: Vec<String>,
+}
+
+/// Programs that take ssh's arguments, more or less.
+#[derive(Clone, Copy, PartialEq)]
+enum Program {
+    Ssh,
+    Sftp,
+    Scp,
+    Plink,
+    Pscp,
+    Rsync,
+    Git,
+    CopyId,
+}
+
+/// The last command of this family in a text, behind any prompt.
+pub fn command_line(text: &str) -> Option<SshCommand> {
+    let lines = clean::lines(text);
+    let mut found: Option<SshCommand> = None;
+    let mut i = 0;
+    while i < lines.len() {
+        let (line, used) = logical(&lines[i..]);
+        if let Some(command) = parse_line(&line) {
+            let better = found
+                .as_ref()
+                .is_none_or(|f| command.target.is_some() || f.target.is_none());
+            if better {
+                found = Some(command);
+            }
+        }
+        i += used;
+    }
+    found
+}
+
+/// One logical line: wrapped at 80 columns, or continued with `\`, `^` or a backtick.
+fn logical(lines: &[Line]) -> (String, usize) {
+    let mut out = String::new();
+    for (i, line) in lines.iter().enumerate().take(12) {
+        let text = line.text.as_str();
+        let last = i + 1 == lines.len();
+        if let Some(head) = text
+            .strip_suffix(['\\', '^', '`'])
+            .filter(|h| h.ends_with(' ') && !last)
+        {
+            out.push_str(head);
+            continue;
+        }
+        out.push_str(text);
+        if !line.wrapped || last {
+            return (out, i + 1);
+        }
+    }
+    (out, lines.len().clamp(1, 12))
+}
+
+fn parse_line(line: &str) -> Option<SshCommand> {
+    if line.len() > 4000 || is_noise(line) {
+        return None;
+    }
+    let words = split(&part_prompt(line));
+    for (at, word) in words.iter().enumerate().take(40) {
+        let Some(program) = program(word) else {
+            continue;
+        };
+        if !starts_command(line, &words, at) {
+            continue;
+        }
+        let command = read::read(program, &words[at + 1..]);
+        if command
+            .as_ref()
+            .is_some_and(|c| c.target.is_some() || !c.keys.is_empty())
+        {
+            return command;
+        }
+    }
+    None
+}
+
+/// Puts a blank behind a prompt that is written without one (`C:\\>ssh`, `$ssh`).
+fn part_prompt(line: &str) -> std::borrow::Cow<'_, str> {
+    let Some(at) = line.find(['>', '$', '#', '%']) else {
+        return line.into();
+    };
+    let (head, rest) = line.split_at(at + 1);
+    let next = rest.split_whitespace().next().unwrap_or_default();
+    if rest.starts_with(' ') || program(next).is_none() || head.contains(" -") {
+        return line.into();
+    }
+    format!("{head} {rest}").into()
+}
+
+/// Whether a line is a command somebody typed behind a prompt: not the output of a program.
+pub fn is_typed(line: &str) -> bool {
+    const TYPED: &str = "ssh scp sftp rsync git aws ping telnet nc ncat nmap mtr traceroute tracert curl \
+        ansible ansible-playbook ssh-add ssh-keygen plink pscp psftp dbclient mstsc xfreerdp \
+        rdesktop timeout sudo lftp parallel-ssh mosh vagrant packer terraform test- \
+        netconnection tnc eb cap fab chmod cat ls vi vim nano export";
+    let Some((_, rest)) = line.split_once(['$', '#', '>', '%', '❯', '➜']) else {
+        return false;
+    };
+    let mut words = rest.split_whitespace();
+    let first = words.next().unwrap_or_default().to_ascii_lowercase();
+    let first = first.strip_suffix(".exe").unwrap_or(&first);
+    line.find(['$', '#', '>', '%', '❯', '➜'])
+        .is_some_and(|at| at < 70)
+        && TYPED.split(' ').any(|t| t == first)
+}
+
+/// Lines that name programs without being their command.
+fn is_noise(line: &str) -> bool {
+    let l = line.trim_start();
+    l.starts_with("usage:")
+        || l.starts_with("debug")
+        || l.starts_with("ssh: ")
+        || l.starts_with("OpenSSH_")
+}
+
+fn program(word: &str) -> Option<Program> {
+    let name = word
+        .rsplit(['/', '\\'])
+        .next()
+        .unwrap_or(word)
+        .to_ascii_lowercase();
+    let name = name.strip_suffix(".exe").unwrap_or(&name);
+    Some(match name {
+        "ssh" | "autossh" | "mosh" | "slogin" | "dbclient" | "mssh" => Program::Ssh,
+        "sftp" => Program::Sftp,
+        "scp" => Program::Scp,
+        "plink" | "putty" | "kitty" | "puttytel" => Program::Plink,
+        "pscp" | "psftp" => Program::Pscp,
+        "rsync" => Program::Rsync,
+        "git" => Program::Git,
+        "ssh-copy-id" => Program::CopyId,
+        _ => return None,
+    })
+}
+
+/// Whether the word stands where a command stands: first, behind a prompt, or behind a word that
+/// takes a command.
+fn starts_command(line: &str, words: &[String], at: usize) -> bool {
+    const BEFORE: &str = "sudo time exec command && || ; | then do nohup sshpass $ # % & + winpty proxychains \
+        running: command:";
+    let Some(previous) = at.checked_sub(1).and_then(|i| words.get(i)) else {
+        return true;
+    };
+    if BEFORE.split(' ').any(|b| b == previous) {
+        return true;
+    }
+    let prompt = previous.ends_with(['$', '#', '>', '%', '❯', '➜', 'λ', '»', '~'])
+        || (previous.ends_with(':') && line.contains("command"));
+    let assignments = words[..at].iter().all(|w| w.contains('=') || w == "env");
+    let quoted = words[..at]
+        .iter()
+        .any(|w| w == "timeout" || w == "sshpass" || w == "sudo" || w == "time");
+    let enough = words
+        .get(at + 1..)
+        .is_some_and(|rest| rest.iter().any(|w| w.contains('@') || w.starts_with('-')));
+    prompt
+        || assignments
+        || (quoted && enough)
+        || (enough && words[..at].iter().all(|w| is_prompt_word(w)))
+}
+
+fn is_prompt_word(word: &str) -> bool {
+    word.ends_with(['$', '#', '>', '%', '❯', '➜', ']'])
+        || word.starts_with(['[', '➜', '('])
+        || word == "✗"
+        || word == "~"
+        || word.starts_with("git:(")
+}
+
+/// Splits like a shell, leniently: quotes group, a backslash stays (Windows paths).
+fn split(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut quote: Option<char> = None;
+    let mut open = false;
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (None, '"' | '\'' | '\u{201c}' | '\u{201d}') => {
+                open = true;
+                if matches!(c, '"' | '\'') && line.matches(c).count().is_multiple_of(2) {
+                    quote = Some(c);
+                }
+            }
+            (None, '\\') if chars.peek() == Some(&' ') => {
+                chars.next();
+                word.push(' ');
+            }
+            (None, ';') if !word.is_empty() => {
+                words.push(std::mem::take(&mut word));
+                words.push(";".into());
+            }
+            (None, '`') => {}
+            (None, c) if c.is_whitespace() => {
+                if !word.is_empty() || open {
+                    words.push(std::mem::take(&mut word));
+                }
+                open = false;
+            }
+            (_, c) => word.push(c),
+        }
+    }
+    if !word.is_empty() || open {
+        words.push(word);
+    }
+    words
+}

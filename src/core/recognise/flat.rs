@@ -1,0 +1,237 @@
+//! A paste as one searchable line, and the small pattern language of the tables.
+//!
+//! Must not know what any message means. Used by the recognisers alone.
+
+use super::clean::{self, Line};
+
+/// Bytes that a `*` in a pattern may bridge.
+const GAP: usize = 140;
+
+/// Cleaned text with line ends and runs of blanks as one space, so that a message that was wrapped
+/// somewhere is found all the same.
+pub struct Flat {
+    /// As printed.
+    pub text: String,
+    /// The same bytes with ASCII letters in lower case.
+    pub lower: String,
+    starts: Vec<usize>,
+}
+
+impl Flat {
+    /// `join` glues lines together that fill 80 columns; without it they are parted by a space.
+    pub fn new(lines: &[Line], join: bool) -> Self {
+        let mut text = String::new();
+        let mut starts = Vec::with_capacity(lines.len());
+        let mut glue = false;
+        for line in lines {
+            if !glue {
+                if !text.is_empty() && !text.ends_with(' ') {
+                    text.push(' ');
+                }
+                starts.push(text.len());
+            }
+            push_words(&mut text, line.text.trim_start());
+            glue = join && line.wrapped;
+        }
+        let lower = text.to_ascii_lowercase();
+        Self {
+            text,
+            lower,
+            starts,
+        }
+    }
+
+    /// Both readings of a text: wrapped lines glued, and parted by a space. The second is `None`
+    /// if it would be the same.
+    pub fn both(text: &str) -> (Self, Option<Self>) {
+        let lines = clean::lines(text);
+        let wrapped = lines.iter().any(|l| l.wrapped);
+        (
+            Self::new(&lines, true),
+            wrapped.then(|| Self::new(&lines, false)),
+        )
+    }
+
+    fn line_index(&self, pos: usize) -> usize {
+        self.starts.partition_point(|s| *s <= pos).saturating_sub(1)
+    }
+
+    fn line_end(&self, index: usize) -> usize {
+        self.starts
+            .get(index + 1)
+            .copied()
+            .unwrap_or(self.text.len())
+    }
+
+    /// The line around a position.
+    pub fn line_at(&self, pos: usize) -> &str {
+        let index = self.line_index(pos);
+        let start = self.starts.get(index).copied().unwrap_or(0);
+        self.text
+            .get(start..self.line_end(index))
+            .unwrap_or_default()
+            .trim()
+    }
+
+    /// The lines in their order, with their positions.
+    pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.starts
+            .iter()
+            .enumerate()
+            .filter_map(|(i, s)| Some((*s, self.text.get(*s..self.line_end(i))?.trim())))
+    }
+
+    /// Whether the line at this position is a debug message of an OpenSSH client.
+    pub fn is_debug(&self, pos: usize) -> bool {
+        let line = self.line_at(pos);
+        ["debug1:", "debug2:", "debug3:"]
+            .iter()
+            .any(|p| line.starts_with(p))
+    }
+
+    pub fn contains(&self, literal: &str) -> bool {
+        self.lower.contains(literal)
+    }
+
+    /// Positions where the pattern occurs, at most `max` of the first ones and the last one.
+    ///
+    /// A pattern is lower-case text; `*` bridges up to 140 bytes, a leading `^` ties it to the
+    /// beginning of a line, a trailing `$` to the end of one, `|` at either side to a word's edge.
+    pub fn find(&self, pattern: &str, max: usize) -> Vec<usize> {
+        let (pattern, at_start) = pattern
+            .strip_prefix('^')
+            .map_or((pattern, false), |p| (p, true));
+        let (pattern, at_end) = pattern
+            .strip_suffix('$')
+            .map_or((pattern, false), |p| (p, true));
+        let (pattern, edge_left) = pattern
+            .strip_prefix('|')
+            .map_or((pattern, false), |p| (p, true));
+        let (pattern, edge_right) = pattern
+            .strip_suffix('|')
+            .map_or((pattern, false), |p| (p, true));
+        let mut parts = pattern.split('*');
+        let first = parts.next().unwrap_or_default();
+        let rest: Vec<&str> = parts.collect();
+        let mut found: Vec<usize> = Vec::new();
+        if first.is_empty() {
+            return found;
+        }
+        for (pos, _) in self.lower.match_indices(first) {
+            let Some(end) = self.follow(pos + first.len(), &rest) else {
+                continue;
+            };
+            let fits = (!at_start || self.starts.binary_search(&pos).is_ok())
+                && (!at_end || self.ends_line(end))
+                && (!edge_left || !self.lower[..pos].ends_with(word_char))
+                && (!edge_right || !self.lower[end..].starts_with(word_char));
+            if fits {
+                if found.len() > max {
+                    found.pop();
+                }
+                found.push(pos);
+            }
+        }
+        found
+    }
+
+    fn follow(&self, mut at: usize, parts: &[&str]) -> Option<usize> {
+        for part in parts {
+            let limit = self
+                .lower
+                .floor_char_boundary((at + GAP + part.len()).min(self.lower.len()));
+            let window = self.lower.get(at..limit)?;
+            at += window.find(part)? + part.len();
+        }
+        Some(at)
+    }
+
+    fn ends_line(&self, pos: usize) -> bool {
+        let rest = &self.lower[pos..];
+        let rest = rest.strip_prefix('.').unwrap_or(rest).trim_start();
+        let at = self.lower.len() - rest.len();
+        rest.is_empty() || self.starts.binary_search(&at).is_ok()
+    }
+}
+
+fn word_char(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Appends a line with single blanks, plain quotes, and JSON's escapes undone.
+fn push_words(out: &mut String, line: &str) {
+    let mut chars = line.chars().peekable();
+    let mut blank = false;
+    while let Some(c) = chars.next() {
+        let c = match c {
+            '\u{2018}' | '\u{2019}' | '\u{201b}' => '\'',
+            '\u{201c}' | '\u{201d}' | '\u{201f}' => '"',
+            '\u{2026}' => '…',
+            '\\' if matches!(chars.peek(), Some('"' | '\'')) => continue,
+            '\\' if chars.peek() == Some(&'r') && is_escaped_newline(&chars) => {
+                for _ in 0..3 {
+                    chars.next();
+                }
+                ' '
+            }
+            '\\' if chars.peek() == Some(&'n') && out.ends_with(['.', ')', '"', '!', '@', ']']) => {
+                chars.next();
+                ' '
+            }
+            c => c,
+        };
+        if c.is_whitespace() {
+            blank = true;
+            continue;
+        }
+        if blank && !out.is_empty() && !out.ends_with(' ') {
+            out.push(' ');
+        }
+        blank = false;
+        out.push(c);
+    }
+    if blank {
+        out.push(' ');
+    }
+}
+
+fn is_escaped_newline(chars: &std::iter::Peekable<std::str::Chars>) -> bool {
+    let mut ahead = chars.clone();
+    ahead.next() == Some('r') && ahead.next() == Some('\\') && ahead.next() == Some('n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flat(text: &str) -> Flat {
+        Flat::both(text).0
+    }
+
+    #[test]
+    fn patterns_bridge_gaps_and_lines() {
+        let f = flat("Load key \"a.pem\": bad\npermissions\nend");
+        assert_eq!(f.find("load key*bad permissions", 3), [0]);
+        assert!(f.find("^permissions", 3).len() == 1 && f.find("^bad", 3).is_empty());
+        assert!(f.find("permissions$", 3).len() == 1 && f.find("load$", 3).is_empty());
+        assert!(f.find("|perm|", 3).is_empty());
+        assert_eq!(f.line_at(f.find("permissions", 1)[0]), "permissions");
+    }
+
+    #[test]
+    fn json_escapes_are_undone() {
+        let f = flat(r#""msg": "Load key \"/k\": bad\r\nPermission denied.\nX""#);
+        assert_eq!(
+            f.text,
+            r#""msg": "Load key "/k": bad Permission denied. X""#
+        );
+        assert_eq!(flat(r"C:\nice\router").text, r"C:\nice\router");
+    }
+
+    #[test]
+    fn many_hits_keep_the_last() {
+        let f = flat(&"no\n".repeat(100));
+        let hits = f.find("no", 2);
+        assert_eq!((hits.len(), hits[2]), (3, 99 * 3));
+    }
+}

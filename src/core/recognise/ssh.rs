@@ -1,0 +1,345 @@
+//! Recognises client output: which message decides, who printed it, what it names.
+//!
+//! The most specific message wins (rank), among equals the last one; a login that worked makes the
+//! failures before it history. Debug lines of `ssh -v` only decide if nothing else does.
+
+use super::command_line::{self, command_line as find_command};
+use super::flat::Flat;
+use super::tables::{CLIENTS, groups};
+use super::{Extract, Kind, Recognised, explain, extract};
+
+/// A message that was found.
+#[derive(Debug, Clone)]
+pub struct Hit {
+    pub symptom: &'static str,
+    pub rank: u8,
+    pub pos: usize,
+    pub also: &'static [&'static str],
+}
+
+/// A rank that a debug line keeps: below every message proper.
+const DEBUG_RANK: u8 = 25;
+/// What a person's own sentence keeps: it tells of a message, it is none.
+const PROSE_RANK: u8 = 40;
+/// Hits of one pattern that are kept, besides the last.
+const MOST: usize = 6;
+
+pub fn recognise(text: &str) -> Recognised {
+    let (flat, parted) = Flat::both(text);
+    let command = find_command(text);
+    let mut hits = find(&flat);
+    let mut source = &flat;
+    if let Some(other) = &parted {
+        let theirs = find(other);
+        let best = |h: &[Hit]| h.iter().map(|h| h.rank).max().unwrap_or(0);
+        if best(&theirs) > best(&hits) {
+            hits = theirs;
+            source = other;
+        }
+    }
+    let (symptom, also, evidence) = decide(source, hits);
+    let mut extract = extract::from_message(&flat);
+    extract::narrow(&mut extract, symptom);
+    extract::from_command(&mut extract, command.as_ref());
+    let login_user_hint = extract::login_hint(&flat);
+    Recognised {
+        kind: Kind::Ssh,
+        symptom: symptom.to_owned(),
+        also,
+        client: client(&flat).to_owned(),
+        explanation: explain::ssh(symptom).to_owned(),
+        causes: causes(&flat, symptom, &extract)
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+        extract,
+        login_user_hint,
+        command,
+        host_keys: Vec::new(),
+        console_user: None,
+        console_key_fingerprints: Vec::new(),
+        evidence,
+    }
+}
+
+fn find(flat: &Flat) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    for group in groups() {
+        for rule in group.rules {
+            for pos in flat.find(rule.pattern, MOST) {
+                if is_noise(flat.line_at(pos)) {
+                    continue;
+                }
+                let debug = flat.is_debug(pos) && !rule.pattern.starts_with("debug1:");
+                let rank = match (debug, is_prose(flat.line_at(pos))) {
+                    (true, _) => rule.rank.min(DEBUG_RANK),
+                    (false, true) => rule.rank.min(PROSE_RANK),
+                    (false, false) => rule.rank,
+                };
+                hits.push(Hit {
+                    symptom: group.symptom,
+                    rank,
+                    pos,
+                    also: rule.also,
+                });
+            }
+        }
+    }
+    special(flat, &mut hits);
+    hits
+}
+
+/// Lines of a client's chatter, and command lines: their words decide nothing.
+fn is_noise(line: &str) -> bool {
+    const NOISE: &[&str] = &[
+        "ssh_strict_fopen:",
+        "Control socket connect(",
+        "Got some output, clearing connection timeout",
+        "Running script with connection command",
+        "Failed to add the host to the list of known hosts",
+        "hostfile_replace_entries",
+        "update_known_hosts:",
+        "No Kerberos credentials available",
+        "debug1: identity file",
+        "debug1: Reading configuration data",
+        "debug1: load_hostkeys:",
+        "debug1: hostkeys_find_by_key",
+        "setsockopt ",
+        "sudo: unable to resolve host",
+        "psql:",
+        "nginx:",
+    ];
+    NOISE.iter().any(|n| line.starts_with(n))
+        || (line.starts_with("debug")
+            && (line.contains("Applying options")
+                || line.contains("matched no files")
+                || line.contains(": include ")))
+        || command_line::is_typed(line)
+}
+
+/// A sentence of the person who asks. Programs do not say "I" or "my".
+fn is_prose(line: &str) -> bool {
+    let mut words = line.split([' ', ',', '.', '(']);
+    words.any(|w| matches!(w, "I" | "I'm" | "I've" | "My" | "my" | "me")) && !line.contains(": ")
+}
+
+/// Messages that need more than a pattern.
+fn special(flat: &Flat, hits: &mut Vec<Hit>) {
+    for (pos, methods) in extract::denials(flat) {
+        let also: &[&str] = if methods.is_empty() {
+            &["no_supported_auth"]
+        } else {
+            &[]
+        };
+        hits.push(Hit {
+            symptom: "permission_denied",
+            rank: 66,
+            pos,
+            also,
+        });
+    }
+    for pos in flat.find("error reading ssh protocol banner", MOST) {
+        // Paramiko says the same words for silence and for a closed connection; what it caught
+        // stands before.
+        let before = &flat.lower[..pos];
+        let silent = ["timeouterror", "socket.timeout", "queue.empty", "timed out"]
+            .iter()
+            .any(|w| before.contains(w));
+        let closed = flat.contains("eoferror")
+            || flat.contains("connection reset")
+            || flat.contains("forcibly closed");
+        let (symptom, also): (_, &[&str]) = match (silent, closed) {
+            (_, true) => ("connection_reset", &["banner_timeout"]),
+            (true, false) => ("banner_timeout", &["timeout", "connection_reset"]),
+            (false, false) => ("banner_timeout", &["connection_reset", "timeout"]),
+        };
+        hits.push(Hit {
+            symptom,
+            rank: 80,
+            pos,
+            also,
+        });
+    }
+    let prompts = flat.find("enter passphrase for", MOST);
+    if let (Some(pos), true) = (prompts.last(), prompts.len() > 1) {
+        // Asked again: what was typed did not open the key.
+        let also = &["permission_denied"];
+        hits.push(Hit {
+            symptom: "passphrase_needed",
+            rank: 70,
+            pos: *pos,
+            also,
+        });
+    }
+    for pos in flat.find("load key*permission denied", MOST) {
+        let also = &["key_file_missing", "unprotected_key", "invalid_key_format"];
+        hits.push(Hit {
+            symptom: "permission_denied",
+            rank: 67,
+            pos,
+            also,
+        });
+    }
+    if let Some(hit) = hangs(flat) {
+        hits.push(hit);
+    }
+    for (pos, symptom) in extract::printed_into_protocol(flat) {
+        hits.push(Hit {
+            symptom,
+            rank: 90,
+            pos,
+            also: &["other"],
+        });
+    }
+}
+
+/// Where a debug log stops, if the client was still waiting then.
+fn hangs(flat: &Flat) -> Option<Hit> {
+    let (pos, last) = flat
+        .lines()
+        .filter(|(_, line)| line.starts_with("debug1: "))
+        .last()?;
+    let hit = |symptom, also| {
+        Some(Hit {
+            symptom,
+            rank: DEBUG_RANK + 5,
+            pos,
+            also,
+        })
+    };
+    if last.starts_with("debug1: Connecting to ") || last.starts_with("debug1: connect to address")
+    {
+        hit("timeout", &["other"])
+    } else if last.starts_with("debug1: Connection established")
+        || last.starts_with("debug1: Local version string")
+    {
+        hit("banner_timeout", &["timeout"])
+    } else if last.contains("expecting SSH2_MSG_KEX") || last.ends_with("SSH2_MSG_KEXINIT sent") {
+        hit("banner_timeout", &["timeout", "other"])
+    } else {
+        None
+    }
+}
+
+/// Failures that a later successful login makes history.
+const BEFORE_LOGIN: &[&str] = &[
+    "timeout",
+    "connection_refused",
+    "connection_reset",
+    "no_route",
+    "dns_failure",
+    "banner_timeout",
+    "host_key_unknown",
+    "permission_denied",
+    "refused_key",
+    "no_supported_auth",
+    "too_many_failures",
+    "passphrase_needed",
+    "agent_error",
+    "key_file_missing",
+    "invalid_key_format",
+];
+
+fn decide(flat: &Flat, mut hits: Vec<Hit>) -> (&'static str, Vec<String>, Vec<String>) {
+    let login = hits
+        .iter()
+        .filter(|h| h.symptom == "success" && h.rank >= 45)
+        .map(|h| h.pos)
+        .max();
+    if let Some(login) = login {
+        hits.retain(|h| h.pos >= login || !BEFORE_LOGIN.contains(&h.symptom));
+        let inside = hits
+            .iter()
+            .any(|h| h.symptom == "success" && h.rank >= 50 && !flat.is_debug(h.pos));
+        for hit in hits.iter_mut().filter(|h| {
+            inside && h.pos > login && matches!(h.symptom, "connection_reset" | "timeout")
+        }) {
+            hit.also = if hit.symptom == "timeout" {
+                &["timeout"]
+            } else {
+                &["connection_reset"]
+            };
+            hit.symptom = "session_dropped";
+        }
+    }
+    let Some(best) = hits.iter().max_by_key(|h| (h.rank, h.pos)).cloned() else {
+        return ("other", Vec::new(), Vec::new());
+    };
+    let mut also: Vec<String> = Vec::new();
+    let equals = hits
+        .iter()
+        .filter(|h| h.rank == best.rank && h.symptom != best.symptom)
+        .map(|h| h.symptom);
+    for id in best.also.iter().copied().chain(equals) {
+        if id != best.symptom && !also.iter().any(|a| a == id) {
+            also.push(id.to_owned());
+        }
+    }
+    let mut evidence: Vec<String> = Vec::new();
+    let mut places: Vec<&Hit> = hits
+        .iter()
+        .filter(|h| h.symptom == best.symptom && h.rank + 8 >= best.rank)
+        .collect();
+    places.sort_by_key(|h| (std::cmp::Reverse(h.rank), h.pos));
+    for hit in places {
+        let line = super::super::text::shorten(flat.line_at(hit.pos), 300);
+        if !evidence.contains(&line) && evidence.len() < 3 {
+            evidence.push(line);
+        }
+    }
+    (best.symptom, also, evidence)
+}
+
+fn client(flat: &Flat) -> &'static str {
+    CLIENTS
+        .iter()
+        .find(|(pattern, _)| !flat.find(pattern, 1).is_empty())
+        .map_or("unknown", |(_, name)| name)
+}
+
+/// Root causes that the client's text proves by itself.
+fn causes(flat: &Flat, symptom: &str, extract: &Extract) -> Vec<&'static str> {
+    let windows = flat.contains("try removing permissions for user");
+    match symptom {
+        "unprotected_key" if windows => vec!["key-acl-open-windows"],
+        "unprotected_key" => vec!["key-perms-open"],
+        "key_file_missing" => vec!["key-file-missing"],
+        "passphrase_needed" => vec!["key-passphrase-needed"],
+        "ssm_plugin_missing" => vec!["ssm-plugin-missing"],
+        "wrong_login_user" => vec!["wrong-user-name"],
+        "not_ssh_server" => vec!["non-ssh-service-on-port"],
+        "config_error" => vec!["ssh-config-invalid"],
+        "agent_error" if flat.contains("signing failed") || flat.contains("refused operation") => {
+            vec!["agent-sign-failed"]
+        }
+        "agent_error" => vec!["agent-unavailable"],
+        "booting_nologin" => vec!["nologin-file"],
+        "permission_denied" if !flat.find("load key*: permission denied", 1).is_empty() => {
+            vec!["key-unreadable-owner"]
+        }
+        "permission_denied" if extract.methods.as_ref().is_some_and(Vec::is_empty) => {
+            vec!["pubkey-disabled"]
+        }
+        "account_locked_or_expired" if flat.contains("password") => vec!["password-change-forced"],
+        "account_locked_or_expired" if flat.contains("account has expired") => {
+            vec!["account-expired"]
+        }
+        "shell_or_home_missing" if flat.contains("currently not available") => {
+            vec!["shell-nologin"]
+        }
+        "invalid_key_format" if flat.contains("old pem format") => {
+            vec!["key-format-pem-with-putty"]
+        }
+        "invalid_key_format" if flat.contains("putty key format too new") => {
+            vec!["ppk-version-too-new"]
+        }
+        "connection_reset" if flat.contains("not allowed at this time") => {
+            vec!["persource-penalty"]
+        }
+        "connection_reset" if flat.contains("maxstartups") => vec!["maxstartups"],
+        "algorithm_mismatch" if flat.contains("no mutual signature") => {
+            vec!["sha1-signature-refused"]
+        }
+        _ => Vec::new(),
+    }
+}

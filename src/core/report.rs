@@ -1,0 +1,296 @@
+//! Reports: the contract's JSON, one screen of text, Markdown, and the ssh command to type.
+//!
+//! Pure: a report is made from facts and a diagnosis, so that a replay prints the same.
+
+use crate::core::catalogue;
+use crate::core::cause::{Certainty, Finding};
+use crate::core::check::{HopState, Verdict};
+use crate::core::diagnosis::{Diagnosis, Overall};
+use crate::core::facts::Facts;
+use crate::core::fixes;
+use crate::core::plan::{GateState, Plan};
+use crate::core::rules;
+use crate::core::text::{millis, shell_quote};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// What a report needs beside facts and diagnosis.
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    /// AWS calls made.
+    pub api_calls: u64,
+    /// Milliseconds taken.
+    pub millis: u64,
+    /// Milliseconds by check id.
+    pub check_millis: BTreeMap<String, u64>,
+}
+
+/// `diagnose --json`, schema 1.
+pub fn json(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> Value {
+    let instance = facts.instance();
+    json!({
+        "schema": 1,
+        "tool": concat!("port22 ", env!("CARGO_PKG_VERSION")),
+        "target": {
+            "instance_id": instance.map(|i| &i.id),
+            "name": instance.and_then(|i| i.name.as_ref()).or(Some(&facts.target.name)),
+            "address": facts.wire.address.filter(|a| !a.is_unspecified()).or_else(|| facts.address()),
+            "port": facts.port(),
+            "user": rules::login_user(facts),
+            "keys": facts.local.keys.iter().filter(|k| k.origin != "default" || rules::local::key_of(k).is_some()).map(|k| &k.path).collect::<Vec<_>>(),
+            "source_ip": facts.source_ip(),
+            "region": facts.aws.region,
+            "account": facts.aws.caller.value().map(|c| &c.account),
+        },
+        "symptom": diagnosis.symptom.as_deref().unwrap_or("other"),
+        "verdict": diagnosis.overall,
+        "causes": diagnosis.causes.iter().map(cause_json).collect::<Vec<_>>(),
+        "checks": diagnosis.checks.iter().map(|c| json!({
+            "id": c.id, "verdict": c.verdict, "reason": c.reason, "evidence": c.evidence,
+            "millis": run.check_millis.get(&c.id).copied().unwrap_or(0),
+        })).collect::<Vec<_>>(),
+        "path": diagnosis.path,
+        "tree": diagnosis.tree.iter().map(|s| match s.verdict {
+            Some(v) => format!("{}: {}", s.at, word(v)),
+            None => s.at.clone(),
+        }).collect::<Vec<_>>(),
+        "doors": diagnosis.doors,
+        "api_calls": run.api_calls,
+        "millis": run.millis,
+    })
+}
+
+fn cause_json(finding: &Finding) -> Value {
+    let words = catalogue::get().causes.get(&finding.id);
+    let fixes: Vec<Value> = words.map(|w| w.fixes.as_slice()).unwrap_or_default().iter().filter_map(|id| {
+        let fix = catalogue::get().fixes.get(id)?;
+        Some(json!({"id": id, "title": fix.title, "risk": fix.risk, "downtime": fix.downtime, "reversible": fix.reversible, "applicable": fixes::APPLICABLE.contains(&id.as_str())}))
+    }).collect();
+    let mut out = json!({
+        "id": finding.id,
+        "certainty": finding.certainty,
+        "layer": words.map_or("other", |w| w.layer.as_str()),
+        "title": words.map_or(finding.id.as_str(), |w| w.title.as_str()),
+        "evidence": finding.evidence,
+        "fixes": fixes,
+    });
+    if let Some(proof) = &finding.would_prove {
+        out["would_prove"] = json!(proof);
+    }
+    out
+}
+
+/// `fix --dry-run --json`.
+pub fn plan_json(plan: &Plan) -> Value {
+    json!({
+        "fix": plan.fix,
+        "title": plan.title,
+        "target": plan.target,
+        "gates": plan.gates,
+        "steps": plan.steps.iter().map(|s| json!({"text": s.text, "command": s.command, "undo": s.undo})).collect::<Vec<_>>(),
+        "risk": plan.risk,
+        "downtime": plan.downtime,
+        "reversible": plan.reversible,
+    })
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "pass",
+        Verdict::Fail => "fail",
+        Verdict::CannotTell => "cannot tell",
+        Verdict::Skipped => "skipped",
+        Verdict::NotApplicable => "not applicable",
+    }
+}
+
+/// Glyphs of a report.
+#[derive(Debug, Clone, Copy)]
+pub struct Glyphs {
+    pass: &'static str,
+    fail: &'static str,
+    unknown: &'static str,
+    none: &'static str,
+    link: &'static str,
+    cut: &'static str,
+}
+
+impl Glyphs {
+    /// Unicode, or plain ASCII.
+    pub fn new(ascii: bool) -> Self {
+        if ascii {
+            Self { pass: "+", fail: "x", unknown: "?", none: ".", link: "--", cut: "-x-" }
+        } else {
+            Self { pass: "✓", fail: "✗", unknown: "?", none: "·", link: "──", cut: "─✗─" }
+        }
+    }
+}
+
+/// The path as one line: `you ── internet ── igw …`.
+pub fn path_line(diagnosis: &Diagnosis, glyphs: Glyphs) -> String {
+    use crate::core::check::HopId;
+    let mut out = String::new();
+    for hop in &diagnosis.path {
+        if !out.is_empty() {
+            out.push_str(if hop.state == HopState::Blocked { glyphs.cut } else { glyphs.link });
+        }
+        out.push_str(match hop.hop {
+            HopId::Client => "you",
+            HopId::Internet => "internet",
+            HopId::Igw => "igw",
+            HopId::Route => "route",
+            HopId::Nacl => "nacl",
+            HopId::SecurityGroup => "sg",
+            HopId::Eni => "eni",
+            HopId::Sshd => "sshd",
+            HopId::Auth => "login",
+        });
+        out.push(' ');
+        out.push_str(match hop.state {
+            HopState::Open => glyphs.pass,
+            HopState::Blocked => glyphs.fail,
+            HopState::Unknown => glyphs.unknown,
+            HopState::NotReached => glyphs.none,
+        });
+    }
+    out
+}
+
+fn certainty(c: Certainty) -> &'static str {
+    match c {
+        Certainty::Proven => "proven",
+        Certainty::Likely => "likely",
+        Certainty::Possible => "possible",
+    }
+}
+
+/// One screen of text: path, cause, evidence, what to do.
+pub fn text(facts: &Facts, diagnosis: &Diagnosis, run: &Run, ascii: bool) -> String {
+    let glyphs = Glyphs::new(ascii);
+    let mut lines = vec![headline(facts, run), path_line(diagnosis, glyphs), String::new()];
+    match diagnosis.overall {
+        Overall::Healthy => {
+            lines.push("The login works:".to_owned());
+            lines.push(format!("  {}", ssh_command(facts)));
+        }
+        Overall::Inconclusive => {
+            lines.push("No cause could be proven. What is missing:".to_owned());
+            let open = diagnosis.checks.iter().filter(|c| c.verdict == Verdict::CannotTell).take(6);
+            lines.extend(open.map(|c| format!("  {} {}: {}", glyphs.unknown, check_title(&c.id), c.reason)));
+            push_causes(diagnosis, &mut lines, "Possible");
+        }
+        Overall::CauseFound => push_causes(diagnosis, &mut lines, "CAUSE"),
+    }
+    if let Some(door) = diagnosis.doors.iter().find(|d| d.id == "ssm" && d.state == crate::core::diagnosis::DoorState::Open && diagnosis.overall != Overall::Healthy) {
+        lines.push(format!("Way in meanwhile: Session Manager ({})", door.why));
+    }
+    lines.join("\n")
+}
+
+fn headline(facts: &Facts, run: &Run) -> String {
+    let label = facts.instance().map_or_else(|| facts.target.name.clone(), crate::core::facts::aws::Instance::label);
+    let user = rules::login_user(facts).map(|u| format!("{u}@")).unwrap_or_default();
+    let address = facts.address().map_or_else(|| "no address".to_owned(), |a| a.to_string());
+    format!("{label}  {user}{address} port {}  {} AWS calls  {}", facts.port(), run.api_calls, millis(run.millis))
+}
+
+fn check_title(id: &str) -> &str {
+    catalogue::get().checks.get(id).map_or(id, |w| w.title.as_str())
+}
+
+fn push_causes(diagnosis: &Diagnosis, lines: &mut Vec<String>, heading: &str) {
+    let words = catalogue::get();
+    for (nth, finding) in diagnosis.causes.iter().enumerate() {
+        let cause = words.causes.get(&finding.id);
+        let title = cause.map_or(finding.id.as_str(), |w| w.title.as_str());
+        if nth > 0 {
+            let then = if nth == 1 { "Then:" } else { "     " };
+            lines.push(format!("{then} {} {title} ({})", certainty(finding.certainty), finding.id));
+            continue;
+        }
+        lines.push(format!("{heading} {}: {title} ({})", certainty(finding.certainty), finding.id));
+        lines.extend(finding.evidence.iter().take(4).map(|e| format!("  {}  [{}]", e.text, e.source)));
+        if let Some(proof) = &finding.would_prove {
+            lines.push(format!("  would prove it: {proof}"));
+        }
+        for id in cause.map(|w| w.fixes.as_slice()).unwrap_or_default() {
+            let Some(fix) = words.fixes.get(id) else { continue };
+            let how = if fixes::APPLICABLE.contains(&id.as_str()) { format!("port22 fix {id} TARGET") } else { format!("by hand; port22 explain {id}") };
+            lines.push(format!("  fix: {} ({:?} risk)  {how}", fix.title, fix.risk).replace("Low risk", "low risk").replace("Medium risk", "medium risk").replace("High risk", "high risk"));
+        }
+        if let Some(cause) = cause.filter(|c| !c.fixes.iter().any(|f| fixes::APPLICABLE.contains(&f.as_str()))) {
+            lines.extend(cause.by_hand.iter().take(3).map(|l| format!("    {l}")));
+        }
+        lines.push(String::new());
+    }
+}
+
+/// A Markdown report.
+pub fn markdown(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> String {
+    let mut out = format!("# SSH to {}\n\n", facts.instance().map_or_else(|| facts.target.name.clone(), crate::core::facts::aws::Instance::label));
+    out.push_str(&format!("```\n{}\n{}\n```\n\n", headline(facts, run), path_line(diagnosis, Glyphs::new(false))));
+    let words = catalogue::get();
+    out.push_str(match diagnosis.overall {
+        Overall::Healthy => "**The login works.**\n",
+        Overall::CauseFound => "## Causes\n\n",
+        Overall::Inconclusive => "**No cause could be proven.**\n\n",
+    });
+    for finding in &diagnosis.causes {
+        let title = words.causes.get(&finding.id).map_or(finding.id.as_str(), |w| w.title.as_str());
+        out.push_str(&format!("- **{title}** (`{}`, {})\n", finding.id, certainty(finding.certainty)));
+        for evidence in &finding.evidence {
+            out.push_str(&format!("  - {} ({})\n", evidence.text, evidence.source));
+        }
+        for fix in words.causes.get(&finding.id).map(|w| w.fixes.as_slice()).unwrap_or_default() {
+            if let Some(w) = words.fixes.get(fix) {
+                out.push_str(&format!("  - fix `{fix}`: {}\n", w.title));
+            }
+        }
+    }
+    out.push_str("\n## Checks\n\n| check | answer | reason |\n|---|---|---|\n");
+    for check in &diagnosis.checks {
+        out.push_str(&format!("| {} | {} | {} |\n", check_title(&check.id), word(check.verdict), check.reason.replace('|', "\\|")));
+    }
+    out
+}
+
+/// The ssh command that logs in, as far as the facts tell.
+pub fn ssh_command(facts: &Facts) -> String {
+    let mut words = vec!["ssh".to_owned()];
+    if let Some(file) = &facts.target.config_file {
+        words.extend(["-F".to_owned(), shell_quote(file)]);
+    }
+    for key in facts.local.keys.iter().filter(|k| k.origin == "-i") {
+        words.extend(["-i".to_owned(), shell_quote(&key.path)]);
+    }
+    if facts.port() != crate::core::target::SSH_PORT {
+        words.extend(["-p".to_owned(), facts.port().to_string()]);
+    }
+    let alias = facts.local.config.value().is_some_and(|c| c.matched);
+    let host = if alias { facts.target.name.clone() } else { facts.address().map_or_else(|| facts.target.name.clone(), |a| a.to_string()) };
+    let user = rules::login_user(facts).map(|u| format!("{u}@")).unwrap_or_default();
+    words.push(shell_quote(&format!("{user}{host}")));
+    words.join(" ")
+}
+
+/// A plan as text.
+pub fn plan_text(plan: &Plan, ascii: bool) -> String {
+    let glyphs = Glyphs::new(ascii);
+    let mut lines = vec![format!("{}: {}", plan.fix, plan.title), format!("target: {}", plan.target)];
+    for (nth, step) in plan.steps.iter().enumerate() {
+        lines.push(format!("{} {}", nth + 1, step.text));
+        lines.push(format!("    {}", step.command));
+        if let Some(undo) = &step.undo {
+            lines.push(format!("    undo: {undo}"));
+        }
+    }
+    for gate in &plan.gates {
+        let glyph = match gate.state {
+            GateState::Ok => glyphs.pass,
+            GateState::Warn => "!",
+            GateState::Refuse => glyphs.fail,
+        };
+        lines.push(format!("{glyph} {}", gate.why));
+    }
+    lines.join("\n")
+}

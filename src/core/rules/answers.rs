@@ -1,0 +1,38 @@
+//! The user's answers, where no probe can tell. An answer never proves: it makes likely.
+
+use crate::core::catalogue;
+use crate::core::cause::{Certainty, Finding};
+use crate::core::check::{CheckResult, Verdict};
+use crate::core::facts::Facts;
+
+/// Replaces "cannot tell" by the user's answer.
+pub fn apply(facts: &Facts, checks: &mut [CheckResult]) {
+    for check in checks.iter_mut().filter(|c| c.verdict == Verdict::CannotTell) {
+        match facts.answers.get(&check.id).map(String::as_str) {
+            Some("yes") => {
+                check.verdict = Verdict::Pass;
+                check.reason = format!("you said so ({})", check.reason);
+            }
+            Some("no") => {
+                check.verdict = Verdict::Fail;
+                check.reason = format!("you said that it is not so ({})", check.reason);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Causes that a "no" makes likely.
+pub fn findings(facts: &Facts, checks: &[CheckResult]) -> Vec<Finding> {
+    let words = &catalogue::get().checks;
+    checks
+        .iter()
+        .filter(|c| c.verdict == Verdict::Fail && facts.answers.get(&c.id).is_some_and(|a| a == "no"))
+        .filter_map(|c| {
+            let check = words.get(&c.id)?;
+            let cause = check.no_means.as_ref()?;
+            let question = check.question.as_deref().unwrap_or_default();
+            Some(Finding::new(cause, Certainty::Likely, format!("you answered no to: {question}"), "your answer"))
+        })
+        .collect()
+}

@@ -1,0 +1,408 @@
+//! The login: user name, key, what the server said, and what is likely inside.
+
+use super::{View, local};
+use crate::core::ami::Confidence;
+use crate::core::cause::{Certainty, Finding};
+use crate::core::check::{CheckResult, Hop, HopId, HopState};
+use crate::core::fact::{Fact, Why};
+use crate::core::facts::Facts;
+use crate::core::facts::local::KeyProbe;
+use crate::core::facts::wire::{Answer, Offer, SshServer};
+use crate::core::key;
+
+/// Symptoms in which the server was reached and said no to a login.
+const LOGIN_SYMPTOMS: &[&str] = &["refused_key", "permission_denied", "no_supported_auth", "too_many_failures", "wrong_login_user"];
+
+/// Checks `key-matches`, `user-name`, `server-takes-key`, `login-files`.
+pub fn checks(view: &View<'_>) -> Vec<CheckResult> {
+    vec![key_matches(view), user_name(view), server_takes_key(view), login_files(view)]
+}
+
+/// Whether ssh would log in: the server took a key for the user, and the client would really offer that key.
+pub fn login_works(view: &View<'_>) -> bool {
+    let facts = view.facts;
+    let Some(user) = view.user() else { return false };
+    // A key that the user named and that ssh cannot load is what they ask about, even if another one works.
+    if facts.local.keys.iter().any(|k| k.origin == "-i" && local::trouble(k).is_some()) {
+        return false;
+    }
+    if host_key_blocks(view) {
+        return false;
+    }
+    facts.wire.offers.iter().filter(|o| o.user == user).any(|o| match o.answer {
+        Answer::LoggedIn => ssh_would_offer(facts, o),
+        Answer::WouldAccept => ssh_would_offer(facts, o) && !offer_locked(facts, o),
+        _ => false,
+    })
+}
+
+fn host_key_blocks(view: &View<'_>) -> bool {
+    super::wire::checks(view).iter().any(|c| c.id == "host-key" && c.verdict == crate::core::check::Verdict::Fail)
+}
+
+fn ssh_would_offer(facts: &Facts, offer: &Offer) -> bool {
+    match &offer.key {
+        Some(path) => facts.local.keys.iter().any(|k| k.path == *path && local::usable(k)),
+        None => true,
+    }
+}
+
+fn offer_locked(facts: &Facts, offer: &Offer) -> bool {
+    facts.local.keys.iter().filter(|k| Some(&k.path) == offer.key.as_ref()).filter_map(local::key_of).any(|k| local::locked(facts, k))
+}
+
+/// Offers for the login user, and whether the server knows any of the keys.
+fn for_user<'a>(facts: &'a Facts, user: &str) -> (Vec<&'a Offer>, bool) {
+    let offers: Vec<&Offer> = facts.wire.offers.iter().filter(|o| o.user == user).collect();
+    let known = offers.iter().any(|o| o.answer.key_is_known());
+    (offers, known)
+}
+
+/// The user to use instead, when there is evidence that the name is the trouble.
+pub fn better_user(view: &View<'_>) -> Option<String> {
+    let facts = view.facts;
+    let user = view.user()?;
+    if let Some(hint) = facts.paste.as_ref().and_then(|p| p.login_user_hint.clone()).filter(|h| *h != user) {
+        return Some(hint);
+    }
+    let (_, known) = for_user(facts, &user);
+    if let Some(other) = facts.wire.offers.iter().find(|o| o.user != user && o.answer.key_is_known()) {
+        // A cloud image lets root in only to name the right user (cloud-init's forced command).
+        return (!known || user == "root").then(|| other.user.clone());
+    }
+    let default = view.default_user().filter(|d| *d != user)?;
+    let family = view.family.as_ref()?;
+    let names_it = family.family.users.contains(&user) && user != "root";
+    let refused_both = facts.wire.offers.iter().any(|o| o.user == default && o.answer == Answer::Refused);
+    (!names_it && !known && !refused_both && family.confidence != Confidence::Guess).then_some(default)
+}
+
+fn user_name(view: &View<'_>) -> CheckResult {
+    let id = "user-name";
+    let facts = view.facts;
+    let Some(user) = view.user() else {
+        return CheckResult::unclear(id, "no user name is given, and the image does not tell its default one");
+    };
+    let because = view.family.as_ref().map(|f| f.because.clone()).unwrap_or_default();
+    let source = facts.aws.image.source().to_owned();
+    let (_, known) = for_user(facts, &user);
+    if known && user != "root" {
+        return CheckResult::pass(id, format!("the server knows your key for {user}"));
+    }
+    if let Some(other) = better_user(view) {
+        let seen = facts.wire.offers.iter().any(|o| o.user == other && o.answer.key_is_known());
+        let how = if seen { format!("the server takes your key for {other}") } else { format!("the image's user is {other}") };
+        return CheckResult::fail(id, format!("{user} is not the user of this image: {how}")).seen(because, source);
+    }
+    match &view.family {
+        Some(family) if family.family.users.contains(&user) => CheckResult::pass(id, format!("{user} is the default user of {}", family.family.title)).seen(because, source),
+        Some(family) => CheckResult::unclear(id, format!("{user} is not the default user of {}, but may have been added", family.family.title)),
+        None => CheckResult::unclear(id, format!("the image does not tell whether {user} is right")),
+    }
+}
+
+/// Whether a local key is the EC2 key pair that the instance was launched with; `None` when that cannot be told.
+fn is_launch_key(facts: &Facts, probe: &KeyProbe) -> Option<bool> {
+    let pair = facts.aws.key_pair.value()?.as_ref()?;
+    let key = local::key_of(probe)?;
+    if let (Some(mine), Some(theirs)) = (&key.public, &pair.public_key) {
+        return Some(key::same_public(mine, theirs));
+    }
+    pair.fingerprint.as_deref().and_then(|f| key::matches_fingerprint(key, f))
+}
+
+/// A local private key, other than those used, that is the launch key.
+fn matching_key(facts: &Facts) -> Option<&KeyProbe> {
+    facts.local.other_keys.iter().find(|k| is_launch_key(facts, k) == Some(true))
+}
+
+/// Key pair created after the instance was first launched: another one of the same name.
+fn namesake(facts: &Facts) -> bool {
+    let created = facts.aws.key_pair.value().and_then(Option::as_ref).and_then(|k| k.created);
+    let first = facts.instance().and_then(|i| i.root_attached.or(i.launched));
+    matches!((created, first), (Some(created), Some(first)) if created > first + 60)
+}
+
+fn key_matches(view: &View<'_>) -> CheckResult {
+    let id = "key-matches";
+    let facts = view.facts;
+    let Some(instance) = facts.instance() else { return CheckResult::cannot_tell(id, &Why::needs("the instance")) };
+    let Some(name) = &instance.key_name else {
+        return CheckResult::not_applicable(id, "the instance was launched without a key pair");
+    };
+    let pair = match &facts.aws.key_pair {
+        Fact::Known { value: Some(pair), .. } => pair,
+        Fact::Known { value: None, .. } => return CheckResult::unclear(id, format!("the key pair {name} is deleted from EC2 (logins still work with its private key)")),
+        other => return CheckResult::cannot_tell(id, &other.why_not().unwrap_or(Why::needs("the key pair"))),
+    };
+    let read: Vec<&KeyProbe> = facts.local.keys.iter().filter(|k| local::key_of(k).is_some()).collect();
+    if read.is_empty() {
+        return CheckResult::skipped(id, "no key file could be read");
+    }
+    let source = facts.aws.key_pair.source().to_owned();
+    let print = pair.fingerprint.clone().unwrap_or_default();
+    if let Some(probe) = read.iter().find(|k| is_launch_key(facts, k) == Some(true)) {
+        return CheckResult::pass(id, format!("{} is the key pair {name}", probe.path)).seen(format!("{name} {print}"), source);
+    }
+    if read.iter().all(|k| is_launch_key(facts, k) == Some(false)) {
+        let other = matching_key(facts).map(|k| format!("; {} is", k.path)).unwrap_or_default();
+        return CheckResult::fail(id, format!("{} is not the key pair {name} that the instance was launched with{other}", read[0].path)).seen(format!("{name} {print}"), source);
+    }
+    CheckResult::unclear(id, format!("the file tells too little to compare it with the key pair {name}"))
+}
+
+fn server_takes_key(view: &View<'_>) -> CheckResult {
+    let id = "server-takes-key";
+    let facts = view.facts;
+    if !matches!(facts.wire.ssh.value(), Some(SshServer::Ready { .. })) {
+        return CheckResult::skipped(id, "needs an SSH server that answers");
+    }
+    let Some(user) = view.user().or_else(|| facts.wire.offers.first().map(|o| o.user.clone())) else {
+        return CheckResult::unclear(id, "no user name to ask with");
+    };
+    let (offers, _) = for_user(facts, &user);
+    let source = facts.wire.ssh.source().to_owned();
+    let budget = format!("{} of {} attempts used", facts.wire.budget.used, facts.wire.budget.cap);
+    if let Some(offer) = offers.iter().find(|o| matches!(o.answer, Answer::LoggedIn | Answer::WouldAccept)) {
+        let key = offer.key.as_deref().unwrap_or("your key");
+        let how = if offer.answer == Answer::LoggedIn { "logged in" } else { "the server would take the key" };
+        return CheckResult::pass(id, format!("{how} as {user} with {key}")).seen(budget, source);
+    }
+    if let Some((offer, reason)) = offers.iter().find_map(|o| match &o.answer {
+        Answer::AcceptedThenRefused { reason } => Some((o, reason)),
+        _ => None,
+    }) {
+        let key = offer.key.as_deref().unwrap_or("your key");
+        return CheckResult::fail(id, format!("the server knows {key} and then refuses {user}: {reason}")).seen(budget, source);
+    }
+    let refused: Vec<&&Offer> = offers.iter().filter(|o| o.answer == Answer::Refused && o.key.is_some()).collect();
+    match refused.first() {
+        Some(offer) => {
+            let methods = if offer.methods.is_empty() { "nothing".to_owned() } else { offer.methods.join(", ") };
+            CheckResult::fail(id, format!("the server refuses {} for {user}; it still offers: {methods}", offer.key.as_deref().unwrap_or("the key"))).seen(budget, source)
+        }
+        None => match offers.iter().find_map(|o| match &o.answer {
+            Answer::Failed { reason } => Some(reason),
+            _ => None,
+        }) {
+            Some(reason) => CheckResult::unclear(id, format!("the question was not answered: {reason}")),
+            None => CheckResult::unclear(id, "no key to ask with: name one with -i"),
+        },
+    }
+}
+
+fn login_files(view: &View<'_>) -> CheckResult {
+    let id = "login-files";
+    let facts = view.facts;
+    if login_works(view) || view.user().is_some_and(|u| for_user(facts, &u).1) {
+        return CheckResult::pass(id, "the server found your key in authorized_keys");
+    }
+    if !matches!(facts.wire.ssh.value(), Some(SshServer::Ready { .. })) {
+        return CheckResult::skipped(id, "needs an SSH server that answers");
+    }
+    CheckResult::unclear(id, "home, .ssh and authorized_keys can only be seen from inside (Session Manager)")
+}
+
+/// Causes of a refused login.
+pub fn findings(view: &View<'_>) -> Vec<Finding> {
+    let facts = view.facts;
+    let mut out = Vec::new();
+    let user = view.user();
+    let known = user.as_deref().is_some_and(|u| for_user(facts, u).1);
+    let asked = facts.wire.offers.iter().any(|o| o.key.is_some() && matches!(o.answer, Answer::Refused));
+    let told = facts.symptom().is_some_and(|s| LOGIN_SYMPTOMS.contains(&s));
+    if let Some(finding) = user_finding(view, asked || told) {
+        out.push(finding);
+    }
+    account_findings(view, &mut out);
+    if known {
+        return out;
+    }
+    no_key(facts, told, &mut out);
+    let mismatch = mismatch(view, asked, told);
+    let wrong_user = out.iter().any(|f| f.id == "wrong-user-name" && f.certainty >= Certainty::Likely);
+    let mismatched = mismatch.is_some();
+    out.extend(mismatch);
+    let right_key_refused = asked && !wrong_user && !mismatched;
+    if right_key_refused || (told && !asked && !wrong_user && !mismatched && facts.wire.offers.is_empty()) {
+        inside(view, right_key_refused, &mut out);
+    }
+    out
+}
+
+fn user_finding(view: &View<'_>, refused: bool) -> Option<Finding> {
+    let facts = view.facts;
+    let user = view.user()?;
+    let other = better_user(view)?;
+    let hinted = facts.paste.as_ref().is_some_and(|p| p.login_user_hint.as_deref() == Some(other.as_str()));
+    let offer = facts.wire.offers.iter().find(|o| o.user == other && o.answer.key_is_known());
+    let finding = match (&offer, hinted) {
+        (Some(_), _) => Finding::new("wrong-user-name", Certainty::Proven, format!("the server takes your key for {other}, not for {user}"), facts.wire.ssh.source()),
+        (None, true) => Finding::new("wrong-user-name", Certainty::Proven, format!("the server says: log in as {other}, not as {user}"), "pasted text"),
+        (None, false) => {
+            let certainty = if refused { Certainty::Likely } else { Certainty::Possible };
+            Finding::new("wrong-user-name", certainty, format!("the image's default user is {other}, not {user}"), facts.aws.image.source()).would_prove(format!("a login as {other}"))
+        }
+    };
+    Some(match &view.family {
+        Some(family) => finding.and(family.because.clone(), facts.aws.image.source()),
+        None => finding,
+    })
+}
+
+/// The key was taken, the login was not: the account stage.
+fn account_findings(view: &View<'_>, out: &mut Vec<Finding>) {
+    let source = view.facts.wire.ssh.source();
+    for offer in &view.facts.wire.offers {
+        let Answer::AcceptedThenRefused { reason } = &offer.answer else { continue };
+        let said = format!("{} {}", offer.banner.as_deref().unwrap_or_default(), reason).to_ascii_lowercase();
+        let text = format!("the server took the key and then refused {}: {reason}", offer.user);
+        let (id, certainty) = if said.contains("booting up") || said.contains("pam_nologin") {
+            ("boot-in-progress", Certainty::Proven)
+        } else if said.contains("account has expired") {
+            ("account-expired", Certainty::Proven)
+        } else if said.contains("password change") || said.contains("password has expired") {
+            ("password-change-forced", Certainty::Likely)
+        } else {
+            ("pam-denies", Certainty::Likely)
+        };
+        out.push(Finding::new(id, certainty, text.clone(), source).would_prove("sshd's log inside the instance (Session Manager)"));
+        if id == "pam-denies" {
+            for other in ["account-expired", "nologin-file", "account-locked"] {
+                out.push(Finding::new(other, Certainty::Possible, text.clone(), source).would_prove("sshd's log inside the instance (Session Manager)"));
+            }
+        }
+    }
+}
+
+fn no_key(facts: &Facts, told: bool, out: &mut Vec<Finding>) {
+    let none = facts.local.keys.iter().all(|k| !matches!(k.file.value(), Some(crate::core::facts::local::KeyFileState::Read { .. })));
+    let named = facts.local.keys.iter().any(|k| k.origin != "default");
+    let agent_empty = facts.local.agent.value().is_none_or(Vec::is_empty);
+    let wanted = told || matches!(facts.wire.ssh.value(), Some(SshServer::Ready { .. }));
+    if none && !named && agent_empty && wanted {
+        let finding = Finding::new("key-file-missing", Certainty::Likely, "no key file is named (-i, IdentityFile), none of ssh's default files exists, and no agent holds a key", "your ssh configuration");
+        out.push(match matching_key(facts) {
+            Some(other) => finding.and(format!("{} matches the instance's key pair", other.path), facts.aws.key_pair.source()),
+            None => finding,
+        });
+    }
+}
+
+fn mismatch(view: &View<'_>, asked: bool, told: bool) -> Option<Finding> {
+    let facts = view.facts;
+    let pair = facts.aws.key_pair.value()?.as_ref()?;
+    let usable: Vec<&KeyProbe> = facts.local.keys.iter().filter(|k| local::key_of(k).is_some_and(|k| k.public.is_some())).collect();
+    if usable.is_empty() || !usable.iter().all(|k| is_launch_key(facts, k) == Some(false)) {
+        return None;
+    }
+    let source = facts.aws.key_pair.source();
+    let path = &usable[0].path;
+    if namesake(facts) {
+        let text = format!("the key pair {} in EC2 was created after the instance: another one of the same name, so {path} may still be right", pair.name);
+        return Some(Finding::new("keypair-name-reused", if asked { Certainty::Likely } else { Certainty::Possible }, text, source).would_prove("the fingerprints in the console log's authorized-keys table"));
+    }
+    let listed = console_keys(view);
+    let mine: Vec<String> = usable.iter().filter_map(|k| local::key_of(k)?.sha256.clone()).collect();
+    let absent = !listed.is_empty() && listed.iter().all(|l| !mine.iter().any(|m| same_print(l, m)));
+    // The pair only says what was injected at first boot. That the server refuses, and that the boot log
+    // lists other keys for the same user, leave one explanation; without the log it is likely.
+    let certainty = match (asked, absent) {
+        (true, true) => Certainty::Proven,
+        (true, false) => Certainty::Likely,
+        (false, _) if told => Certainty::Likely,
+        _ => Certainty::Possible,
+    };
+    let print = pair.fingerprint.as_deref().unwrap_or("no fingerprint");
+    let mut finding = Finding::new("key-mismatch", certainty, format!("{path} is not the key pair {} ({print}) that the instance was launched with", pair.name), source);
+    if asked {
+        finding = finding.and(format!("the server refuses it for {}", view.user().unwrap_or_default()), facts.wire.ssh.source());
+    }
+    if absent {
+        finding = finding.and("the console log lists other keys for the user", facts.aws.console.source());
+    }
+    if let Some(other) = matching_key(facts) {
+        finding = finding.and(format!("{} is the matching key", other.path), format!("file {}", other.path));
+    }
+    if finding.certainty != Certainty::Proven {
+        finding = finding.would_prove("a login with the matching private key, or a look into authorized_keys (Session Manager)");
+    }
+    Some(finding)
+}
+
+fn console_keys(view: &View<'_>) -> Vec<String> {
+    let Some(console) = &view.console else { return Vec::new() };
+    if console.console_user.is_some() && console.console_user != view.user() {
+        return Vec::new();
+    }
+    console.console_key_fingerprints.clone()
+}
+
+/// Compares a fingerprint as cloud-init prints it (hex with colons, SHA-256) with `SHA256:base64`.
+fn same_print(listed: &str, mine: &str) -> bool {
+    use base64::Engine as _;
+    let Some(raw) = mine.strip_prefix("SHA256:").and_then(|b| base64::engine::general_purpose::STANDARD_NO_PAD.decode(b).ok()) else { return false };
+    let hex = raw.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":");
+    listed.eq_ignore_ascii_case(&hex) || listed.trim_start_matches("SHA256:") == mine.trim_start_matches("SHA256:")
+}
+
+/// A right key for a right user is refused: what is inside. Likely until someone looks.
+fn inside(view: &View<'_>, seen: bool, out: &mut Vec<Finding>) {
+    let facts = view.facts;
+    let user = view.user().unwrap_or_else(|| "the user".to_owned());
+    let matched = facts.local.keys.iter().any(|k| is_launch_key(facts, k) == Some(true));
+    let sure_user = view.family.as_ref().is_some_and(|f| f.family.users.contains(&user) && f.confidence != Confidence::Guess);
+    let certainty = if seen && matched && sure_user { Certainty::Likely } else { Certainty::Possible };
+    let source = if seen { facts.wire.ssh.source() } else { "pasted text" };
+    let text = if matched { format!("the server refuses the right key for {user}") } else { format!("the server refuses the key for {user}") };
+    let proof = "stat of home, .ssh and authorized_keys, or sshd's log, inside the instance (Session Manager)";
+    for id in ["home-perms", "ssh-dir-perms", "authkeys-perms"] {
+        out.push(Finding::new(id, certainty, text.clone(), source).would_prove(proof));
+    }
+    for id in ["authkeys-key-absent", "authkeys-missing", "sshd-allow-deny"] {
+        out.push(Finding::new(id, Certainty::Possible, text.clone(), source).would_prove(proof));
+    }
+    if facts.instance().is_some_and(|i| i.key_name.is_none()) {
+        out.push(Finding::new("instance-without-keypair", Certainty::Likely, "the instance was launched without a key pair", facts.aws.instance.source()).would_prove(proof));
+    }
+}
+
+/// The last hop, when the login does not work.
+pub fn hop(view: &View<'_>) -> Hop {
+    let check = server_takes_key(view);
+    let state = match check.verdict {
+        crate::core::check::Verdict::Fail => HopState::Blocked,
+        crate::core::check::Verdict::Pass if host_key_blocks(view) => HopState::Blocked,
+        crate::core::check::Verdict::Pass => HopState::Blocked,
+        _ if view.facts.local.keys.iter().any(|k| k.origin == "-i" && local::trouble(k).is_some()) => HopState::Blocked,
+        _ => HopState::Unknown,
+    };
+    let reason = match view.facts.local.keys.iter().find_map(local::trouble) {
+        Some((_, text)) if check.verdict != crate::core::check::Verdict::Fail => text,
+        _ => check.reason,
+    };
+    Hop::new(HopId::Auth, state, reason)
+}
+
+/// The symptom that the login shows.
+pub fn symptom(facts: &Facts) -> Option<&'static str> {
+    let keys = &facts.local.keys;
+    let first = keys.iter().find_map(local::trouble).map(|(id, _)| id);
+    match first {
+        Some("key-perms-open" | "key-perms-unfixable-fs") => return Some("unprotected_key"),
+        Some("key-file-missing") => return Some("key_file_missing"),
+        // ssh says nothing about such a file: the server's refusal is all that is printed.
+        Some("key-file-is-public") => return Some("permission_denied"),
+        Some("key-format-ppk-with-openssh" | "key-file-damaged" | "key-ed25519-pkcs8-old-client") => return Some("invalid_key_format"),
+        _ => {}
+    }
+    let refused = facts.wire.offers.iter().any(|o| matches!(o.answer, Answer::Refused | Answer::AcceptedThenRefused { .. }));
+    let works = facts.wire.offers.iter().any(|o| matches!(o.answer, Answer::LoggedIn));
+    if works {
+        Some("success")
+    } else if refused {
+        Some("permission_denied")
+    } else {
+        None
+    }
+}

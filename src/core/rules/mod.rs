@@ -1,0 +1,169 @@
+//! From facts to checks, causes, path, walk and doors. Pure judgement.
+//!
+//! Must not probe, and holds no words: titles and explanations are in the catalogue.
+
+pub mod answers;
+pub mod auth;
+pub mod doors;
+pub mod instance;
+pub mod local;
+pub mod network;
+pub mod rank;
+pub mod walk;
+pub mod wire;
+
+use crate::core::ami;
+use crate::core::cause::Finding;
+use crate::core::check::{CheckResult, Verdict};
+use crate::core::diagnosis::{Diagnosis, Overall};
+use crate::core::facts::Facts;
+use crate::core::probe::ProbeId;
+
+/// All checks in the order of the path, with the probes that each needs.
+pub const CHECKS: &[(&str, &[ProbeId])] = &[
+    ("ssh-config", &[ProbeId::SshConfig]),
+    ("name-resolves", &[ProbeId::Dns]),
+    ("key-file", &[ProbeId::Keys]),
+    ("key-format", &[ProbeId::Keys]),
+    ("key-permissions", &[ProbeId::Keys]),
+    ("key-passphrase", &[ProbeId::Keys, ProbeId::Agent]),
+    ("aws-credentials", &[ProbeId::Caller]),
+    ("instance-found", &[ProbeId::Instance]),
+    ("instance-running", &[ProbeId::Instance]),
+    ("status-checks", &[ProbeId::Status]),
+    ("public-address", &[ProbeId::Instance, ProbeId::Interfaces]),
+    ("igw-attached", &[ProbeId::InternetGateways]),
+    ("route-to-client", &[ProbeId::RouteTables, ProbeId::SourceIp]),
+    ("nacl-inbound", &[ProbeId::NetworkAcls, ProbeId::SourceIp]),
+    ("nacl-outbound", &[ProbeId::NetworkAcls, ProbeId::SourceIp]),
+    ("block-public-access", &[ProbeId::Subnet]),
+    ("security-group", &[ProbeId::SecurityGroups, ProbeId::SourceIp]),
+    ("tcp-port", &[ProbeId::Tcp]),
+    ("ssh-banner", &[ProbeId::Ssh]),
+    ("host-key", &[ProbeId::Ssh, ProbeId::KnownHosts]),
+    ("key-matches", &[ProbeId::Keys, ProbeId::KeyPair]),
+    ("user-name", &[ProbeId::Image, ProbeId::Ssh]),
+    ("server-takes-key", &[ProbeId::Ssh]),
+    ("login-files", &[ProbeId::Ssh]),
+    ("ssm-agent", &[ProbeId::Ssm]),
+];
+
+/// The probes that a check needs; empty for a check that does not exist.
+pub fn needs(check: &str) -> &'static [ProbeId] {
+    CHECKS.iter().find(|(id, _)| *id == check).map_or(&[], |(_, probes)| probes)
+}
+
+/// What the judging functions share, worked out once.
+pub struct View<'a> {
+    /// The facts.
+    pub facts: &'a Facts,
+    /// The image's family and default users.
+    pub family: Option<ami::Guess>,
+    /// The console log, recognised.
+    pub console: Option<crate::core::recognise::Recognised>,
+}
+
+impl<'a> View<'a> {
+    /// Works out what several rules need.
+    pub fn new(facts: &'a Facts) -> Self {
+        let console = facts.aws.console.value().map(|text| crate::core::recognise::console(text));
+        let family = facts.instance().and_then(|instance| {
+            ami::identify(
+                facts.aws.image.value().and_then(Option::as_ref),
+                instance,
+                facts.aws.ssm.value().and_then(Option::as_ref),
+                facts.aws.console.value().map(String::as_str),
+                console.as_ref().and_then(|c| c.console_user.as_deref()),
+            )
+        });
+        Self { facts, family, console }
+    }
+
+    /// The user that the login uses: given, configured, in the paste, or the image's default.
+    pub fn user(&self) -> Option<String> {
+        let given = self.facts.user().map(str::to_owned);
+        let pasted = || self.facts.paste.as_ref().and_then(|p| p.extract.user.clone());
+        given.or_else(pasted).or_else(|| self.default_user())
+    }
+
+    /// The image's default user.
+    pub fn default_user(&self) -> Option<String> {
+        self.family.as_ref().and_then(|f| f.family.users.first().cloned())
+    }
+}
+
+/// The user that the login uses, for probes and screens.
+pub fn login_user(facts: &Facts) -> Option<String> {
+    View::new(facts).user()
+}
+
+/// Users to ask the server about: the one to log in as, and at most one other that the image suggests.
+pub fn users_to_try(facts: &Facts) -> Vec<String> {
+    let view = View::new(facts);
+    let hint = facts.paste.as_ref().and_then(|p| p.login_user_hint.clone());
+    let mut users: Vec<String> = view.user().into_iter().collect();
+    for other in hint.into_iter().chain(view.default_user()) {
+        if users.len() < 2 && !users.contains(&other) {
+            users.push(other);
+        }
+    }
+    if users.is_empty() {
+        // Nothing tells: the most common default, then the next (domain: ec2-user, ubuntu, then stop).
+        users = vec!["ec2-user".to_owned(), "ubuntu".to_owned()];
+    }
+    users
+}
+
+/// The user to log in as instead, when the user name is the cause.
+pub fn suggested_user(facts: &Facts) -> Option<String> {
+    auth::better_user(&View::new(facts))
+}
+
+/// Judges a set of facts.
+pub fn judge(facts: &Facts) -> Diagnosis {
+    let view = View::new(facts);
+    let mut checks = all_checks(&view);
+    answers::apply(facts, &mut checks);
+    let mut found: Vec<Finding> = Vec::new();
+    found.extend(local::findings(&view));
+    found.extend(instance::findings(&view));
+    found.extend(network::findings(facts));
+    found.extend(wire::findings(&view));
+    found.extend(auth::findings(&view));
+    found.extend(answers::findings(facts, &checks));
+    let works = auth::login_works(&view);
+    let causes = rank::rank(&view, found, works);
+    let overall = if works {
+        Overall::Healthy
+    } else if causes.iter().any(rank::explains) {
+        Overall::CauseFound
+    } else {
+        Overall::Inconclusive
+    };
+    let causes = if works { Vec::new() } else { causes };
+    let path = wire::path(&view, works);
+    let symptom = wire::symptom(facts);
+    let tree = walk::walk(symptom.as_deref(), &checks);
+    let doors = doors::doors(&view, works, &causes);
+    Diagnosis { symptom, overall, causes, checks, path, tree, doors }
+}
+
+fn all_checks(view: &View<'_>) -> Vec<CheckResult> {
+    let mut found = local::checks(view);
+    found.extend(instance::checks(view));
+    found.extend(network::checks(view.facts));
+    found.extend(wire::checks(view));
+    found.extend(auth::checks(view));
+    CHECKS
+        .iter()
+        .map(|(id, _)| {
+            let result = found.iter().position(|c| c.id == *id).map(|at| found.swap_remove(at));
+            result.unwrap_or_else(|| CheckResult::not_applicable(id, "not asked for this target"))
+        })
+        .collect()
+}
+
+/// The verdict of a check in a list.
+pub fn verdict(checks: &[CheckResult], id: &str) -> Option<Verdict> {
+    checks.iter().find(|c| c.id == id).map(|c| c.verdict)
+}

@@ -1,0 +1,61 @@
+//! Small text helpers shared by reports and rules.
+//!
+//! Must not hold judgement, and must not know a terminal.
+
+/// Shows a duration in milliseconds as people read it: `340 ms`, `5 s`, `2.5 s`, `3 min`.
+pub fn millis(ms: u64) -> String {
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..120_000 if ms.is_multiple_of(1000) => format!("{} s", ms / 1000),
+        1000..120_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        _ => format!("{} min", ms / 60_000),
+    }
+}
+
+/// Quotes a word for a POSIX shell, so that a shown command can be pasted as it is.
+pub fn shell_quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,~".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Joins words as "a, b and c".
+pub fn list(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => one.clone(),
+        [head @ .., last] => format!("{} and {last}", head.join(", ")),
+    }
+}
+
+/// Cuts a text to `max` characters, ending in `…` when something was cut.
+pub fn shorten(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
+        return text.to_owned();
+    }
+    let mut out: String = text.chars().take(max.saturating_sub(1)).collect();
+    out.push('…');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_naturally() {
+        assert_eq!(millis(340), "340 ms");
+        assert_eq!(millis(5000), "5 s");
+        assert_eq!(millis(2540), "2.5 s");
+        assert_eq!(millis(180_000), "3 min");
+    }
+
+    #[test]
+    fn quoting_survives_quotes_and_spaces() {
+        assert_eq!(shell_quote("~/.ssh/a.pem"), "~/.ssh/a.pem");
+        assert_eq!(shell_quote("it's here"), r"'it'\''s here'");
+        assert_eq!(shell_quote(""), "''");
+    }
+}

@@ -1,0 +1,240 @@
+//! The changes: each the exact API call that the plan showed. Called by `engine::repair` only.
+
+use super::client::Aws;
+use super::error;
+use crate::core::plan::{Action, Gate, GateState, Plan};
+use crate::engine::failure::Failure;
+use crate::engine::world::Performed;
+use aws_sdk_ec2::types::{Filter, IpPermission, IpRange, Ipv6Range, ResourceType, SecurityGroupRuleRequest, SecurityGroupRuleUpdate, Tag, TagSpecification};
+use ipnet::IpNet;
+use std::time::Duration;
+use tokio::time::Instant;
+
+const AUTHORIZE: &str = "ec2:AuthorizeSecurityGroupIngress";
+const REVOKE: &str = "ec2:RevokeSecurityGroupIngress";
+const MODIFY: &str = "ec2:ModifySecurityGroupRules";
+
+impl Aws {
+    /// Performs an AWS action; `None` when the action is not one of AWS.
+    pub async fn perform(&self, action: &Action) -> Option<Result<Performed, Failure>> {
+        Some(match action {
+            Action::AuthorizeIngress { region, group, protocol, from_port, to_port, cidr, description } => {
+                self.authorize(region, group, &permission(protocol, *from_port, *to_port, *cidr, Some(description)), *cidr).await
+            }
+            Action::RevokeIngress { region, group, rule } => self.revoke(region, group, rule).await,
+            Action::ModifyIngress { .. } => self.modify(action).await,
+            Action::StartInstance { region, instance } => self.set_running(region, instance, true).await,
+            Action::StopInstance { region, instance } => self.set_running(region, instance, false).await,
+            Action::Chmod { .. } => return None,
+        })
+    }
+
+    async fn authorize(&self, region: &str, group: &str, permission: &IpPermission, cidr: IpNet) -> Result<Performed, Failure> {
+        let doing = format!("add a rule for {cidr} to {group} in {region}");
+        let tags = TagSpecification::builder()
+            .resource_type(ResourceType::SecurityGroupRule)
+            .tags(Tag::builder().key("created-by").value("port22").build())
+            .build();
+        let call = self.ec2(region).authorize_security_group_ingress().group_id(group).ip_permissions(permission.clone()).tag_specifications(tags);
+        match call.send().await {
+            Ok(answer) => {
+                let rule = answer.security_group_rules().first().and_then(|r| r.security_group_rule_id()).map(str::to_owned);
+                let undo = rule.clone().map(|rule| Action::RevokeIngress { region: region.to_owned(), group: group.to_owned(), rule });
+                Ok(Performed { text: format!("rule {} added to {group} for {cidr}", rule.as_deref().unwrap_or("(id not told)")), undo, changed: true })
+            }
+            Err(e) if error::code(&e) == "InvalidPermission.Duplicate" => {
+                Ok(Performed { text: format!("{group} already has this rule for {cidr}; nothing was changed"), undo: None, changed: false })
+            }
+            Err(e) => Err(error::failure(&e, AUTHORIZE, &doing)),
+        }
+    }
+
+    async fn revoke(&self, region: &str, group: &str, rule: &str) -> Result<Performed, Failure> {
+        let doing = format!("remove rule {rule} from {group} in {region}");
+        match self.ec2(region).revoke_security_group_ingress().group_id(group).security_group_rule_ids(rule).send().await {
+            Ok(_) => Ok(Performed { text: format!("rule {rule} removed from {group}"), undo: None, changed: true }),
+            Err(e) if matches!(error::code(&e), "InvalidPermission.NotFound" | "InvalidSecurityGroupRuleId.NotFound") => {
+                Ok(Performed { text: format!("rule {rule} is already gone from {group}"), undo: None, changed: false })
+            }
+            Err(e) => Err(error::failure(&e, REVOKE, &doing)),
+        }
+    }
+
+    async fn modify(&self, action: &Action) -> Result<Performed, Failure> {
+        let Action::ModifyIngress { region, group, rule, protocol, from_port, to_port, from, to, description } = action else {
+            return Err(Failure::usage("modify a rule", "another action was given", "report this"));
+        };
+        let doing = format!("change rule {rule} of {group} in {region} from {from} to {to}");
+        let client = self.ec2(region);
+        // The plan was built on the address that the rule had then: look again, so that somebody else's change is not overwritten.
+        let by_id = client.describe_security_group_rules().security_group_rule_ids(rule).send().await;
+        let now = match by_id {
+            Ok(answer) => answer.security_group_rules().first().and_then(|r| super::convert::cidr(r.cidr_ipv4()).or_else(|| super::convert::cidr(r.cidr_ipv6()))),
+            Err(e) => return Err(error::failure(&e, "ec2:DescribeSecurityGroupRules", &doing)),
+        };
+        if now == Some(*to) {
+            return Ok(Performed { text: format!("rule {rule} already allows {to}; nothing was changed"), undo: None, changed: false });
+        }
+        if now != Some(*from) {
+            let seen = now.map_or_else(|| "gone".to_owned(), |n| format!("for {n} now"));
+            return Err(Failure::failed(doing, format!("the rule is {seen}: it was changed after the plan was made"), "run the diagnosis again for a fresh plan"));
+        }
+        let request = SecurityGroupRuleRequest::builder()
+            .ip_protocol(protocol)
+            .from_port(*from_port)
+            .to_port(*to_port)
+            .set_description(description.clone());
+        let request = match to {
+            IpNet::V4(net) => request.cidr_ipv4(net.to_string()),
+            IpNet::V6(net) => request.cidr_ipv6(net.to_string()),
+        };
+        let update = SecurityGroupRuleUpdate::builder().security_group_rule_id(rule).security_group_rule(request.build()).build();
+        match client.modify_security_group_rules().group_id(group).security_group_rules(update).send().await {
+            Ok(_) => {
+                let mut undo = action.clone();
+                if let Action::ModifyIngress { from: f, to: t, .. } = &mut undo {
+                    std::mem::swap(f, t);
+                }
+                Ok(Performed { text: format!("rule {rule} of {group} allows {to} instead of {from}"), undo: Some(undo), changed: true })
+            }
+            Err(e) => Err(error::failure(&e, MODIFY, &doing)),
+        }
+    }
+
+    async fn set_running(&self, region: &str, instance: &str, run: bool) -> Result<Performed, Failure> {
+        let client = self.ec2(region);
+        let (word, wanted, action) = if run { ("start", "running", "ec2:StartInstances") } else { ("stop", "stopped", "ec2:StopInstances") };
+        let doing = format!("{word} {instance} in {region}");
+        let asked = if run {
+            client.start_instances().instance_ids(instance).send().await.map(drop).map_err(|e| error::failure(&e, action, &doing))
+        } else {
+            client.stop_instances().instance_ids(instance).send().await.map(drop).map_err(|e| error::failure(&e, action, &doing))
+        };
+        asked?;
+        let started = Instant::now();
+        let limit = Duration::from_secs(600);
+        loop {
+            let state = client.describe_instances().instance_ids(instance).send().await.ok().and_then(|answer| {
+                let found = answer.reservations().first()?.instances().first()?.state()?.name()?.as_str().to_owned();
+                Some(found)
+            });
+            if state.as_deref() == Some(wanted) {
+                let (region, instance) = (region.to_owned(), instance.to_owned());
+                let text = format!("{instance} is {wanted}");
+                let undo = if run { Action::StopInstance { region, instance } } else { Action::StartInstance { region, instance } };
+                return Ok(Performed { text, undo: Some(undo), changed: true });
+            }
+            if started.elapsed() > limit {
+                return Err(Failure::failed(doing, format!("it is not {wanted} after 10 minutes"), "look at the instance's state reason in the console"));
+            }
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+        }
+    }
+
+    /// Asks DryRun where the API has it, and who else shares what the plan touches.
+    pub async fn preflight(&self, mut plan: Plan) -> Plan {
+        let mut gates = Vec::new();
+        for action in plan.steps.iter().filter_map(|s| s.action.as_ref()) {
+            if let Some(gate) = self.dry_run(action).await {
+                gates.push(gate);
+            }
+            if let Action::AuthorizeIngress { region, group, .. } | Action::ModifyIngress { region, group, .. } = action {
+                gates.push(self.shared(region, group, &plan.subject).await);
+            }
+        }
+        plan.gates.extend(gates);
+        plan
+    }
+
+    async fn dry_run(&self, action: &Action) -> Option<Gate> {
+        let (name, answer) = match action {
+            Action::AuthorizeIngress { region, group, protocol, from_port, to_port, cidr, description } => {
+                let permission = permission(protocol, *from_port, *to_port, *cidr, Some(description));
+                let call = self.ec2(region).authorize_security_group_ingress().group_id(group).ip_permissions(permission).dry_run(true);
+                (AUTHORIZE, dry(call.send().await.map(drop), AUTHORIZE))
+            }
+            Action::ModifyIngress { region, group, rule, protocol, from_port, to_port, to, .. } => {
+                let request = SecurityGroupRuleRequest::builder().ip_protocol(protocol).from_port(*from_port).to_port(*to_port);
+                let request = match to {
+                    IpNet::V4(net) => request.cidr_ipv4(net.to_string()),
+                    IpNet::V6(net) => request.cidr_ipv6(net.to_string()),
+                };
+                let update = SecurityGroupRuleUpdate::builder().security_group_rule_id(rule).security_group_rule(request.build()).build();
+                let call = self.ec2(region).modify_security_group_rules().group_id(group).security_group_rules(update).dry_run(true);
+                (MODIFY, dry(call.send().await.map(drop), MODIFY))
+            }
+            Action::StartInstance { region, instance } => {
+                let call = self.ec2(region).start_instances().instance_ids(instance).dry_run(true);
+                ("ec2:StartInstances", dry(call.send().await.map(drop), "ec2:StartInstances"))
+            }
+            _ => return None,
+        };
+        Some(match answer {
+            Dry::Allowed => Gate::new("permission", GateState::Ok, format!("you may call {name} (DryRun)")),
+            Dry::Done(text) => Gate::new("permission", GateState::Ok, text),
+            Dry::Denied(text) => Gate::new("permission", GateState::Refuse, text),
+            Dry::Unclear(text) => Gate::new("permission", GateState::Warn, text),
+        })
+    }
+
+    async fn shared(&self, region: &str, group: &str, subject: &str) -> Gate {
+        let by_group = Filter::builder().name("group-id").values(group).build();
+        let mut pages = self.ec2(region).describe_network_interfaces().filters(by_group).into_paginator().send();
+        let mut others: Vec<String> = Vec::new();
+        while let Some(page) = pages.next().await {
+            match page {
+                Ok(page) => others.extend(page.network_interfaces().iter().filter_map(|i| {
+                    let instance = i.attachment().and_then(|a| a.instance_id());
+                    (instance != Some(subject)).then(|| instance.or_else(|| i.network_interface_id()).unwrap_or_default().to_owned())
+                })),
+                Err(e) => {
+                    let why = error::why(&e, "ec2:DescribeNetworkInterfaces", "see who else uses the group");
+                    return Gate::new("shared", GateState::Warn, format!("cannot tell who else uses {group}: {}", why.text()));
+                }
+            }
+        }
+        others.sort();
+        others.dedup();
+        match others.len() {
+            0 => Gate::new("shared", GateState::Ok, format!("{group} is used by this instance only")),
+            n => {
+                let names = others.iter().take(4).cloned().collect::<Vec<_>>().join(", ");
+                let more = if n > 4 { ", …" } else { "" };
+                Gate::new("shared", GateState::Warn, format!("{group} is also used by {n} more: {names}{more}"))
+            }
+        }
+    }
+}
+
+enum Dry {
+    Allowed,
+    Done(String),
+    Denied(String),
+    Unclear(String),
+}
+
+fn dry<E>(answer: Result<(), aws_sdk_ec2::error::SdkError<E>>, action: &str) -> Dry
+where
+    E: aws_sdk_ec2::error::ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match answer {
+        Ok(()) => Dry::Unclear(format!("{action} did not answer to DryRun as documented")),
+        Err(e) => match error::code(&e) {
+            "DryRunOperation" => Dry::Allowed,
+            "InvalidPermission.Duplicate" => Dry::Done("the rule is there already".to_owned()),
+            _ => match error::why(&e, action, "ask for permission") {
+                crate::core::fact::Why::Denied { action, reason } => Dry::Denied(format!("you are not allowed to call {action} {reason}").trim_end().to_owned()),
+                other => Dry::Unclear(format!("cannot tell whether you may call {action}: {}", other.text())),
+            },
+        },
+    }
+}
+
+fn permission(protocol: &str, from_port: i32, to_port: i32, cidr: IpNet, description: Option<&str>) -> IpPermission {
+    let base = IpPermission::builder().ip_protocol(protocol).from_port(from_port).to_port(to_port);
+    match cidr {
+        IpNet::V4(net) => base.ip_ranges(IpRange::builder().cidr_ip(net.to_string()).set_description(description.map(str::to_owned)).build()),
+        IpNet::V6(net) => base.ipv6_ranges(Ipv6Range::builder().cidr_ipv6(net.to_string()).set_description(description.map(str::to_owned)).build()),
+    }
+    .build()
+}

@@ -1,0 +1,140 @@
+//! Clients for the profile and regions, made once, with a count of every request sent.
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_ec2::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_ec2::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_ec2::error::BoxError;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What the user chose.
+#[derive(Debug, Clone, Default)]
+pub struct AwsSettings {
+    /// `--profile`.
+    pub profile: Option<String>,
+    /// `--region`, repeatable; empty means the profile's region.
+    pub regions: Vec<String>,
+    /// Endpoint instead of the environment's one (the practice account).
+    pub endpoint: Option<String>,
+    /// Access key id and secret instead of the credential chain (the practice account).
+    pub keys: Option<(String, String)>,
+}
+
+/// Counts requests as they leave, retries included.
+#[derive(Debug, Clone, Default)]
+struct Counter(Arc<AtomicU64>);
+
+#[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
+impl Intercept for Counter {
+    fn name(&self) -> &'static str {
+        "count requests"
+    }
+
+    fn read_before_transmit(&self, _: &BeforeTransmitInterceptorContextRef<'_>, _: &RuntimeComponents, _: &mut ConfigBag) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// AWS, for one profile and its regions.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    config: SdkConfig,
+    regions: Vec<String>,
+    counter: Counter,
+    loopback: bool,
+}
+
+impl Aws {
+    /// Loads profile, region and credential chain exactly as the aws CLI finds them. Sends nothing.
+    pub async fn load(settings: &AwsSettings) -> Self {
+        let timeouts = aws_sdk_ec2::config::timeout::TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(3))
+            .operation_attempt_timeout(Duration::from_secs(12))
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
+        if let Some(profile) = &settings.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(region) = settings.regions.first() {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(endpoint) = &settings.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        if let Some((id, secret)) = &settings.keys {
+            loader = loader.credentials_provider(aws_sdk_ec2::config::Credentials::new(id, secret, None, None, "practice account"));
+        }
+        let config = loader.load().await;
+        let mut regions = settings.regions.clone();
+        if regions.is_empty() {
+            regions.extend(config.region().map(ToString::to_string));
+        }
+        let loopback = [std::env::var("AWS_ENDPOINT_URL_EC2").ok(), config.endpoint_url().map(str::to_owned)]
+            .into_iter()
+            .flatten()
+            .any(|url| is_loopback(&url));
+        Self { config, regions, counter: Counter::default(), loopback }
+    }
+
+    /// Regions that are asked; empty when none is configured.
+    pub fn regions(&self) -> &[String] {
+        &self.regions
+    }
+
+    /// Whether the endpoint is an emulator on this machine. The addresses that it reports then belong to
+    /// strangers on the real internet, so only loopback ones may be dialled.
+    pub fn is_emulated(&self) -> bool {
+        self.loopback
+    }
+
+    /// Requests sent so far.
+    pub fn calls(&self) -> u64 {
+        self.counter.0.load(Ordering::Relaxed)
+    }
+
+    /// EC2 in a region.
+    pub fn ec2(&self, region: &str) -> aws_sdk_ec2::Client {
+        let config = aws_sdk_ec2::config::Builder::from(&self.config).region(Region::new(region.to_owned())).interceptor(self.counter.clone());
+        aws_sdk_ec2::Client::from_conf(config.build())
+    }
+
+    /// SSM in a region.
+    pub fn ssm(&self, region: &str) -> aws_sdk_ssm::Client {
+        let config = aws_sdk_ssm::config::Builder::from(&self.config).region(Region::new(region.to_owned())).interceptor(self.counter.clone());
+        aws_sdk_ssm::Client::from_conf(config.build())
+    }
+
+    /// STS.
+    pub fn sts(&self) -> aws_sdk_sts::Client {
+        let config = aws_sdk_sts::config::Builder::from(&self.config).interceptor(self.counter.clone());
+        aws_sdk_sts::Client::from_conf(config.build())
+    }
+}
+
+fn is_loopback(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|a| a.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn emulators_on_this_machine_are_known() {
+        for url in ["http://127.0.0.1:5601", "http://localhost:4566/", "https://[::1]:1/x", "http://127.9.9.9"] {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in ["https://ec2.eu-west-1.amazonaws.com", "http://10.0.0.1:80", "https://localhost.example.com"] {
+            assert!(!is_loopback(url), "{url}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The instance list: every page of every region, streamed; then hints from a few batched calls.
+
+use super::client::Aws;
+use super::{convert, error};
+use crate::core::facts::aws::Instance;
+use crate::core::vpc::types::{SecurityGroup, SgPeer};
+use crate::engine::failure::Failure;
+use crate::engine::inventory::InventoryEvent;
+use aws_sdk_ec2::types::Filter;
+use futures_util::future::join_all;
+use std::net::IpAddr;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Group ids in one call; EC2 allows 200 values in a filter.
+const CHUNK: usize = 200;
+
+impl Aws {
+    /// Lists all regions at once. Hints use `source`, the client's address, when it is known.
+    pub async fn list(&self, source: Option<IpAddr>, out: &UnboundedSender<InventoryEvent>) {
+        if self.regions().is_empty() {
+            let failure = Failure::usage("list instances", "no region is chosen", "pass --region, or set one for the profile (aws configure)");
+            let _ = out.send(InventoryEvent::Failed(failure));
+            return;
+        }
+        let caller = async {
+            if let Some(caller) = self.caller().await.value() {
+                let _ = out.send(InventoryEvent::Caller { account: caller.account.clone(), regions: self.regions().to_vec() });
+            }
+        };
+        let regions = join_all(self.regions().iter().map(|region| self.list_region(region, source, out)));
+        tokio::join!(caller, regions);
+    }
+
+    async fn list_region(&self, region: &str, source: Option<IpAddr>, out: &UnboundedSender<InventoryEvent>) {
+        let client = self.ec2(region);
+        // Paged calls draw on a larger request budget than unpaged ones (EC2 API throttling).
+        let mut pages = client.describe_instances().into_paginator().page_size(1000).send();
+        let mut running: Vec<Instance> = Vec::new();
+        while let Some(page) = pages.next().await {
+            match page {
+                Ok(page) => {
+                    let rows: Vec<Instance> = page.reservations().iter().flat_map(|r| r.instances()).map(|i| convert::instance(i, region)).collect();
+                    running.extend(rows.iter().filter(|i| i.state == "running").cloned());
+                    if out.send(InventoryEvent::Page(rows)).is_err() {
+                        return;
+                    }
+                }
+                Err(e) => {
+                    let why = error::why(&e, "ec2:DescribeInstances", "list instances");
+                    let failure = Failure::failed(format!("list instances in {region}"), why.text(), next_step(&why));
+                    let _ = out.send(InventoryEvent::Failed(failure));
+                    return;
+                }
+            }
+        }
+        self.hints(region, &running, source, out).await;
+    }
+
+    async fn hints(&self, region: &str, running: &[Instance], source: Option<IpAddr>, out: &UnboundedSender<InventoryEvent>) {
+        let mut ids: Vec<String> = running.iter().flat_map(|i| i.groups.iter().map(|(id, _)| id.clone())).collect();
+        ids.sort();
+        ids.dedup();
+        let client = self.ec2(region);
+        let groups = join_all(ids.chunks(CHUNK).map(|chunk| {
+            let client = client.clone();
+            async move {
+                let by_id = Filter::builder().name("group-id").set_values(Some(chunk.to_vec())).build();
+                let mut pages = client.describe_security_groups().filters(by_id).into_paginator().send();
+                let mut out: Vec<SecurityGroup> = Vec::new();
+                while let Some(Ok(page)) = pages.next().await {
+                    out.extend(page.security_groups().iter().map(|g| convert::group(g, &[])));
+                }
+                out
+            }
+        }));
+        let agents = async {
+            let ssm = self.ssm(region);
+            let mut pages = ssm.describe_instance_information().into_paginator().page_size(50).send();
+            let mut online = Vec::new();
+            while let Some(Ok(page)) = pages.next().await {
+                online.extend(page.instance_information_list().iter().filter(|i| i.ping_status().is_some_and(|p| p.as_str() == "Online")).filter_map(|i| i.instance_id().map(str::to_owned)));
+            }
+            online
+        };
+        let (groups, agents) = tokio::join!(groups, agents);
+        let groups: Vec<SecurityGroup> = groups.into_iter().flatten().collect();
+        let hints = running.iter().filter_map(|i| hint(i, &groups, &agents, source).map(|h| (i.id.clone(), h))).collect();
+        let _ = out.send(InventoryEvent::Hints(hints));
+    }
+}
+
+/// A word for the list, never a verdict: the diagnosis looks at far more.
+fn hint(instance: &Instance, groups: &[SecurityGroup], agents: &[String], source: Option<IpAddr>) -> Option<String> {
+    let ssm = agents.contains(&instance.id);
+    let with = |word: &str| if ssm { format!("{word}, ssm") } else { word.to_owned() };
+    if instance.platform.as_deref() == Some("windows") {
+        return Some(with("rdp"));
+    }
+    if instance.best_address().is_none() {
+        return Some(if ssm { "ssm".to_owned() } else { "private".to_owned() });
+    }
+    let mine: Vec<&SecurityGroup> = groups.iter().filter(|g| instance.groups.iter().any(|(id, _)| *id == g.id)).collect();
+    if mine.is_empty() {
+        return ssm.then(|| "ssm".to_owned());
+    }
+    let covers_ssh = |r: &crate::core::vpc::types::SgRule| {
+        let tcp = matches!(r.protocol.as_str(), "tcp" | "6");
+        r.protocol == "-1" || (tcp && r.from_port.is_none_or(|p| p <= 22) && r.to_port.is_none_or(|p| p >= 22))
+    };
+    let admits = |r: &crate::core::vpc::types::SgRule| match &r.peer {
+        SgPeer::Cidr(net) => source.is_none_or(|s| net.contains(&s)),
+        // A list or a group may well admit the client; a hint does not expand it.
+        SgPeer::PrefixList(_) | SgPeer::Group { .. } => true,
+    };
+    let open = mine.iter().flat_map(|g| &g.inbound).any(|r| covers_ssh(r) && admits(r));
+    Some(with(if open { "ssh" } else { "no sg rule" }))
+}
+
+fn next_step(why: &crate::core::fact::Why) -> String {
+    use crate::core::fact::Why;
+    match why {
+        Why::Denied { action, .. } => format!("ask for {action} (port22 policy prints all that is needed); pasting an error and key-file checks work without"),
+        Why::Credentials { .. } => "log in (aws sso login, aws configure), or choose --profile; pasting an error and key-file checks work without".to_owned(),
+        _ => "check network, proxy and --region, then press r".to_owned(),
+    }
+}

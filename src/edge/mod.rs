@@ -1,0 +1,18 @@
+//! Effects: AWS calls, DNS, TCP, SSH, files. Implements [`crate::engine::world::World`].
+//!
+//! Must not judge. What goes wrong becomes an unknown fact with its reason; secrets stay here.
+
+pub mod agent;
+pub mod aws;
+pub mod chmod;
+pub mod dns;
+pub mod journal_file;
+pub mod keys;
+pub mod known_hosts;
+mod real_world;
+pub mod source_ip;
+pub mod ssh;
+pub mod ssh_config;
+pub mod tcp;
+
+pub use real_world::{RealWorld, Settings};

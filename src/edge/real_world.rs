@@ -1,0 +1,229 @@
+//! The real world: joins the edge's parts into the engine's trait.
+
+use super::aws::{Aws, AwsSettings};
+use super::ssh::{SshKey, SshRequest};
+use super::{agent, chmod, dns, keys, known_hosts, source_ip, ssh, ssh_config, tcp};
+use crate::core::fact::{Fact, Why};
+use crate::core::facts::Facts;
+use crate::core::facts::local::{KeyFileState, KeyProbe};
+use crate::core::plan::{Action, Plan};
+use crate::core::probe::ProbeId;
+use crate::core::rules;
+use crate::core::target::TargetKind;
+use crate::engine::failure::Failure;
+use crate::engine::inventory::InventoryEvent;
+use crate::engine::world::{Observation, Performed, World};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Limits of the TCP connect and of each answer of the SSH server.
+const CONNECT: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(8);
+
+/// How the world is reached.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Profile, regions, endpoint.
+    pub aws: AwsSettings,
+    /// `--source-ip`: then nothing outside is asked for the client's own address.
+    pub source_ip: Option<IpAddr>,
+    /// `--timeout`: shortens the TCP and SSH limits.
+    pub limit: Option<Duration>,
+}
+
+/// AWS, sockets and files.
+pub struct RealWorld {
+    aws: Aws,
+    settings: Settings,
+    /// The connection of the TCP probe, kept for the SSH probe: closing it unused would count as an
+    /// attempt without authentication (OpenSSH PerSourcePenalties).
+    open: Mutex<Option<(IpAddr, u16, TcpStream)>>,
+}
+
+impl RealWorld {
+    /// Loads the AWS configuration; sends nothing.
+    pub async fn new(settings: Settings) -> Self {
+        Self { aws: Aws::load(&settings.aws).await, settings, open: Mutex::new(None) }
+    }
+
+    /// Regions that are asked.
+    pub fn regions(&self) -> &[String] {
+        self.aws.regions()
+    }
+
+    fn limit(&self, own: Duration) -> Duration {
+        self.settings.limit.map_or(own, |l| own.min(l))
+    }
+
+    async fn source_ip(&self, facts: &Facts) -> Fact<IpAddr> {
+        // A loopback or private target sees the address of the own interface; only the internet sees another one.
+        let target = facts.address();
+        if let Some(address) = target.filter(|a| crate::core::vpc::is_private(*a) || a.is_loopback()) {
+            return match source_ip::local_address_towards(address) {
+                Some(own) => Fact::known(own, "the own interface towards the target"),
+                None => Fact::unknown(Why::failed("find the own address", "there is no route to the target")),
+            };
+        }
+        if self.aws.is_emulated() {
+            return Fact::unknown(Why::needs("--source-ip: the AWS endpoint is an emulator on this machine, so nothing outside is asked"));
+        }
+        source_ip::checkip().await
+    }
+
+    async fn tcp(&self, facts: &Facts) -> Vec<Observation> {
+        let Some(address) = facts.address() else { return Vec::new() };
+        let port = facts.port();
+        if self.aws.is_emulated() && !address.is_loopback() && facts.target.address.is_none() && !matches!(facts.target.kind(), TargetKind::Address(_)) {
+            let why = Why::needs(format!("--address: the AWS endpoint is an emulator on this machine, so {address} may belong to a stranger and is not dialled"));
+            return vec![Observation::Tcp(address, port, Fact::unknown(why))];
+        }
+        let (fact, stream) = tcp::connect(address, port, self.limit(CONNECT)).await;
+        if let Some(stream) = stream {
+            *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some((address, port, stream));
+        }
+        vec![Observation::Tcp(address, port, fact)]
+    }
+
+    async fn ssh(&self, facts: &Facts) -> Vec<Observation> {
+        let Some(address) = facts.wire.address else { return Vec::new() };
+        let port = facts.wire.port.unwrap_or(crate::core::target::SSH_PORT);
+        let kept = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let stream = kept.filter(|(a, p, _)| *a == address && *p == port).map(|(_, _, s)| s);
+        let mut request = SshRequest::new(address, port);
+        request.users = rules::users_to_try(facts);
+        request.connect_limit = self.limit(CONNECT);
+        request.banner_limit = self.limit(ANSWER);
+        request.sign = true;
+        let known = known_hosts::lookup(&host_names(facts), port, &known_hosts_files(facts)).await;
+        request.known_types = known.value().map(|k| k.entries.iter().map(|e| e.algorithm.clone()).collect()).unwrap_or_default();
+        for probe in &facts.local.keys {
+            if let Some(key) = self.ssh_key(probe).await {
+                request.keys.push(key);
+            }
+        }
+        let (server, offers, budget) = ssh::probe_over(stream, request).await;
+        vec![Observation::Ssh(server, offers, budget)]
+    }
+
+    async fn ssh_key(&self, probe: &KeyProbe) -> Option<SshKey> {
+        let Some(KeyFileState::Read { key, .. }) = probe.file.value() else { return None };
+        let public = key.public.clone()?;
+        // The private half signs only where ssh itself would load the file.
+        let private = if rules::local::usable(probe) && !key.encrypted { keys::load_private(&probe.path).ok() } else { None };
+        Some(SshKey { path: probe.path.clone(), public: Some(public), private, encrypted: key.encrypted })
+    }
+
+    async fn keys(&self, facts: &Facts) -> Vec<Observation> {
+        let mut paths: Vec<(String, String)> = facts.target.keys.iter().map(|k| (k.clone(), "-i".to_owned())).collect();
+        if let Some(config) = facts.local.config.value() {
+            paths.extend(config.identity_files.iter().filter(|f| !facts.target.keys.contains(f)).map(|f| (f.clone(), "ssh_config".to_owned())));
+        }
+        if let (true, Some(path)) = (paths.is_empty(), facts.paste.as_ref().and_then(|p| p.extract.key_path.clone())) {
+            paths.push((path, "paste".to_owned()));
+        }
+        if paths.is_empty() {
+            paths.extend(keys::defaults().await);
+        }
+        let names: Vec<String> = paths.iter().map(|(path, _)| path.clone()).collect();
+        let directories = keys::directories(&names);
+        let (own, near) = tokio::join!(keys::probe(&paths), keys::nearby(&directories, &names));
+        vec![Observation::Keys(own, near)]
+    }
+
+    async fn dns(&self, facts: &Facts) -> Fact<Vec<IpAddr>> {
+        let config = facts.local.config.value().and_then(|c| c.hostname.clone());
+        let name = config.unwrap_or_else(|| facts.target.name.clone());
+        if name.parse::<IpAddr>().is_ok() || matches!(facts.target.kind(), TargetKind::InstanceId | TargetKind::Address(_)) {
+            return Fact::NotAsked;
+        }
+        dns::lookup(&name).await
+    }
+}
+
+/// Names under which ssh would look the host key up.
+fn host_names(facts: &Facts) -> Vec<String> {
+    let config = facts.local.config.value();
+    if let Some(alias) = config.and_then(|c| c.host_key_alias.clone()) {
+        return vec![alias];
+    }
+    let mut names = Vec::new();
+    names.extend(config.and_then(|c| c.hostname.clone()));
+    if !matches!(facts.target.kind(), TargetKind::InstanceId) {
+        names.push(facts.target.name.clone());
+    }
+    names.extend(facts.address().map(|a| a.to_string()));
+    names.dedup();
+    names
+}
+
+fn known_hosts_files(facts: &Facts) -> Vec<String> {
+    facts.local.config.value().map(|c| c.known_hosts_files.clone()).unwrap_or_default()
+}
+
+impl World for RealWorld {
+    fn observe(&self, probe: ProbeId, facts: Arc<Facts>) -> BoxFuture<'_, Vec<Observation>> {
+        async move {
+            match probe {
+                ProbeId::SshConfig => vec![Observation::SshConfig(ssh_config::effective(&facts.target).await)],
+                ProbeId::Dns => vec![Observation::Dns(self.dns(&facts).await)],
+                ProbeId::SourceIp => vec![Observation::SourceIp(self.source_ip(&facts).await)],
+                ProbeId::Keys => self.keys(&facts).await,
+                ProbeId::Agent => vec![Observation::Agent(agent::list().await)],
+                ProbeId::KnownHosts => vec![Observation::KnownHosts(known_hosts::lookup(&host_names(&facts), facts.port(), &known_hosts_files(&facts)).await)],
+                ProbeId::Caller => vec![Observation::Caller(self.aws.caller().await)],
+                ProbeId::Instance => vec![Observation::Instance(self.aws.find(&facts).await)],
+                ProbeId::Tcp => self.tcp(&facts).await,
+                ProbeId::Ssh => self.ssh(&facts).await,
+                other => self.aws.about_instance(other, &facts).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn inventory(&self, out: UnboundedSender<InventoryEvent>) -> BoxFuture<'_, ()> {
+        async move {
+            let source = match self.settings.source_ip {
+                Some(source) => Some(source),
+                None if self.aws.is_emulated() => None,
+                None => source_ip::checkip().await.value().copied(),
+            };
+            if let Some(source) = source {
+                let _ = out.send(InventoryEvent::SourceIp(source));
+            }
+            self.aws.list(source, &out).await;
+            let _ = out.send(InventoryEvent::Done);
+        }
+        .boxed()
+    }
+
+    fn preflight(&self, plan: Plan) -> BoxFuture<'_, Plan> {
+        self.aws.preflight(plan).boxed()
+    }
+
+    fn perform(&self, action: Action) -> BoxFuture<'_, Result<Performed, Failure>> {
+        async move {
+            match &action {
+                Action::Chmod { path, from, to } => {
+                    let (path_, from_, to_) = (path.clone(), *from, *to);
+                    let done = tokio::task::spawn_blocking(move || chmod::perform(&path_, from_, to_)).await;
+                    let text = done.map_err(|e| Failure::failed(format!("set the mode of {path}"), e.to_string(), "run the diagnosis again"))??;
+                    Ok(Performed { text, undo: Some(Action::Chmod { path: path.clone(), from: *to, to: *from }), changed: from != to })
+                }
+                _ => match self.aws.perform(&action).await {
+                    Some(result) => result,
+                    None => Err(Failure::usage("perform an action", "nothing performs it", "report this as a bug")),
+                },
+            }
+        }
+        .boxed()
+    }
+
+    fn api_calls(&self) -> u64 {
+        self.aws.calls()
+    }
+}

@@ -1,0 +1,232 @@
+//! SSH probe: banner, host key, and "would you take this key for this user?".
+//!
+//! Must not write known_hosts, open a session or run a command, and must not try more than it was
+//! allowed to: servers count attempts (OpenSSH `MaxAuthTries`, `PerSourcePenalties`; fail2ban). One
+//! connection per user name, several keys over the same one. A key is asked about without a signature
+//! (RFC 4252, section 7): the server answers whether it would take it, and nobody is logged in. The
+//! host key is accepted whatever it is, because nothing secret is sent; what it means is said in `rules`.
+//!
+//! Used by the SSH probe of [`super::RealWorld`].
+
+mod banner;
+mod session;
+
+use crate::core::fact::{Fact, Why};
+use crate::core::facts::wire::{Answer, Budget, Offer, SshServer, Tcp};
+use crate::core::text;
+use crate::edge::tcp;
+use session::{Offered, Opened, Pace, Session};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Attempts that one probe may make, if nothing else is said.
+pub const DEFAULT_CAP: u32 = 3;
+
+/// What to ask an SSH server.
+#[derive(Debug, Clone)]
+pub struct SshRequest {
+    /// Address to dial.
+    pub address: IpAddr,
+    /// Port to dial.
+    pub port: u16,
+    /// The user to log in as, then at most one alternative that is asked for only if the first one was
+    /// refused every key.
+    pub users: Vec<String>,
+    /// Keys in the order in which a client would offer them.
+    pub keys: Vec<SshKey>,
+    /// Whether to complete the login of the first user with a signature where the server takes a key
+    /// that can be used without passphrase.
+    pub sign: bool,
+    /// Attempts over all users.
+    pub cap: u32,
+    /// Limit of the TCP connect.
+    pub connect_limit: Duration,
+    /// Limit of each answer of the server: banner, key exchange, each key.
+    pub banner_limit: Duration,
+    /// Limit of everything together: what is known by then is the answer.
+    pub total_limit: Duration,
+    /// Host key types that known_hosts has for the target (`ssh-ed25519`, …): asked for first, as
+    /// OpenSSH does, so that the host key can be compared with the known one.
+    pub known_types: Vec<String>,
+}
+
+impl SshRequest {
+    /// A request that looks at banner and host key; users and keys are added by the caller.
+    pub fn new(address: IpAddr, port: u16) -> Self {
+        Self {
+            address,
+            port,
+            users: Vec::new(),
+            keys: Vec::new(),
+            sign: false,
+            cap: DEFAULT_CAP,
+            connect_limit: Duration::from_secs(5),
+            banner_limit: Duration::from_secs(8),
+            total_limit: Duration::from_secs(18),
+            known_types: Vec::new(),
+        }
+    }
+}
+
+/// A key to ask about.
+#[derive(Clone)]
+pub struct SshKey {
+    /// File, as the user knows it.
+    pub path: String,
+    /// Public half, one OpenSSH line; without it the key cannot be offered.
+    pub public: Option<String>,
+    /// Content of the private key file, to sign with. Never shown, never kept.
+    pub private: Option<Vec<u8>>,
+    /// Whether the private half needs a passphrase: it is offered, and not used.
+    pub encrypted: bool,
+}
+
+impl std::fmt::Debug for SshKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let private = self.private.as_ref().map(|_| "…");
+        f.debug_struct("SshKey").field("path", &self.path).field("public", &self.public).field("private", &private).field("encrypted", &self.encrypted).finish()
+    }
+}
+
+/// Dials and asks. Dropping the future closes the connection.
+pub async fn probe(request: SshRequest) -> (Fact<SshServer>, Vec<Offer>, Budget) {
+    probe_over(None, request).await
+}
+
+/// The same over a connection that is already open (see [`tcp::connect`]); a second user gets its own.
+pub async fn probe_over(stream: Option<TcpStream>, request: SshRequest) -> (Fact<SshServer>, Vec<Offer>, Budget) {
+    let pace = Pace::new(request.banner_limit, request.total_limit);
+    let mut asking = Asking { offers: Vec::new(), budget: Budget { used: 0, cap: request.cap }, pace, request: &request };
+    let fact = asking.first(stream).await;
+    (fact, asking.offers, asking.budget)
+}
+
+/// One probe while it runs.
+struct Asking<'a> {
+    request: &'a SshRequest,
+    pace: Pace,
+    offers: Vec<Offer>,
+    budget: Budget,
+}
+
+impl Asking<'_> {
+    /// The connection of the first user, then that of the alternative.
+    async fn first(&mut self, stream: Option<TcpStream>) -> Fact<SshServer> {
+        let request = self.request;
+        let stream = match stream {
+            Some(stream) => stream,
+            None => match self.dial().await {
+                Ok(stream) => stream,
+                Err(why) => return Fact::unknown(why),
+            },
+        };
+        let source = format!("SSH to {}", SocketAddr::new(request.address, request.port));
+        let (mut session, server) = match Session::open(stream, request, self.pace).await {
+            Opened::Ready(session, server) => (session, server),
+            Opened::Not(server) => return Fact::known(server, source),
+        };
+        let keys = offered(&request.keys);
+        if let Some(user) = request.users.first() {
+            if keys.is_empty() {
+                self.ask_methods(&mut session, user).await;
+            } else {
+                self.ask_keys(&mut session, user, &keys, request.sign).await;
+            }
+        }
+        session.close().await;
+        let refused = !self.offers.is_empty() && self.offers.iter().all(|offer| offer.answer == Answer::Refused);
+        if let (Some(user), Some(key), true) = (request.users.get(1), keys.first(), refused) {
+            self.second(user, key).await;
+        }
+        Fact::known(server, source)
+    }
+
+    /// The alternative user, with the first key only, on a connection of its own: sshd forgets nothing
+    /// of the first user's attempts and refuses a change of user name within a connection.
+    async fn second(&mut self, user: &str, key: &Offered) {
+        if self.budget.used >= self.budget.cap || self.request.users.first().is_some_and(|first| first == user) {
+            return;
+        }
+        let failed = match self.dial().await {
+            Err(why) => why.text(),
+            Ok(stream) => match Session::open(stream, self.request, self.pace).await {
+                Opened::Ready(mut session, _) => {
+                    self.ask_keys(&mut session, user, std::slice::from_ref(key), false).await;
+                    session.close().await;
+                    return;
+                }
+                Opened::Not(server) => no_session(&server),
+            },
+        };
+        self.offers.push(Offer {
+            user: user.to_owned(),
+            key: Some(key.path.clone()),
+            fingerprint: Some(key.fingerprint.clone()),
+            answer: Answer::Failed { reason: failed },
+            methods: Vec::new(),
+            banner: None,
+        });
+    }
+
+    /// Offers keys until one is taken, the budget is spent or the server ends the connection.
+    async fn ask_keys(&mut self, session: &mut Session, user: &str, keys: &[Offered], sign: bool) {
+        for key in keys {
+            if self.budget.used >= self.budget.cap {
+                return;
+            }
+            self.budget.used += 1;
+            let offer = session.ask(user, key, sign).await;
+            let go_on = offer.answer == Answer::Refused && offer.methods.iter().any(|method| method == "publickey");
+            self.offers.push(offer);
+            if !go_on {
+                return;
+            }
+        }
+    }
+
+    /// Without any key: one "none", to learn the methods.
+    async fn ask_methods(&mut self, session: &mut Session, user: &str) {
+        if self.budget.used < self.budget.cap {
+            self.budget.used += 1;
+            self.offers.push(session.ask_none(user).await);
+        }
+    }
+
+    async fn dial(&self) -> Result<TcpStream, Why> {
+        let request = self.request;
+        let (fact, stream) = tcp::connect(request.address, request.port, request.connect_limit).await;
+        let doing = format!("TCP connect to {}", SocketAddr::new(request.address, request.port));
+        match (stream, fact) {
+            (Some(stream), _) => Ok(stream),
+            (None, Fact::Known { value: Tcp::TimedOut { after_ms }, .. }) => Err(Why::TimedOut { doing, after_ms }),
+            (None, Fact::Known { value: Tcp::Refused { .. }, .. }) => Err(Why::failed(doing, "connection refused")),
+            (None, Fact::Known { value: Tcp::Unreachable { reason }, .. }) => Err(Why::failed(doing, reason)),
+            (None, fact) => Err(fact.why_not().unwrap_or_else(|| Why::failed(doing, "no connection"))),
+        }
+    }
+}
+
+/// Keys that can be offered, each once.
+fn offered(keys: &[SshKey]) -> Vec<Offered> {
+    let mut out: Vec<Offered> = Vec::new();
+    for key in keys {
+        let Some(key) = Offered::read(key) else { continue };
+        if out.iter().all(|other| other.fingerprint != key.fingerprint) {
+            out.push(key);
+        }
+    }
+    out
+}
+
+/// Why a connection came to no login attempt, in words.
+fn no_session(server: &SshServer) -> String {
+    match server {
+        SshServer::Ready { .. } => String::new(),
+        SshServer::NotSsh { first_bytes } => format!("the answer is not SSH: {first_bytes}"),
+        SshServer::BannerTimeout { after_ms } => format!("no banner within {}", text::millis(*after_ms)),
+        SshServer::ClosedBeforeBanner { reason } if reason.is_empty() => "the server closed the connection before its banner".to_owned(),
+        SshServer::ClosedBeforeBanner { reason } => format!("the server closed the connection before its banner: {reason}"),
+        SshServer::KexFailed { reason, .. } => format!("key exchange failed: {reason}"),
+    }
+}

@@ -1,0 +1,299 @@
+//! One diagnosis: probes in waves, a judgement after every answer.
+//!
+//! Wave 1 asks what needs nothing (client side, caller, instance, and TCP when the address is known);
+//! wave 2 asks everything that needs the instance, all at once; only prefix lists make a third.
+//! Must not judge: `core::diagnosis::judge` does.
+
+use crate::core::diagnosis::{Diagnosis, judge};
+use crate::core::fact::{Fact, Why};
+use crate::core::facts::Facts;
+use crate::core::probe::ProbeId;
+use crate::core::recognise::Recognised;
+use crate::core::target::Target;
+use crate::core::vpc::types::{RouteDestination, SgPeer};
+use crate::engine::event::{ProbeState, RunId, Snapshot};
+use crate::engine::world::{Observation, World};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// What to diagnose.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// What the user wants to log in to.
+    pub target: Target,
+    /// Symptom id, when told.
+    pub symptom: Option<String>,
+    /// Pasted text, recognised.
+    pub paste: Option<Recognised>,
+    /// Answers to questions, by check id: `yes` or `no`.
+    pub answers: BTreeMap<String, String>,
+    /// Seconds since 1970.
+    pub now: i64,
+    /// Longest time for any probe; `None` keeps each probe's own limit.
+    pub limit: Option<Duration>,
+}
+
+/// The time limit of a probe.
+pub fn limit_of(probe: ProbeId, request: &Request) -> Duration {
+    let own = Duration::from_secs(match probe {
+        ProbeId::SshConfig | ProbeId::Dns | ProbeId::Keys | ProbeId::Agent | ProbeId::KnownHosts => 3,
+        ProbeId::SourceIp => 4,
+        // The edge's connect limit is one second less, so that it can say "timed out" itself.
+        ProbeId::Tcp => 6,
+        ProbeId::Ssh => 20,
+        ProbeId::Caller => 10,
+        _ => 15,
+    });
+    request.limit.map_or(own, |limit| own.min(limit))
+}
+
+/// What a probe must wait for.
+enum Ready {
+    Now,
+    Later,
+    /// Will never be possible, or is not needed.
+    Never(Option<Why>),
+}
+
+/// Runs a diagnosis to its end, sending a snapshot whenever something was learned.
+pub async fn run(world: Arc<dyn World>, request: Request, run: RunId, out: UnboundedSender<Snapshot>, cancel: CancellationToken) -> Snapshot {
+    let started = Instant::now();
+    let calls_before = world.api_calls();
+    let mut facts = Facts {
+        target: request.target.clone(),
+        symptom: request.symptom.clone(),
+        paste: request.paste.clone(),
+        answers: request.answers.clone(),
+        now: request.now,
+        ..Facts::default()
+    };
+    let mut states: BTreeMap<ProbeId, ProbeState> = ProbeId::ALL.into_iter().map(|p| (p, ProbeState::Waiting)).collect();
+    let mut running = FuturesUnordered::new();
+    let mut cancelled = false;
+    loop {
+        let shared = Arc::new(facts.clone());
+        for probe in ProbeId::ALL {
+            if cancelled || states[&probe] != ProbeState::Waiting {
+                continue;
+            }
+            match ready(probe, &facts, &states) {
+                Ready::Later => {}
+                Ready::Never(why) => {
+                    if let Some(why) = why {
+                        unknown(probe, &facts, &why).into_iter().for_each(|o| o.apply(&mut facts));
+                    }
+                    states.insert(probe, ProbeState::NotNeeded);
+                }
+                Ready::Now => {
+                    let limit = limit_of(probe, &request);
+                    let since_ms = elapsed(started);
+                    states.insert(probe, ProbeState::Running { since_ms, limit_ms: millis(limit) });
+                    let (world, facts) = (Arc::clone(&world), Arc::clone(&shared));
+                    running.push(async move {
+                        let begun = Instant::now();
+                        let answer = tokio::time::timeout(limit, world.observe(probe, Arc::clone(&facts))).await;
+                        let seen = answer.unwrap_or_else(|_| {
+                            let why = Why::TimedOut { doing: probe.title().to_owned(), after_ms: millis(limit) };
+                            unknown(probe, &facts, &why)
+                        });
+                        (probe, seen, elapsed(begun))
+                    });
+                }
+            }
+        }
+        let diagnosis = Arc::new(judge(&facts));
+        let finished = running.is_empty();
+        let snapshot = Snapshot {
+            run,
+            facts: Arc::new(facts.clone()),
+            diagnosis,
+            probes: states.iter().map(|(id, state)| (*id, state.clone())).collect(),
+            api_calls: world.api_calls() - calls_before,
+            millis: elapsed(started),
+            finished,
+            cancelled,
+        };
+        // Nobody listening is no reason to stop: the caller gets the last snapshot as the result.
+        let _ = out.send(snapshot.clone());
+        if finished {
+            return snapshot;
+        }
+        tokio::select! {
+            () = cancel.cancelled(), if !cancelled => {
+                cancelled = true;
+                running.clear();
+                for (probe, state) in &mut states {
+                    if matches!(state, ProbeState::Waiting | ProbeState::Running { .. }) {
+                        unknown(*probe, &facts.clone(), &Why::Cancelled).into_iter().for_each(|o| o.apply(&mut facts));
+                        *state = ProbeState::NotNeeded;
+                    }
+                }
+            }
+            Some((probe, seen, took)) = running.next() => {
+                seen.into_iter().for_each(|o| o.apply(&mut facts));
+                states.insert(probe, ProbeState::Ended { millis: took, note: note_of(probe, &facts) });
+            }
+        }
+    }
+}
+
+/// Judges recorded facts without any probe.
+pub fn replay(facts: Facts) -> (Facts, Diagnosis) {
+    let diagnosis = judge(&facts);
+    (facts, diagnosis)
+}
+
+fn ended(states: &BTreeMap<ProbeId, ProbeState>, probe: ProbeId) -> bool {
+    matches!(states[&probe], ProbeState::Ended { .. } | ProbeState::NotNeeded)
+}
+
+fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) -> Ready {
+    let config_known = ended(states, ProbeId::SshConfig);
+    let instance_known = ended(states, ProbeId::Instance);
+    let with_instance = |present: fn(&crate::core::facts::aws::Instance) -> bool, what: &str| match facts.instance() {
+        Some(instance) if present(instance) => Ready::Now,
+        Some(_) => Ready::Never(Some(Why::needs(what))),
+        None if instance_known => Ready::Never(Some(Why::needs("the instance, which could not be read"))),
+        None => Ready::Later,
+    };
+    match probe {
+        ProbeId::SshConfig | ProbeId::Agent | ProbeId::Caller => Ready::Now,
+        // An alias of ssh_config stands for another name, which is then what EC2 is asked for.
+        ProbeId::Instance | ProbeId::Dns | ProbeId::Keys if !config_known => Ready::Later,
+        ProbeId::Instance | ProbeId::Dns | ProbeId::Keys => Ready::Now,
+        ProbeId::SourceIp if facts.target.source_ip.is_some() => Ready::Never(None),
+        ProbeId::SourceIp => Ready::Now,
+        ProbeId::Status | ProbeId::Interfaces | ProbeId::Ssm | ProbeId::Console => with_instance(|_| true, ""),
+        ProbeId::SecurityGroups => with_instance(|i| !i.groups.is_empty() || i.interfaces.iter().any(|n| !n.groups.is_empty()), "security groups on the instance, and it has none"),
+        ProbeId::NetworkAcls | ProbeId::RouteTables | ProbeId::InternetGateways => with_instance(|i| i.vpc_id.is_some(), "the VPC, and the instance has none any more"),
+        ProbeId::Subnet => with_instance(|i| i.subnet_id.is_some(), "the subnet, and the instance has none any more"),
+        ProbeId::KeyPair => with_instance(|i| i.key_name.is_some(), "a key pair, and the instance was launched without one"),
+        ProbeId::Image => with_instance(|i| i.image_id.is_some(), "an image id, and the instance has none"),
+        ProbeId::PrefixLists => {
+            if !(ended(states, ProbeId::SecurityGroups) && ended(states, ProbeId::RouteTables)) {
+                return Ready::Later;
+            }
+            if prefix_lists(facts).is_empty() { Ready::Never(None) } else { Ready::Now }
+        }
+        ProbeId::Tcp => {
+            if !config_known {
+                return Ready::Later;
+            }
+            let config = facts.local.config.value();
+            if facts.target.jump.is_some() || config.is_some_and(|c| c.proxy_jump.is_some() || c.proxy_command.is_some()) {
+                return Ready::Never(Some(Why::needs("a probe through the proxy or jump host that your ssh configuration names")));
+            }
+            if facts.address().is_some() {
+                return Ready::Now;
+            }
+            if instance_known && ended(states, ProbeId::Dns) {
+                return Ready::Never(Some(Why::needs("an address to dial, and the target has none")));
+            }
+            Ready::Later
+        }
+        ProbeId::KnownHosts => if ended(states, ProbeId::Tcp) || facts.address().is_some() { Ready::Now } else { Ready::Later },
+        ProbeId::Ssh => match facts.wire.tcp.value() {
+            // The user name may come from the image, and the keys from the files.
+            Some(crate::core::facts::wire::Tcp::Connected { .. }) if ended(states, ProbeId::Keys) && ended(states, ProbeId::Agent) && instance_known && [ProbeId::Image, ProbeId::KeyPair].iter().all(|p| ended(states, *p)) => Ready::Now,
+            Some(crate::core::facts::wire::Tcp::Connected { .. }) => Ready::Later,
+            Some(_) => Ready::Never(Some(Why::needs("a TCP connection"))),
+            None if ended(states, ProbeId::Tcp) => Ready::Never(Some(Why::needs("a TCP connection"))),
+            None => Ready::Later,
+        },
+    }
+}
+
+/// Prefix lists that rules or routes name.
+pub fn prefix_lists(facts: &Facts) -> Vec<String> {
+    let groups = facts.aws.groups.value().into_iter().flatten();
+    let rules = groups.flat_map(|g| g.inbound.iter()).filter_map(|r| match &r.peer {
+        SgPeer::PrefixList(id) => Some(id.clone()),
+        _ => None,
+    });
+    let routes = facts.aws.route_tables.value().into_iter().flatten().flat_map(|t| t.routes.iter()).filter_map(|r| match &r.destination {
+        RouteDestination::PrefixList(id) => Some(id.clone()),
+        RouteDestination::Cidr(_) => None,
+    });
+    let mut all: Vec<String> = rules.chain(routes).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The observation "not known, because …" of a probe.
+fn unknown(probe: ProbeId, facts: &Facts, why: &Why) -> Vec<Observation> {
+    let why = why.clone();
+    vec![match probe {
+        ProbeId::SshConfig => Observation::SshConfig(Fact::unknown(why)),
+        ProbeId::Dns => Observation::Dns(Fact::unknown(why)),
+        ProbeId::SourceIp => Observation::SourceIp(Fact::unknown(why)),
+        ProbeId::Keys => Observation::Keys(Vec::new(), Vec::new()),
+        ProbeId::Agent => Observation::Agent(Fact::unknown(why)),
+        ProbeId::KnownHosts => Observation::KnownHosts(Fact::unknown(why)),
+        ProbeId::Caller => Observation::Caller(Fact::unknown(why)),
+        ProbeId::Instance => Observation::Instance(Fact::unknown(why)),
+        ProbeId::Status => Observation::Status(Fact::unknown(why)),
+        ProbeId::Interfaces => Observation::Interfaces(Fact::unknown(why)),
+        ProbeId::SecurityGroups => Observation::Groups(Fact::unknown(why)),
+        ProbeId::NetworkAcls => Observation::Acls(Fact::unknown(why)),
+        ProbeId::RouteTables => Observation::RouteTables(Fact::unknown(why)),
+        ProbeId::InternetGateways => Observation::Gateways(Fact::unknown(why)),
+        ProbeId::Subnet => Observation::Subnet(Fact::unknown(why)),
+        ProbeId::PrefixLists => Observation::PrefixLists(Fact::unknown(why)),
+        ProbeId::KeyPair => Observation::KeyPair(Fact::unknown(why)),
+        ProbeId::Image => Observation::Image(Fact::unknown(why)),
+        ProbeId::Console => Observation::Console(Fact::unknown(why)),
+        ProbeId::Ssm => Observation::Ssm(Fact::unknown(why)),
+        ProbeId::Tcp => match facts.address() {
+            Some(address) => Observation::Tcp(address, facts.port(), Fact::unknown(why)),
+            None => return tcp_without_address(why),
+        },
+        ProbeId::Ssh => Observation::Ssh(Fact::unknown(why), Vec::new(), facts.wire.budget.clone()),
+    }]
+}
+
+fn tcp_without_address(why: Why) -> Vec<Observation> {
+    // 0.0.0.0 is never dialled; it only carries the reason.
+    vec![Observation::Tcp(std::net::Ipv4Addr::UNSPECIFIED.into(), 0, Fact::unknown(why))]
+}
+
+fn note_of(probe: ProbeId, facts: &Facts) -> Option<String> {
+    let why = match probe {
+        ProbeId::SshConfig => facts.local.config.why_not(),
+        ProbeId::Dns => facts.local.dns.why_not(),
+        ProbeId::SourceIp => facts.local.source_ip.why_not(),
+        ProbeId::Keys => None,
+        ProbeId::Agent => facts.local.agent.why_not(),
+        ProbeId::KnownHosts => facts.local.known_hosts.why_not(),
+        ProbeId::Caller => facts.aws.caller.why_not(),
+        ProbeId::Instance => facts.aws.instance.why_not(),
+        ProbeId::Status => facts.aws.status.why_not(),
+        ProbeId::Interfaces => facts.aws.interfaces.why_not(),
+        ProbeId::SecurityGroups => facts.aws.groups.why_not(),
+        ProbeId::NetworkAcls => facts.aws.acls.why_not(),
+        ProbeId::RouteTables => facts.aws.route_tables.why_not(),
+        ProbeId::InternetGateways => facts.aws.internet_gateways.why_not(),
+        ProbeId::Subnet => facts.aws.subnet.why_not(),
+        ProbeId::PrefixLists => facts.aws.prefix_lists.why_not(),
+        ProbeId::KeyPair => facts.aws.key_pair.why_not(),
+        ProbeId::Image => facts.aws.image.why_not(),
+        ProbeId::Console => facts.aws.console.why_not(),
+        ProbeId::Ssm => facts.aws.ssm.why_not(),
+        ProbeId::Tcp => facts.wire.tcp.why_not(),
+        ProbeId::Ssh => facts.wire.ssh.why_not(),
+    };
+    why.map(|w| w.text())
+}
+
+fn elapsed(since: Instant) -> u64 {
+    millis(since.elapsed())
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

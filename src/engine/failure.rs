@@ -1,0 +1,59 @@
+//! One shape for every error that a user sees: popup, stderr and JSON are faces of it.
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of failure it is; decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// Bad usage, or it could not run at all: exit 2.
+    Usage,
+    /// Something was tried and failed: exit 1.
+    Failed,
+    /// A safety gate refused: exit 4.
+    Refused,
+    /// The user did not confirm: exit 5.
+    NotConfirmed,
+}
+
+/// What failed, while doing what, and what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Kind.
+    pub kind: FailureKind,
+    /// What was being done, to what: "read security groups of i-… in eu-west-1".
+    pub doing: String,
+    /// Why it did not work.
+    pub reason: String,
+    /// What to do next.
+    pub next: String,
+}
+
+impl Failure {
+    /// A failure of a kind.
+    pub fn new(kind: FailureKind, doing: impl Into<String>, reason: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { kind, doing: doing.into(), reason: reason.into(), next: next.into() }
+    }
+
+    /// Bad usage.
+    pub fn usage(doing: impl Into<String>, reason: impl Into<String>, next: impl Into<String>) -> Self {
+        Self::new(FailureKind::Usage, doing, reason, next)
+    }
+
+    /// Something was tried and failed.
+    pub fn failed(doing: impl Into<String>, reason: impl Into<String>, next: impl Into<String>) -> Self {
+        Self::new(FailureKind::Failed, doing, reason, next)
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "could not {}: {}", self.doing, self.reason)?;
+        if !self.next.is_empty() {
+            write!(f, "\nnext: {}", self.next)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}

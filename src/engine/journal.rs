@@ -1,0 +1,192 @@
+//! The durable record of every change, written before the change is made.
+//!
+//! The shapes and the trait; the file is kept by `edge`. Must not perform anything.
+
+use crate::core::plan::{Action, Plan};
+use crate::engine::failure::Failure;
+use serde::{Deserialize, Serialize};
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Entry that the line belongs to.
+    pub entry: String,
+    /// Seconds since 1970.
+    pub at: i64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: LineEvent,
+}
+
+/// What a journal line says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum LineEvent {
+    /// A confirmed plan is about to be applied. Written before anything is touched.
+    Begun {
+        /// The plan as confirmed.
+        plan: Box<Plan>,
+    },
+    /// A step is about to be done.
+    StepBegun {
+        /// Index in the plan.
+        step: usize,
+        /// The deed.
+        action: Action,
+    },
+    /// A step is done.
+    StepDone {
+        /// Index in the plan.
+        step: usize,
+        /// What the service said.
+        text: String,
+        /// The deed that takes it back.
+        undo: Option<Action>,
+        /// Whether the world changed.
+        changed: bool,
+    },
+    /// A step failed.
+    StepFailed {
+        /// Index in the plan.
+        step: usize,
+        /// Why.
+        failure: Failure,
+    },
+    /// All steps are done; whether the checks passed afterwards.
+    Ended {
+        /// Whether the checks that raised the cause passed.
+        verified: bool,
+        /// One sentence.
+        text: String,
+    },
+    /// The undo of a step is about to be done.
+    UndoBegun {
+        /// Index in the plan.
+        step: usize,
+        /// The deed.
+        action: Action,
+    },
+    /// The undo of a step is done.
+    UndoDone {
+        /// Index in the plan.
+        step: usize,
+        /// What the service said.
+        text: String,
+    },
+    /// The undo of a step failed.
+    UndoFailed {
+        /// Index in the plan.
+        step: usize,
+        /// Why.
+        failure: Failure,
+    },
+    /// Everything of the entry is taken back.
+    Undone,
+}
+
+/// Whether a change is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryState {
+    /// Begun, and neither ended nor undone: the process was stopped in the middle.
+    Interrupted,
+    /// Applied and not taken back.
+    InForce,
+    /// A step failed; what was done before it is in force.
+    Failed,
+    /// Taken back.
+    Undone,
+}
+
+/// An entry: all lines of one repair, summed up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Id, in order of time.
+    pub id: String,
+    /// Begin, seconds since 1970.
+    pub at: i64,
+    /// Plan.
+    pub plan: Plan,
+    /// State.
+    pub state: EntryState,
+    /// Done steps with their undo, in order; a step that was undone is left out.
+    pub done: Vec<DoneStep>,
+    /// A step that was begun and of which nobody knows whether it was done.
+    pub open_step: Option<(usize, Action)>,
+    /// Last sentence.
+    pub text: String,
+}
+
+/// A done step of an entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoneStep {
+    /// Index in the plan.
+    pub step: usize,
+    /// What the service said.
+    pub text: String,
+    /// The deed that takes it back.
+    pub undo: Option<Action>,
+    /// Whether the world changed.
+    pub changed: bool,
+}
+
+/// Sums lines up into entries, oldest first. Lines of an entry whose begin is missing are passed over.
+pub fn entries(lines: &[Line]) -> Vec<Entry> {
+    let mut out: Vec<Entry> = Vec::new();
+    for line in lines {
+        if let LineEvent::Begun { plan } = &line.event {
+            out.push(Entry { id: line.entry.clone(), at: line.at, plan: (**plan).clone(), state: EntryState::Interrupted, done: Vec::new(), open_step: None, text: "interrupted before anything was changed".to_owned() });
+            continue;
+        }
+        let Some(entry) = out.iter_mut().find(|e| e.id == line.entry) else { continue };
+        match &line.event {
+            LineEvent::Begun { .. } => {}
+            LineEvent::StepBegun { step, action } => {
+                entry.open_step = Some((*step, action.clone()));
+                entry.text = format!("interrupted in step {}", step + 1);
+            }
+            LineEvent::StepDone { step, text, undo, changed } => {
+                entry.open_step = None;
+                entry.text.clone_from(text);
+                entry.done.push(DoneStep { step: *step, text: text.clone(), undo: undo.clone(), changed: *changed });
+            }
+            LineEvent::StepFailed { step, failure } => {
+                entry.open_step = None;
+                entry.state = EntryState::Failed;
+                entry.text = format!("step {} failed: {}", step + 1, failure.reason);
+            }
+            LineEvent::Ended { text, .. } => {
+                entry.state = EntryState::InForce;
+                entry.text.clone_from(text);
+            }
+            LineEvent::UndoBegun { .. } => {}
+            LineEvent::UndoDone { step, text } => {
+                entry.done.retain(|d| d.step != *step);
+                entry.text.clone_from(text);
+            }
+            LineEvent::UndoFailed { step, failure } => entry.text = format!("undo of step {} failed: {}", step + 1, failure.reason),
+            LineEvent::Undone => {
+                entry.state = EntryState::Undone;
+                entry.done.clear();
+                entry.text = "undone".to_owned();
+            }
+        }
+    }
+    out
+}
+
+/// Where lines are kept.
+pub trait Journal: Send + Sync + 'static {
+    /// Begins an entry: takes the lock of the plan's subject and writes the first line, durably.
+    /// Fails when another process repairs the same subject.
+    fn begin(&self, plan: &Plan) -> Result<String, Failure>;
+
+    /// Appends a line durably (fsync) before it returns.
+    fn append(&self, entry: &str, event: LineEvent) -> Result<(), Failure>;
+
+    /// Releases the lock of an entry.
+    fn end(&self, entry: &str);
+
+    /// All entries, oldest first.
+    fn entries(&self) -> Result<Vec<Entry>, Failure>;
+}

@@ -1,0 +1,12 @@
+//! What runs when: probes in parallel with limits and cancellation, repairs with a journal.
+//!
+//! Knows `core` and the [`world::World`] trait; must not know AWS, sockets, files or a terminal.
+
+pub mod diagnose;
+pub mod event;
+pub mod failure;
+pub mod inventory;
+pub mod journal;
+pub mod repair;
+pub mod report;
+pub mod world;

@@ -1,0 +1,137 @@
+//! The outside world as the engine sees it: observe, perform, list.
+//!
+//! `edge` implements it for AWS and OpenSSH; tests implement it with data. Engine code never names `edge`.
+
+use crate::core::facts::Facts;
+use crate::core::facts::{aws, local, wire};
+use crate::core::fact::Fact;
+use crate::core::plan::{Action, Plan};
+use crate::core::probe::ProbeId;
+use crate::core::vpc::types::{InternetGateway, NetworkAcl, RouteTable, SecurityGroup};
+use crate::engine::failure::Failure;
+use crate::engine::inventory::InventoryEvent;
+use futures_util::future::BoxFuture;
+use ipnet::IpNet;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// What a probe found; [`Observation::apply`] writes it into the facts.
+#[derive(Debug, Clone)]
+pub enum Observation {
+    /// Effective ssh configuration.
+    SshConfig(Fact<local::SshConfig>),
+    /// Resolved addresses.
+    Dns(Fact<Vec<IpAddr>>),
+    /// Own address.
+    SourceIp(Fact<IpAddr>),
+    /// Key files of the login, and others found beside.
+    Keys(Vec<local::KeyProbe>, Vec<local::KeyProbe>),
+    /// Agent.
+    Agent(Fact<Vec<local::AgentKey>>),
+    /// known_hosts.
+    KnownHosts(Fact<local::KnownHosts>),
+    /// Caller.
+    Caller(Fact<aws::Caller>),
+    /// Instance, and the region it was found in.
+    Instance(Fact<aws::Instance>),
+    /// Status checks.
+    Status(Fact<aws::InstanceStatus>),
+    /// Interfaces.
+    Interfaces(Fact<Vec<aws::Interface>>),
+    /// Security groups.
+    Groups(Fact<Vec<SecurityGroup>>),
+    /// Network ACLs.
+    Acls(Fact<Vec<NetworkAcl>>),
+    /// Route tables.
+    RouteTables(Fact<Vec<RouteTable>>),
+    /// Internet gateways.
+    Gateways(Fact<Vec<InternetGateway>>),
+    /// Subnet.
+    Subnet(Fact<aws::Subnet>),
+    /// Prefix lists.
+    PrefixLists(Fact<BTreeMap<String, Vec<IpNet>>>),
+    /// Key pair.
+    KeyPair(Fact<Option<aws::KeyPair>>),
+    /// Image.
+    Image(Fact<Option<aws::Image>>),
+    /// Console output.
+    Console(Fact<String>),
+    /// SSM agent.
+    Ssm(Fact<Option<aws::SsmAgent>>),
+    /// TCP connect.
+    Tcp(IpAddr, u16, Fact<wire::Tcp>),
+    /// SSH.
+    Ssh(Fact<wire::SshServer>, Vec<wire::Offer>, wire::Budget),
+}
+
+impl Observation {
+    /// Writes the observation into the facts.
+    pub fn apply(self, facts: &mut Facts) {
+        match self {
+            Self::SshConfig(fact) => facts.local.config = fact,
+            Self::Dns(fact) => facts.local.dns = fact,
+            Self::SourceIp(fact) => facts.local.source_ip = fact,
+            Self::Keys(keys, others) => (facts.local.keys, facts.local.other_keys) = (keys, others),
+            Self::Agent(fact) => facts.local.agent = fact,
+            Self::KnownHosts(fact) => facts.local.known_hosts = fact,
+            Self::Caller(fact) => facts.aws.caller = fact,
+            Self::Instance(fact) => {
+                if let Some(instance) = fact.value() {
+                    facts.aws.region = Some(instance.region.clone());
+                }
+                facts.aws.instance = fact;
+            }
+            Self::Status(fact) => facts.aws.status = fact,
+            Self::Interfaces(fact) => facts.aws.interfaces = fact,
+            Self::Groups(fact) => facts.aws.groups = fact,
+            Self::Acls(fact) => facts.aws.acls = fact,
+            Self::RouteTables(fact) => facts.aws.route_tables = fact,
+            Self::Gateways(fact) => facts.aws.internet_gateways = fact,
+            Self::Subnet(fact) => facts.aws.subnet = fact,
+            Self::PrefixLists(fact) => facts.aws.prefix_lists = fact,
+            Self::KeyPair(fact) => facts.aws.key_pair = fact,
+            Self::Image(fact) => facts.aws.image = fact,
+            Self::Console(fact) => facts.aws.console = fact,
+            Self::Ssm(fact) => facts.aws.ssm = fact,
+            Self::Tcp(address, port, fact) => {
+                (facts.wire.address, facts.wire.port, facts.wire.tcp) = (Some(address), Some(port), fact);
+            }
+            Self::Ssh(server, offers, budget) => {
+                (facts.wire.ssh, facts.wire.offers, facts.wire.budget) = (server, offers, budget);
+            }
+        }
+    }
+}
+
+/// What a performed action left behind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Performed {
+    /// What was done, with the ids that the service returned.
+    pub text: String,
+    /// The deed that takes it back, when it can be taken back.
+    pub undo: Option<Action>,
+    /// False when the world already was as wanted.
+    pub changed: bool,
+}
+
+/// The outside world.
+pub trait World: Send + Sync + 'static {
+    /// Runs one probe. Never fails: what goes wrong becomes an unknown fact. The engine sets the time
+    /// limit and drops the future to cancel it.
+    fn observe(&self, probe: ProbeId, facts: Arc<Facts>) -> BoxFuture<'_, Vec<Observation>>;
+
+    /// Lists instances, page by page, into `out`.
+    fn inventory(&self, out: UnboundedSender<InventoryEvent>) -> BoxFuture<'_, ()>;
+
+    /// Looks before a change: permission (DryRun where the API has it), who else is affected.
+    /// Returns the plan with more gates.
+    fn preflight(&self, plan: Plan) -> BoxFuture<'_, Plan>;
+
+    /// Performs one deed. Only `engine::repair` calls it.
+    fn perform(&self, action: Action) -> BoxFuture<'_, Result<Performed, Failure>>;
+
+    /// AWS calls made so far.
+    fn api_calls(&self) -> u64;
+}

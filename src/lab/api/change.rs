@@ -1,0 +1,614 @@
+//! Changes of the network: ACL entries, routes, gateways, addresses, and tags.
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::instances::check_ids;
+use super::params::Params;
+use super::{Outcome, Problem};
+use crate::lab::world::{Address, Entry, Route, State, World};
+use crate::lab::xml::Xml;
+
+/// Elastic IP addresses per Region; the real default is 5, of which the story uses some.
+const ADDRESS_QUOTA: usize = 12;
+
+fn exists(world: &World, id: &str) -> bool {
+    world.instance(id).is_some()
+        || world.groups.iter().any(|group| group.id == id)
+        || world.rules.iter().any(|rule| rule.id == id)
+        || world.vpcs.iter().any(|vpc| vpc.id == id)
+        || world.subnets.iter().any(|subnet| subnet.id == id)
+        || world.nacls.iter().any(|nacl| nacl.id == id)
+        || world.route_tables.iter().any(|table| table.id == id)
+        || world.gateways.iter().any(|gateway| gateway.id == id)
+        || world
+            .addresses
+            .iter()
+            .any(|address| address.allocation == id)
+        || world.key_pairs.iter().any(|known| known.id == id)
+        || world
+            .instances
+            .iter()
+            .any(|instance| instance.interface == id || instance.volume == id)
+}
+
+fn tag_targets(world: &World, params: &Params) -> Result<Vec<String>, Problem> {
+    let ids = params.list("ResourceId");
+    match ids.iter().find(|id| !exists(world, id)) {
+        Some(bad) => Err(Problem::new(
+            "InvalidID",
+            format!("The ID '{bad}' is not valid"),
+        )),
+        None => Ok(ids),
+    }
+}
+
+pub(super) fn create_tags(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
+    let ids = tag_targets(world, params)?;
+    if dry {
+        return Err(Problem::dry_run());
+    }
+    for id in ids {
+        for number in params.indices("Tag") {
+            let key = params.required(&format!("Tag.{number}.Key"))?.to_owned();
+            let value = params
+                .get(&format!("Tag.{number}.Value"))
+                .unwrap_or_default()
+                .to_owned();
+            world.tag(&id, &key, &value);
+        }
+    }
+    xml.put("return", true);
+    Ok(())
+}
+
+pub(super) fn delete_tags(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
+    let ids = tag_targets(world, params)?;
+    if dry {
+        return Err(Problem::dry_run());
+    }
+    for id in ids {
+        for number in params.indices("Tag") {
+            let key = params.required(&format!("Tag.{number}.Key"))?;
+            if let Some(tags) = world.tags.get_mut(&id) {
+                tags.remove(key);
+            }
+        }
+    }
+    xml.put("return", true);
+    Ok(())
+}
+
+fn nacl_at(world: &World, params: &Params) -> Result<usize, Problem> {
+    let id = params.required("NetworkAclId")?;
+    world
+        .nacls
+        .iter()
+        .position(|nacl| nacl.id == id)
+        .ok_or_else(|| {
+            Problem::new(
+                "InvalidNetworkAclID.NotFound",
+                format!("The networkAcl ID '{id}' does not exist"),
+            )
+        })
+}
+
+fn entry(params: &Params) -> Result<Entry, Problem> {
+    let number = params.number("RuleNumber")?.unwrap_or_default();
+    if !(1..=32766).contains(&number) {
+        return Err(Problem::new(
+            "InvalidParameterValue",
+            format!(
+                "Value ({number}) for parameter ruleNumber is invalid. It must be between 1 and 32766."
+            ),
+        ));
+    }
+    let text = params
+        .get("CidrBlock")
+        .or_else(|| params.get("Ipv6CidrBlock"))
+        .unwrap_or_default();
+    let cidr: IpNet = text.parse().map_err(|_| {
+        Problem::new(
+            "InvalidParameterValue",
+            format!(
+                "Value ({text}) for parameter cidrBlock is invalid. This is not a valid CIDR block."
+            ),
+        )
+    })?;
+    let protocol = match params.required("Protocol")? {
+        "tcp" => "6",
+        "udp" => "17",
+        "icmp" => "1",
+        "all" => "-1",
+        other => other,
+    }
+    .to_owned();
+    let ports = match (
+        params.number("PortRange.From")?,
+        params.number("PortRange.To")?,
+    ) {
+        (Some(from), Some(to)) => Some((from, to)),
+        _ if protocol == "6" || protocol == "17" => {
+            return Err(Problem::new(
+                "MissingParameter",
+                "The request must contain the parameter PortRange",
+            ));
+        }
+        _ => None,
+    };
+    let icmp = params.number("Icmp.Type")?.zip(params.number("Icmp.Code")?);
+    let allow = params.required("RuleAction")? == "allow";
+    Ok(Entry {
+        number,
+        egress: params.flag("Egress"),
+        allow,
+        protocol,
+        ports,
+        icmp,
+        cidr: cidr.trunc(),
+    })
+}
+
+fn entry_at(world: &World, nacl: usize, number: i32, egress: bool) -> Option<usize> {
+    world.nacls[nacl]
+        .entries
+        .iter()
+        .position(|entry| (entry.number, entry.egress) == (number, egress))
+}
+
+fn no_entry(number: i32) -> Problem {
+    Problem::new(
+        "InvalidNetworkAclEntry.NotFound",
+        format!("The network acl entry identified by {number} does not exist"),
+    )
+}
+
+pub(super) fn create_entry(
+    world: &mut World,
+    params: &Params,
+    xml: &mut Xml,
+    dry: bool,
+) -> Outcome {
+    let at = nacl_at(world, params)?;
+    let entry = entry(params)?;
+    if entry_at(world, at, entry.number, entry.egress).is_some() {
+        return Err(Problem::new(
+            "NetworkAclEntryAlreadyExists",
+            format!(
+                "The network acl entry identified by {} already exists.",
+                entry.number
+            ),
+        ));
+    }
+    if dry {
+        return Err(Problem::dry_run());
+    }
+    world.nacls[at].entries.push(entry);
+    xml.put("return", true);
+    Ok(())
+}
+
+pub(super) fn replace_entry(
+    world: &mut World,
+    params: &Params,
+    xml: &mut Xml,
+    dry: bool,
+) -> Outcome {
+    let at = nacl_at(world, params)?;
+    let entry = entry(params)?;
+    let old =
+        entry_at(world, at, entry.number, entry.egress).ok_or_else(|| no_entry(entry.number))?;
+    if dry {
+        return Err(Problem::dry_run());
+    }
+    world.nacls[at].entries[old] = entry;
+    xml.put("return", true);
+    Ok(())
+}
+
+pub(super) fn delete_entry(
+    world: &mut World,
+    params: &Params,
+    xml: &mut Xml,
+    dry: bool,
+) -> Outcome {
+    let at = nacl_at(world, params)?;
+    let number = params.number("RuleNumber")?.unwrap_or_default();
+    if number >= 32767 {
+        return Err(Problem::new(
+            "InvalidParameterValue",
+            "The default rule of a network acl cannot be deleted.",
+        ));
+    }
+    let old = entry_at(world, at, number, params.flag("Egress")).ok_or_else(|| no_entry(number))?;
+    if dry {
+        return Err(Problem::dry_run());
+    }
+    world.nacls[at].entries.remove(old);
+    xml.put("return", true);
+    Ok(())
+}
+
+fn table_at(world: &World, params: &Params) -> Result<usize, Problem> {
+    let id = params.required("RouteTableId")?;
+    world
+        .route_tables
+        .iter()
+        .position(|table| table.id == id)
+        .ok_or_else(|| {
+            Problem::new(
+                "InvalidRouteTableID.NotFound",
+                format!("The routeTable ID '{id}' does not exist"),
+            )
+        })
+}
+
+fn destination(params: &Params) -> Result<Ipv4Net, Problem> {
+    let text = params.required("DestinationCidrBlock")?;
+    text.parse::<Ipv4Net>().map(|net| net.trunc()).map_err(|_| {
+        Problem::new("InvalidParameterValue", format!("Value ({text}) for parameter destinationCidrBlock is invalid. This is not a valid CIDR block."))
+    })
+}
+
+fn gateway_for(world: &World, params: &Params, vpc: &str) -> Result<String, Problem> {
+    let id = params.required("GatewayId")?;
+    let gateway = world
+        .gateways
+        .iter()
+        .find(|gateway| gateway.id == id)
+        .ok_or_else(|| {
+            Problem::new(
+                "InvalidGatewayID.NotFound",
+                format!("The gateway ID '{id}' does not exist"),
+            )
+        })?;
+    if gateway.vpc.as_deref() == Some(vpc) {
+        Ok(id.to_owned())
+    } else {
+        Err(Problem::new(
+            "InvalidParameterValue",
+            format!("route table and network gateway {id} belong to different networks"),
+        ))
+    }
+}
+
+pub(super) fn create_route(
+    world: &mut World,
+    params: &Params,
+    xml: &mut Xml,
+    dry: bool,
+) -> Outcome {
+    let at = table_at(world, params)?;
+    let to = destination(params)?;
+    let via = gateway_for(world, params, &world.route_tables[at].vpc)?;
+    if world.route_tables[at]
+        .routes
+        .iter()
+        .any(|route| route.to == to)
+    {
+        return Err(Problem::new(
+            "RouteAlreadyExists",
+            format!("The route identified by {to} already exists."),
+        ));
+    }
+    if dry {
+        return Err(Problem::dry_run());
+    }
+    world.route_tables[at].routes.push(Route {
+        to,
+        via,
+        created: true,
+    });
+    xml.put("return", true);
+    Ok(())
+}
+
+fn route_at(world: &World, table: usize, to: Ipv4Net) -> Result<usize, Problem> {
+    let routes = &world.route_tables[table].routes;
+    match routes.iter().position(|route| route.to == to) {
+        Some(at) if routes[at].created => Ok(at),
+        Some(_) => Err(Problem::new(
+            "InvalidParameterValue",
+            format!("cannot change the local route {to}"),
+        )),
+        None => Err(Problem::new(
+            "InvalidRoute.NotFound",
+            format!(
+                "no route with destination-cidr-block {to} in route table {}",
+                world.route_tables[table].id
+            ),
+        )),
+    }
+}
+
+pub(super) fn replace_route(
+    world: &mut World,
+    params: &Params,
+    xml: &mut Xml,
+    dry: bool,
+) -> Outcome {
+    let at = table_at(world, params)?;
+    let route = route_at(world, at, destination(params)?)?;
+    let via = gateway_for(world, params, &world.route_tables[at].vpc)?;
+    if dry {
+        return Err(Problem::dry_run());
+    }
+    world.route_tables[at].routes[route].via = via;
+    xml.put("return", true);
+    Ok(())
+}
+
+pub(super) fn delete_route(
+    world: &mut World,
+    params: &Params,
+    xml: &mut Xml,
+    dry: bool,
+) -> Outcome {
+    let at = table_at(world, params)?;
+    let route = route_at(world, at, destination(params)?)?;
+    if dry {
+        return Err(Problem::dry_run());
+    }
+    world.route_tables[at].routes.remove(route);
+    xml.put("return", true);
+    Ok(())
+}
+
+fn gateway_and_vpc(world: &World, params: &Params) -> Result<(usize, String), Problem> {
+    let (id, vpc) = (
+        params.required("InternetGatewayId")?,
+        params.required("VpcId")?,
+    );
+    let at = world
+        .gateways
+        .iter()
+        .position(|gateway| gateway.id == id)
+        .ok_or_else(|| {
+            Problem::new(
+                "InvalidInternetGatewayID.NotFound",
+                format!("The internetGateway ID '{id}' does not exist"),
+            )
+        })?;
+    if world.vpcs.iter().any(|known| known.id == vpc) {
+        Ok((at, vpc.to_owned()))
+    } else {
+        Err(Problem::new(
+            "InvalidVpcID.NotFound",
+            format!("The vpc ID '{vpc}' does not exist"),
+        ))
+    }
+}
+
+pub(super) fn attach_gateway(
+    world: &mut World,
+    params: &Params,
+    xml: &mut Xml,
+    dry: bool,
+) -> Outcome {
+    let (at, vpc) = gateway_and_vpc(world, params)?;
+    let id = world.gateways[at].id.clone();
+    if let Some(other) = &world.gateways[at].vpc {
+        let message = format!("resource {id} is already attached to network {other}");
+        return Err(Problem::new("Resource.AlreadyAssociated", message));
+    }
+    if world
+        .gateways
+        .iter()
+        .any(|gateway| gateway.vpc.as_ref() == Some(&vpc))
+    {
+        let message = format!("Network {vpc} already has an internet gateway attached");
+        return Err(Problem::new("InvalidParameterValue", message));
+    }
+    if dry {
+        return Err(Problem::dry_run());
+    }
+    world.gateways[at].vpc = Some(vpc);
+    xml.put("return", true);
+    Ok(())
+}
+
+pub(super) fn detach_gateway(
+    world: &mut World,
+    params: &Params,
+    xml: &mut Xml,
+    dry: bool,
+) -> Outcome {
+    let (at, vpc) = gateway_and_vpc(world, params)?;
+    if world.gateways[at].vpc.as_ref() != Some(&vpc) {
+        let message = format!(
+            "resource {} is not attached to network {vpc}",
+            world.gateways[at].id
+        );
+        return Err(Problem::new("Gateway.NotAttached", message));
+    }
+    if world
+        .instances
+        .iter()
+        .any(|instance| instance.vpc == vpc && instance.public.is_some())
+    {
+        let message = format!(
+            "Network {vpc} has some mapped public address(es). Please unmap those public address(es) before detaching the gateway."
+        );
+        return Err(Problem::new("DependencyViolation", message));
+    }
+    if dry {
+        return Err(Problem::dry_run());
+    }
+    world.gateways[at].vpc = None;
+    xml.put("return", true);
+    Ok(())
+}
+
+pub(super) fn allocate_address(
+    world: &mut World,
+    _params: &Params,
+    xml: &mut Xml,
+    dry: bool,
+) -> Outcome {
+    if world.addresses.len() >= ADDRESS_QUOTA {
+        return Err(Problem::new(
+            "AddressLimitExceeded",
+            "The maximum number of addresses has been reached.",
+        ));
+    }
+    if dry {
+        return Err(Problem::dry_run());
+    }
+    let ip = world.fresh_address();
+    let allocation = world.fresh_id("eipalloc");
+    xml.put("publicIp", ip)
+        .put("allocationId", &allocation)
+        .put("publicIpv4Pool", "amazon")
+        .put("networkBorderGroup", &world.region)
+        .put("domain", "vpc");
+    world.addresses.push(Address {
+        allocation,
+        ip,
+        bound: None,
+    });
+    Ok(())
+}
+
+fn address_at(world: &World, params: &Params) -> Result<usize, Problem> {
+    if let Some(id) = params.get("AllocationId") {
+        world
+            .addresses
+            .iter()
+            .position(|address| address.allocation == id)
+            .ok_or_else(|| {
+                Problem::new(
+                    "InvalidAllocationID.NotFound",
+                    format!("The allocation ID '{id}' does not exist"),
+                )
+            })
+    } else {
+        let ip = params.required("PublicIp")?;
+        world
+            .addresses
+            .iter()
+            .position(|address| address.ip.to_string() == ip)
+            .ok_or_else(|| {
+                Problem::new(
+                    "InvalidAddress.NotFound",
+                    format!("Address '{ip}' not found."),
+                )
+            })
+    }
+}
+
+pub(super) fn release_address(
+    world: &mut World,
+    params: &Params,
+    xml: &mut Xml,
+    dry: bool,
+) -> Outcome {
+    let at = address_at(world, params)?;
+    if world.addresses[at].bound.is_some() {
+        let message = format!(
+            "The address with allocation ID '{}' is in use.",
+            world.addresses[at].allocation
+        );
+        return Err(Problem::new("InvalidIPAddress.InUse", message));
+    }
+    if dry {
+        return Err(Problem::dry_run());
+    }
+    world.addresses.remove(at);
+    xml.put("return", true);
+    Ok(())
+}
+
+pub(super) fn associate_address(
+    world: &mut World,
+    params: &Params,
+    xml: &mut Xml,
+    dry: bool,
+) -> Outcome {
+    let at = address_at(world, params)?;
+    let id = match params.get("NetworkInterfaceId") {
+        Some(interface) => world
+            .instances
+            .iter()
+            .find(|instance| instance.interface == interface)
+            .map(|instance| instance.id.clone())
+            .ok_or_else(|| {
+                let message = format!("The networkInterface ID '{interface}' does not exist");
+                Problem::new("InvalidNetworkInterfaceID.NotFound", message)
+            })?,
+        None => params.required("InstanceId")?.to_owned(),
+    };
+    check_ids(world, std::slice::from_ref(&id))?;
+    let vpc = world.instance(&id).map(|instance| instance.vpc.clone());
+    if !world.gateways.iter().any(|gateway| gateway.vpc == vpc) {
+        let message = format!(
+            "Network {} is not attached to any internet gateway",
+            vpc.unwrap_or_default()
+        );
+        return Err(Problem::new("Gateway.NotAttached", message));
+    }
+    // EC2 moves an address without asking unless told not to.
+    if params.get("AllowReassociation") == Some("false") && world.addresses[at].bound.is_some() {
+        let message = format!(
+            "resource {} is already associated",
+            world.addresses[at].allocation
+        );
+        return Err(Problem::new("Resource.AlreadyAssociated", message));
+    }
+    if dry {
+        return Err(Problem::dry_run());
+    }
+    unbind(world, at);
+    for other in &mut world.addresses {
+        if other.bound.as_ref().is_some_and(|(_, bound)| *bound == id) {
+            other.bound = None;
+        }
+    }
+    let association = world.fresh_id("eipassoc");
+    let ip = world.addresses[at].ip;
+    world.addresses[at].bound = Some((association.clone(), id.clone()));
+    if let Some(instance) = world.instance_mut(&id) {
+        instance.public = Some(ip);
+    }
+    xml.put("return", true).put("associationId", association);
+    Ok(())
+}
+
+/// Takes an address from its instance, which gets an automatic one back if it had one by launch.
+fn unbind(world: &mut World, at: usize) {
+    let Some((_, id)) = world.addresses[at].bound.take() else {
+        return;
+    };
+    let wants = world
+        .instance(&id)
+        .is_some_and(|instance| instance.auto_public && instance.state == State::Running);
+    let fresh = wants.then(|| world.fresh_address());
+    if let Some(instance) = world.instance_mut(&id) {
+        instance.public = fresh;
+    }
+}
+
+pub(super) fn disassociate_address(
+    world: &mut World,
+    params: &Params,
+    xml: &mut Xml,
+    dry: bool,
+) -> Outcome {
+    let at = match params.get("AssociationId") {
+        Some(id) => world
+            .addresses
+            .iter()
+            .position(|address| address.bound.as_ref().is_some_and(|(known, _)| known == id))
+            .ok_or_else(|| {
+                Problem::new(
+                    "InvalidAssociationID.NotFound",
+                    format!("The association ID '{id}' does not exist"),
+                )
+            })?,
+        None => address_at(world, params)?,
+    };
+    if dry {
+        return Err(Problem::dry_run());
+    }
+    unbind(world, at);
+    xml.put("return", true);
+    Ok(())
+}

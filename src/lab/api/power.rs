@@ -1,0 +1,101 @@
+//! Start, stop, reboot.
+
+use std::time::Instant;
+
+use super::instances::check_ids;
+use super::params::Params;
+use super::{Outcome, Problem};
+use crate::lab::world::{State, World};
+use crate::lab::xml::Xml;
+
+fn targets(world: &World, params: &Params, dry: bool) -> Result<Vec<String>, Problem> {
+    let ids = params.list("InstanceId");
+    if ids.is_empty() {
+        return Err(Problem::new(
+            "MissingParameter",
+            "The request must contain the parameter InstanceId",
+        ));
+    }
+    check_ids(world, &ids)?;
+    if dry {
+        Err(Problem::dry_run())
+    } else {
+        Ok(ids)
+    }
+}
+
+fn wrong_state(id: &str, what: &str) -> Problem {
+    Problem::new(
+        "IncorrectInstanceState",
+        format!("The instance '{id}' is not in a state from which it can be {what}."),
+    )
+}
+
+fn write_change(xml: &mut Xml, changes: &[(String, State, State)]) {
+    xml.list("instancesSet", changes, |xml, (id, before, after)| {
+        xml.put("instanceId", id);
+        for (element, state) in [("currentState", after), ("previousState", before)] {
+            let (code, name) = state.words();
+            xml.group(element, |xml| {
+                xml.put("code", code).put("name", name);
+            });
+        }
+    });
+}
+
+fn state(world: &World, id: &str) -> State {
+    world
+        .instance(id)
+        .map_or(State::Terminated, |instance| instance.state)
+}
+
+pub(super) fn start(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
+    let ids = targets(world, params, dry)?;
+    if let Some(bad) = ids
+        .iter()
+        .find(|id| matches!(state(world, id), State::Stopping(_) | State::Terminated))
+    {
+        return Err(wrong_state(bad, "started"));
+    }
+    let mut changes = Vec::new();
+    for id in ids {
+        let before = state(world, &id);
+        if before == State::Stopped {
+            world.start(&id, Instant::now());
+        }
+        let after = state(world, &id);
+        changes.push((id, before, after));
+    }
+    write_change(xml, &changes);
+    Ok(())
+}
+
+pub(super) fn stop(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
+    let ids = targets(world, params, dry)?;
+    if let Some(bad) = ids.iter().find(|id| state(world, id) == State::Terminated) {
+        return Err(wrong_state(bad, "stopped"));
+    }
+    let mut changes = Vec::new();
+    for id in ids {
+        let before = state(world, &id);
+        if matches!(before, State::Running | State::Pending(_)) {
+            world.stop(&id, Instant::now());
+        }
+        let after = state(world, &id);
+        changes.push((id, before, after));
+    }
+    write_change(xml, &changes);
+    Ok(())
+}
+
+pub(super) fn reboot(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
+    let ids = targets(world, params, dry)?;
+    if let Some(bad) = ids.iter().find(|id| state(world, id) != State::Running) {
+        return Err(wrong_state(bad, "rebooted"));
+    }
+    for id in ids {
+        world.reboot(&id, Instant::now());
+    }
+    xml.put("return", true);
+    Ok(())
+}

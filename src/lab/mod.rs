@@ -1,0 +1,310 @@
+//! The embedded practice account: an AWS endpoint and SSH hosts on loopback, in this process.
+//!
+//! For learning and for tests: the program under practice gets an endpoint URL, credentials, an
+//! ssh_config and key files, and works unmodified. What its fixes change is real: a rule added to a
+//! security group makes the host's port answer.
+//!
+//! Used by `cli` and by tests. It must share no code with `core`, `engine`, `edge` or `tui`: a
+//! misunderstanding of AWS or OpenSSH would otherwise cancel itself out. It binds addresses of
+//! 127.0.0.0/8 only, writes into its own temporary directory only, and runs nothing.
+//!
+//! | module | what |
+//! |---|---|
+//! | `scenario` | the lesson files |
+//! | `build`, `world` | the account made from them and its state |
+//! | `reach` | whether a packet comes through |
+//! | `host`, `sshd`, `shell` | listeners, logins, a small shell |
+//! | `http`, `api`, `xml` | the endpoint |
+//! | `keys`, `ids`, `console`, `home` | key pairs, ids and times, console text, the user's files |
+
+mod api;
+mod build;
+mod console;
+mod home;
+mod host;
+mod http;
+mod ids;
+mod keys;
+mod reach;
+mod scenario;
+mod shell;
+mod sshd;
+#[cfg(test)]
+mod tests;
+mod world;
+mod xml;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+pub use scenario::ScenarioInfo;
+use world::World;
+
+/// The Region and account of the story; both are fictitious.
+const REGION: &str = "us-east-1";
+const ACCOUNT: &str = "111122223333";
+const CALLER: &str = "arn:aws:iam::111122223333:user/practice";
+
+/// The second octets that labs on one machine share out among themselves.
+const NETWORKS: std::ops::RangeInclusive<u8> = 22..=99;
+
+/// How the practice account is to be.
+#[derive(Clone, Debug)]
+pub struct LabOptions {
+    /// Only this lesson (and a healthy host beside it); all lessons if `None`.
+    pub scenario: Option<String>,
+    /// The TCP port of the AWS endpoint; any free one if `None`.
+    pub port: Option<u16>,
+    /// How long every API call takes at least.
+    pub delay: Duration,
+    /// How long an instance is pending or stopping.
+    pub transition: Duration,
+    /// Ids, keys and addresses follow from it.
+    pub seed: u64,
+}
+
+impl Default for LabOptions {
+    fn default() -> Self {
+        Self {
+            scenario: None,
+            port: None,
+            delay: Duration::ZERO,
+            transition: Duration::from_millis(1500),
+            seed: 0,
+        }
+    }
+}
+
+/// What the endpoint and the hosts have in common.
+pub(crate) struct Shared {
+    world: Mutex<World>,
+    /// The other Regions: the same account without anything in it.
+    elsewhere: Mutex<World>,
+    /// Told after every change of the world.
+    changed: Notify,
+    delay: Duration,
+    ssh_port: u16,
+    requests: AtomicU64,
+}
+
+impl Shared {
+    /// The account's state. A panic elsewhere does not make it unusable.
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn elsewhere(&self) -> MutexGuard<'_, World> {
+        self.elsewhere
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_request(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// A running practice account. It ends when it is dropped.
+pub struct Lab {
+    address: SocketAddr,
+    home: home::Home,
+    shared: Arc<Shared>,
+    scenarios: Vec<ScenarioInfo>,
+    environment: Vec<(String, String)>,
+    tasks: Vec<JoinHandle<()>>,
+    /// Holds the network number against other labs on this machine.
+    _guard: std::net::TcpListener,
+}
+
+impl Lab {
+    /// Starts the endpoint and all hosts; everything listens when this returns.
+    ///
+    /// # Errors
+    /// An unknown lesson, a port that is taken, or no loopback addresses to be had: one sentence.
+    pub async fn start(options: LabOptions) -> Result<Self, String> {
+        let specs = scenario::all()?;
+        let alone = options.scenario.is_some();
+        let chosen: Vec<_> = match &options.scenario {
+            None => specs,
+            Some(name) if specs.iter().any(|spec| spec.id == *name) => specs
+                .into_iter()
+                .filter(|spec| spec.id == *name || spec.id == "web-healthy")
+                .collect(),
+            Some(name) => {
+                return Err(format!(
+                    "there is no practice scenario {name}: `port22 lab list` shows them"
+                ));
+            }
+        };
+        let (guard, net, ssh_port) = claim_network()?;
+        let account = scenario::account()?;
+        let mut world = World::empty(options.seed, REGION, ACCOUNT, CALLER);
+        (world.net, world.ssh_port, world.transition) = (net, ssh_port, options.transition);
+        build::add(&mut world, &account, alone)?;
+        for spec in &chosen {
+            build::add(&mut world, spec, alone)?;
+        }
+        let home = home::Home::create()?;
+        for spec in std::iter::once(&account).chain(&chosen) {
+            for file in &spec.file {
+                home.key_file(&world, file)?;
+            }
+        }
+        let instances: Vec<_> = chosen
+            .iter()
+            .flat_map(|spec| spec.instance.iter().chain(&spec.neighbour))
+            .collect();
+        home.client_files(&world, &instances)?;
+        let (config, credentials) = home.aws_files(REGION)?;
+
+        let place = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port.unwrap_or(0)));
+        let listener = TcpListener::bind(place)
+            .await
+            .map_err(|error| format!("the practice endpoint cannot listen on {place}: {error}"))?;
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        let shared = Arc::new(Shared {
+            world: Mutex::new(world),
+            elsewhere: Mutex::new(World::empty(options.seed, "elsewhere", ACCOUNT, CALLER)),
+            changed: Notify::new(),
+            delay: options.delay,
+            ssh_port,
+            requests: AtomicU64::new(1),
+        });
+        let mut hosts = host::Hosts::new(shared.clone());
+        let next = hosts.apply().await;
+        let tasks = vec![
+            tokio::spawn(hosts.run(next)),
+            tokio::spawn(http::serve(listener, shared.clone())),
+        ];
+        let scenarios = chosen
+            .iter()
+            .map(|spec| scenario::info(spec, options.seed))
+            .collect::<Result<_, _>>()?;
+        let environment = environment(address, &config, &credentials);
+        Ok(Self {
+            address,
+            home,
+            shared,
+            scenarios,
+            environment,
+            tasks,
+            _guard: guard,
+        })
+    }
+
+    /// The URL of the AWS endpoint.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The directory of the practising user: `ssh_config`, `known_hosts`, `keys/`.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The ssh_config file, for `ssh -F`.
+    pub fn config_file(&self) -> PathBuf {
+        self.home.config()
+    }
+
+    /// The user's address in the story, as the instances see it.
+    pub fn source_ip(&self) -> IpAddr {
+        self.shared.world().client_ip()
+    }
+
+    /// The port on which the hosts' sshd listens: 22 where that can be bound, else 2222.
+    pub fn ssh_port(&self) -> u16 {
+        self.shared.ssh_port
+    }
+
+    /// Environment variables that lead AWS tools to this account and away from any other.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        self.environment.clone()
+    }
+
+    /// The lessons of this account.
+    pub fn scenarios(&self) -> Vec<ScenarioInfo> {
+        self.scenarios.clone()
+    }
+
+    /// Ends the lab: all listeners are closed when this returns, and the home directory is gone.
+    pub async fn stop(mut self) {
+        for task in std::mem::take(&mut self.tasks) {
+            task.abort();
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// All lessons that the program carries, in the account of the default seed.
+///
+/// # Errors
+/// A lesson file that does not parse; a test keeps that from happening.
+pub fn scenario_list() -> Result<Vec<ScenarioInfo>, String> {
+    scenario::all()?
+        .iter()
+        .map(|spec| scenario::info(spec, LabOptions::default().seed))
+        .collect()
+}
+
+/// Finds a network number that no other lab on this machine uses, and the hosts' port.
+fn claim_network() -> Result<(std::net::TcpListener, u8, u16), String> {
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    for port in [22, 2222] {
+        for net in NETWORKS {
+            match std::net::TcpListener::bind((Ipv4Addr::new(127, net, 255, 254), port)) {
+                Ok(guard) => return Ok((guard, net, port)),
+                Err(error) => {
+                    let taken = error.kind() == io::ErrorKind::AddrInUse;
+                    last = error;
+                    if !taken {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    Err(format!(
+        "the practice hosts cannot listen on 127.22.0.0/16, port 22 or 2222: {last}"
+    ))
+}
+
+fn environment(address: SocketAddr, config: &Path, credentials: &Path) -> Vec<(String, String)> {
+    let url = format!("http://{address}");
+    let config = config.display().to_string();
+    let credentials = credentials.display().to_string();
+    [
+        ("AWS_ENDPOINT_URL", url.as_str()),
+        ("AWS_ENDPOINT_URL_EC2", &url),
+        ("AWS_ENDPOINT_URL_SSM", &url),
+        ("AWS_ENDPOINT_URL_STS", &url),
+        ("AWS_ACCESS_KEY_ID", "practice"),
+        ("AWS_SECRET_ACCESS_KEY", "practice"),
+        ("AWS_REGION", REGION),
+        ("AWS_DEFAULT_REGION", REGION),
+        ("AWS_PROFILE", "default"),
+        ("AWS_CONFIG_FILE", &config),
+        ("AWS_SHARED_CREDENTIALS_FILE", &credentials),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("NO_PROXY", "127.0.0.1,localhost"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect()
+}

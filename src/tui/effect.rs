@@ -1,0 +1,64 @@
+//! What [`crate::tui::update`] asks for: deeds as data, performed by [`crate::tui::run`].
+//!
+//! Must not hold closures: an effect can be compared, logged and asserted on.
+
+use crate::core::facts::Facts;
+use crate::core::plan::Confirmed;
+use crate::engine::diagnose::Request;
+use crate::engine::event::{RunId, Snapshot};
+use std::sync::Arc;
+
+/// One deed outside the model.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// List the instances; answers carry the same number.
+    LoadInventory {
+        /// Number of the listing, so that pages of an earlier one are told apart.
+        load: u64,
+    },
+    /// Start a diagnosis.
+    Diagnose {
+        /// Its number.
+        run: RunId,
+        /// What to diagnose.
+        request: Box<Request>,
+    },
+    /// Stop a diagnosis.
+    Cancel {
+        /// Its number.
+        run: RunId,
+    },
+    /// Build the plan of a fix and look before the change.
+    Plan {
+        /// Number of the fix screen.
+        run: RunId,
+        /// Fix id.
+        fix: String,
+        /// What the plan is built from.
+        facts: Arc<Facts>,
+    },
+    /// Apply a plan that the user has seen and said yes to.
+    Apply {
+        /// Number of the fix screen.
+        run: RunId,
+        /// The plan.
+        plan: Box<Confirmed>,
+        /// The diagnosis to verify with.
+        request: Box<Request>,
+    },
+    /// Take a journal entry back.
+    Undo {
+        /// Number of the fix screen.
+        run: RunId,
+        /// Journal entry.
+        entry: String,
+    },
+    /// Read the journal.
+    LoadJournal,
+    /// Put a text on the clipboard of the terminal (OSC 52).
+    Copy(String),
+    /// Write the report of a diagnosis into the current directory.
+    Export(Box<Snapshot>),
+    /// Leave the program.
+    Quit,
+}

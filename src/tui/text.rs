@@ -1,0 +1,180 @@
+//! Text that fits: cleaned of control sequences, measured in terminal cells, cut and wrapped.
+//!
+//! Everything that comes from servers, tags or files goes through here before it is drawn.
+
+use crate::core::recognise::strip_controls;
+use std::borrow::Cow;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// A text without control sequences, on one line.
+pub fn safe(text: &str) -> Cow<'_, str> {
+    if text.chars().all(|c| (' '..='~').contains(&c)) {
+        return Cow::Borrowed(text);
+    }
+    let clean = strip_controls(text);
+    Cow::Owned(clean.replace('\n', " "))
+}
+
+/// Width in terminal cells.
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// Cuts a text to `max` cells, ending in `…` when something was cut.
+pub fn fit(text: &str, max: usize) -> Cow<'_, str> {
+    if text.width() <= max {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        let w = c.width().unwrap_or(0);
+        if used + w + 1 > max {
+            break;
+        }
+        used += w;
+        out.push(c);
+    }
+    if max > 0 {
+        out.push('…');
+    }
+    Cow::Owned(out)
+}
+
+/// Cuts out of the middle, so that the beginning and the end of an id or path stay.
+pub fn fit_middle(text: &str, max: usize) -> String {
+    let total = text.width();
+    if total <= max || max < 5 {
+        return fit(text, max).into_owned();
+    }
+    let tail = (max - 1) / 2;
+    let head = fit(text, max - tail).into_owned();
+    let mut end: Vec<char> = Vec::new();
+    let mut used = 0;
+    for c in text.chars().rev() {
+        let w = c.width().unwrap_or(0);
+        if used + w > tail {
+            break;
+        }
+        used += w;
+        end.push(c);
+    }
+    head + &end.into_iter().rev().collect::<String>()
+}
+
+/// Breaks a text into lines of at most `max` cells: at spaces, and inside a word only when it is
+/// longer than a line. Line ends of the text are kept.
+pub fn wrap(text: &str, max: usize) -> Vec<String> {
+    let max = max.max(1);
+    let mut out = Vec::new();
+    for paragraph in strip_controls(text).split('\n') {
+        let indent: String = paragraph.chars().take_while(|c| *c == ' ').collect();
+        let indent = fit(&indent, max / 2).into_owned();
+        let mut line = indent.clone();
+        let mut fresh = true;
+        for word in paragraph.split(' ').filter(|w| !w.is_empty()) {
+            let gap = usize::from(!fresh);
+            if line.width() + gap + word.width() <= max {
+                if gap == 1 {
+                    line.push(' ');
+                }
+                line.push_str(word);
+                fresh = false;
+                continue;
+            }
+            if !fresh {
+                out.push(std::mem::replace(&mut line, indent.clone()));
+            }
+            for c in word.chars() {
+                if line.width() + c.width().unwrap_or(0) > max {
+                    out.push(std::mem::replace(&mut line, indent.clone()));
+                }
+                line.push(c);
+            }
+            fresh = false;
+        }
+        out.push(line);
+    }
+    out
+}
+
+/// How long ago something was, in the largest unit that says it.
+pub fn ago(then: i64, now: i64) -> String {
+    let seconds = now.saturating_sub(then).max(0);
+    let (n, unit) = match seconds {
+        0..60 => return "just now".to_owned(),
+        60..3600 => (seconds / 60, "min"),
+        3600..86_400 => (seconds / 3600, "h"),
+        86_400..5_184_000 => (seconds / 86_400, if seconds < 172_800 { "day" } else { "days" }),
+        5_184_000..63_072_000 => (seconds / 2_592_000, "months"),
+        _ => (seconds / 31_536_000, "years"),
+    };
+    format!("{n} {unit} ago")
+}
+
+/// A moment as `2026-11-21 09:52 UTC`.
+pub fn utc(unix: i64) -> String {
+    let days = unix.div_euclid(86_400);
+    let rest = unix.rem_euclid(86_400);
+    // Days to year, month and day (Howard Hinnant, "chrono-compatible low-level date algorithms").
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let day_of_era = z.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", rest / 3600, rest % 3600 / 60)
+}
+
+/// Seconds with one decimal, for times that are still running.
+pub fn seconds(ms: u64) -> String {
+    format!("{}.{} s", ms / 1000, ms % 1000 / 100)
+}
+
+/// A running time and its limit: `3.1 / 6 s`.
+pub fn of_limit(ms: u64, limit_ms: u64) -> String {
+    format!("{}.{} / {} s", ms / 1000, ms % 1000 / 100, limit_ms.div_ceil(1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_by_cells_not_by_characters() {
+        assert_eq!(fit("web-server", 5), "web-…");
+        assert_eq!(fit("日本語サーバ", 5), "日本…");
+        assert_eq!(fit("日本", 4), "日本");
+        assert_eq!(fit("abc", 0), "");
+        assert_eq!(fit_middle("i-0a1b2c3d4e5f60718", 11), "i-0a1…60718");
+    }
+
+    #[test]
+    fn control_sequences_never_reach_the_screen() {
+        assert_eq!(safe("a\u{1b}[31mb\nc\u{7}"), "ab c");
+        assert!(wrap("a\u{1b}]0;x\u{7}b", 10).join("").chars().all(|c| !c.is_control()));
+    }
+
+    #[test]
+    fn wrapping_keeps_words_and_breaks_only_what_is_too_long() {
+        assert_eq!(wrap("no rule of web-sg matches", 10), ["no rule of", "web-sg", "matches"]);
+        assert_eq!(wrap("abcdefghij", 4), ["abcd", "efgh", "ij"]);
+        assert_eq!(wrap("a\n  b c", 10), ["a", "  b c"]);
+        assert_eq!(wrap("", 10), [""]);
+        for line in wrap("日本語日本語 x", 5) {
+            assert!(width(&line) <= 5, "{line}");
+        }
+    }
+
+    #[test]
+    fn moments_are_civil_dates() {
+        assert_eq!(utc(0), "1970-01-01 00:00 UTC");
+        assert_eq!(utc(1_709_210_096), "2024-02-29 12:34 UTC");
+        assert_eq!(ago(1000, 1030), "just now");
+        assert_eq!(ago(0, 3 * 86_400 + 5), "3 days ago");
+    }
+}

@@ -1,0 +1,205 @@
+//! The only thing that changes the model. No I/O, no clock: what is to be done comes out as
+//! [`Effect`]s, what happened comes in as [`Msg`]s.
+
+pub mod diagnosis;
+pub mod fix;
+pub mod form;
+pub mod guided;
+pub mod journal;
+pub mod overlay;
+pub mod paste;
+pub mod start;
+
+use crate::core::plan::Plan;
+use crate::tui::effect::Effect;
+use crate::tui::keys::{self, Action, Context};
+use crate::tui::model::{Clock, Model, Overlay, Pane, Screen};
+use crate::tui::msg::Msg;
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+/// What the program does before anything happened.
+pub fn begin(model: &mut Model) -> Vec<Effect> {
+    let mut effects = start::reload(model);
+    if let Some(request) = model.settings.target.clone() {
+        effects.extend(diagnosis::open(model, request));
+    }
+    effects
+}
+
+/// Changes the model by one message.
+pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
+    match msg {
+        Msg::Clock { ms, unix } => {
+            model.clock = Clock { ms, unix };
+            Vec::new()
+        }
+        Msg::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
+        Msg::Key(key) => pressed(model, key),
+        Msg::Pasted(text) => paste::pasted(model, &text),
+        Msg::Resized(width, height) => {
+            model.size = (width, height);
+            start::clamp(model);
+            Vec::new()
+        }
+        Msg::Inventory { load, event } => {
+            start::arrived(model, load, event);
+            Vec::new()
+        }
+        Msg::Learned(snapshot) => {
+            diagnosis::learned(model, snapshot);
+            Vec::new()
+        }
+        Msg::Planned { run, plan } => {
+            fix::planned(model, run, plan);
+            Vec::new()
+        }
+        Msg::Repaired { run, event } => {
+            fix::repaired(model, run, *event);
+            Vec::new()
+        }
+        Msg::JournalRead(entries) => {
+            journal::read(model, entries);
+            Vec::new()
+        }
+        Msg::Exported(result) => {
+            model.notice = Some(match result {
+                Ok(path) => format!("The report is in {path}."),
+                Err(reason) => format!("Could not write the report: {reason}"),
+            });
+            Vec::new()
+        }
+    }
+}
+
+fn pressed(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
+    model.notice = None;
+    let context = model.context();
+    if let Some(action) = keys::action(model, context, key) {
+        return act(model, context, action);
+    }
+    if context.is_text() {
+        typed(model, context, key);
+    }
+    Vec::new()
+}
+
+/// Does what an action says, in a context.
+pub fn act(model: &mut Model, context: Context, action: Action) -> Vec<Effect> {
+    match action {
+        Action::Help => overlay::toggle_help(model),
+        Action::Palette => model.overlays.push(Overlay::Palette { query: String::new(), cursor: 0 }),
+        Action::Leave if model.is_changing() => {
+            if !matches!(model.overlays.last(), Some(Overlay::Leave)) {
+                model.overlays.push(Overlay::Leave);
+            }
+        }
+        Action::Leave | Action::LeaveNow => return vec![Effect::Quit],
+        Action::Journal => return journal::open(model),
+        Action::Guided => return guided::toggle(model),
+        Action::Copy => return copy(model),
+        _ if context.is_overlay() => return overlay::act(model, context, action),
+        _ => match context {
+            Context::Instances | Context::Filter | Context::Symptoms => return start::act(model, action),
+            Context::Diagnosis | Context::Ask => return diagnosis::act(model, action),
+            Context::Guided => return guided::act(model, action),
+            Context::Fix | Context::Consent => return fix::act(model, action),
+            Context::Doors => diagnosis::doors_act(model, action),
+            Context::Journal => return journal::act(model, action),
+            _ => {}
+        },
+    }
+    Vec::new()
+}
+
+/// The text field that has the keys.
+fn field(model: &mut Model, context: Context) -> Option<&mut String> {
+    if context.is_overlay() {
+        return match model.overlays.last_mut()? {
+            Overlay::Palette { query, .. } => Some(query),
+            Overlay::Entry { text } => Some(text),
+            Overlay::Form(form) => form.fields.get_mut(form.cursor).map(|f| &mut f.value),
+            _ => None,
+        };
+    }
+    match (context, model.stack.last_mut()) {
+        (Context::Filter, _) => Some(&mut model.start.filter),
+        (Context::Symptoms, _) => Some(&mut model.start.symptoms.query),
+        (Context::Consent, Some(Screen::Fix(f))) => match &mut f.phase {
+            crate::tui::model::Phase::Preview { typed, .. } => Some(typed),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Longest text of a one-line field.
+const LONGEST_FIELD: usize = 400;
+
+fn typed(model: &mut Model, context: Context, key: KeyEvent) {
+    let Some(text) = field(model, context) else { return };
+    match key.code {
+        KeyCode::Char('u') if key.modifiers == KeyModifiers::CONTROL => text.clear(),
+        KeyCode::Char('w') if key.modifiers == KeyModifiers::CONTROL => {
+            let kept = text.trim_end().rfind(' ').map_or(0, |at| at + 1);
+            text.truncate(kept);
+        }
+        KeyCode::Char(c) if (key.modifiers - KeyModifiers::SHIFT).is_empty() && text.len() < LONGEST_FIELD * 50 => {
+            text.push(c);
+        }
+        KeyCode::Backspace => {
+            text.pop();
+        }
+        _ => return,
+    }
+    edited(model, context);
+}
+
+/// Inserts a text into the field that has the keys.
+pub fn insert(model: &mut Model, context: Context, inserted: &str) {
+    if let Some(text) = field(model, context) {
+        text.extend(inserted.chars().filter(|c| !c.is_control()).take(LONGEST_FIELD));
+        edited(model, context);
+    }
+}
+
+fn edited(model: &mut Model, context: Context) {
+    match context {
+        Context::Filter => start::filtered(model),
+        Context::Symptoms => start::symptom_filtered(model),
+        Context::Palette => overlay::palette_filtered(model),
+        _ => {}
+    }
+}
+
+/// What `y` (or `c` on a fix) copies now.
+pub fn copy_text(model: &Model) -> Option<String> {
+    match (model.overlays.last(), model.stack.last()) {
+        (Some(Overlay::Read(reading)), _) => reading.copy.clone(),
+        (Some(_), _) => None,
+        (None, Some(Screen::Diagnosis(d))) => diagnosis::copy_text(d),
+        (None, Some(Screen::Fix(f))) => f.plan().map(commands),
+        _ => None,
+    }
+}
+
+/// The steps of a plan as commands to copy.
+fn commands(plan: &Plan) -> String {
+    let lines: Vec<&str> = plan.steps.iter().map(|s| s.command.as_str()).filter(|c| !c.is_empty()).collect();
+    lines.join("\n")
+}
+
+fn copy(model: &mut Model) -> Vec<Effect> {
+    let Some(text) = copy_text(model) else { return Vec::new() };
+    let first = text.lines().next().unwrap_or_default().to_owned();
+    let more = if text.lines().count() > 1 { " …" } else { "" };
+    model.notice = Some(format!("Sent to the clipboard of your terminal: {first}{more}"));
+    vec![Effect::Copy(text)]
+}
+
+/// Leaves the screen that is seen.
+pub fn leave_screen(model: &mut Model) {
+    model.stack.pop();
+    if model.stack.is_empty() && model.start.pane == Pane::Filter {
+        model.start.pane = Pane::Instances;
+    }
+}

@@ -1,0 +1,188 @@
+//! A fix or an undo: planned, shown, confirmed, followed to its end.
+//!
+//! Nothing is changed before consent: only [`apply`] makes the effect that changes the world, and
+//! only from the plan that is on the screen.
+
+use crate::core::plan::{Confirmed, Consent, Plan};
+use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, StepState};
+use crate::engine::journal::Entry;
+use crate::tui::effect::Effect;
+use crate::tui::keys::Action;
+use crate::tui::model::{Fixing, Model, Phase, Screen, StepRow};
+use crate::tui::update::{diagnosis, leave_screen};
+
+/// Opens the screen of a fix; its plan is built in the background.
+pub fn open(model: &mut Model, fix: String) -> Vec<Effect> {
+    let Some(facts) = diagnosis::facts(model) else { return Vec::new() };
+    let Some(request) = model.diagnosing().map(|d| d.request.clone()) else { return Vec::new() };
+    let run = model.new_run();
+    let fixing = Fixing { run, fix: fix.clone(), undo: None, request, facts: facts.clone(), phase: Phase::Planning, scroll: 0 };
+    model.stack.push(Screen::Fix(Box::new(fixing)));
+    vec![Effect::Plan { run, fix, facts }]
+}
+
+/// Opens the screen that asks whether an entry is to be taken back.
+pub fn open_undo(model: &mut Model, entry: String, plan: Plan) {
+    let run = model.new_run();
+    let request = model.diagnosing().map(|d| d.request.clone()).unwrap_or_default();
+    let facts = diagnosis::facts(model).unwrap_or_default();
+    let phase = Phase::Preview { plan: Box::new(plan.clone()), typed: String::new() };
+    let fixing = Fixing { run, fix: plan.fix, undo: Some(entry), request, facts, phase, scroll: 0 };
+    model.stack.push(Screen::Fix(Box::new(fixing)));
+}
+
+/// Opens the undo of a journal entry.
+pub fn open_entry(model: &mut Model, entry: &Entry) {
+    open_undo(model, entry.id.clone(), entry.plan.clone());
+}
+
+fn of_run(model: &mut Model, run: RunId) -> Option<&mut Fixing> {
+    model.stack.iter_mut().find_map(|s| match s {
+        Screen::Fix(f) if f.run == run => Some(&mut **f),
+        _ => None,
+    })
+}
+
+/// The plan is there.
+pub fn planned(model: &mut Model, run: RunId, plan: Result<Box<Plan>, String>) {
+    let Some(fixing) = of_run(model, run) else { return };
+    if !matches!(fixing.phase, Phase::Planning) {
+        return;
+    }
+    fixing.phase = match plan {
+        Ok(plan) => Phase::Preview { plan, typed: String::new() },
+        Err(reason) => Phase::NoPlan(reason),
+    };
+}
+
+/// The repair went on.
+pub fn repaired(model: &mut Model, run: RunId, event: RepairEvent) {
+    let ms = model.clock.ms;
+    let mut after = None;
+    let Some(fixing) = of_run(model, run) else { return };
+    match event {
+        RepairEvent::Step { index, state } => {
+            if let Phase::Running { steps, .. } | Phase::Verifying { steps, .. } = &mut fixing.phase
+                && let Some(row) = steps.get_mut(index)
+            {
+                match state {
+                    StepState::Running => row.began_ms = ms,
+                    _ => row.ended_ms = ms,
+                }
+                row.state = state;
+            }
+        }
+        RepairEvent::Verifying { attempt, snapshot } => {
+            let phase = std::mem::replace(&mut fixing.phase, Phase::Planning);
+            fixing.phase = match phase {
+                Phase::Running { plan, steps } | Phase::Verifying { plan, steps, .. } => {
+                    Phase::Verifying { plan, steps, attempt, snapshot: Box::new(snapshot) }
+                }
+                other => other,
+            };
+        }
+        RepairEvent::Ended(result) => {
+            let steps = match std::mem::replace(&mut fixing.phase, Phase::Planning) {
+                Phase::Running { steps, .. } | Phase::Verifying { steps, .. } | Phase::Ended { steps, .. } => steps,
+                _ => Vec::new(),
+            };
+            after.clone_from(&result.after);
+            fixing.phase = Phase::Ended { result: Box::new(result), steps };
+        }
+    }
+    // The diagnosis below shows the world as it is now.
+    if let Some(snapshot) = after
+        && let Some(d) = model.diagnosing_mut()
+        && d.finished()
+    {
+        diagnosis::show(d, Box::new(snapshot), ms);
+        d.chosen = None;
+    }
+}
+
+/// Does an action of the fix screen.
+pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    match action {
+        Action::Apply => return apply(model),
+        Action::Undo => undo_this(model),
+        Action::Accept => return back(model),
+        Action::Back => {
+            if model.fixing().is_some_and(Fixing::is_running) {
+                model.notice = Some("The change goes on to its end; then u undoes it.".to_owned());
+            } else {
+                return back(model);
+            }
+        }
+        Action::ScrollDown => scroll(model, 2),
+        Action::ScrollUp => scroll(model, -2),
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn scroll(model: &mut Model, by: isize) {
+    if let Some(Screen::Fix(f)) = model.stack.last_mut() {
+        f.scroll = f.scroll.saturating_add_signed(by).min(200);
+    }
+}
+
+fn apply(model: &mut Model) -> Vec<Effect> {
+    if model.settings.read_only {
+        model.notice = Some("Read-only: nothing is changed.".to_owned());
+        return Vec::new();
+    }
+    let Some(Screen::Fix(fixing)) = model.stack.last_mut() else { return Vec::new() };
+    let Phase::Preview { plan, typed } = &fixing.phase else { return Vec::new() };
+    let effect = match &fixing.undo {
+        Some(entry) => Effect::Undo { run: fixing.run, entry: entry.clone() },
+        None => {
+            let word = matches!(plan.consent, Consent::Type(_)).then_some(typed.as_str());
+            match Confirmed::after_consent((**plan).clone(), word) {
+                Ok(confirmed) => Effect::Apply {
+                    run: fixing.run,
+                    plan: Box::new(confirmed),
+                    request: Box::new(fixing.request.clone()),
+                },
+                Err(reason) => {
+                    model.notice = Some(reason);
+                    return Vec::new();
+                }
+            }
+        }
+    };
+    let plan = plan.clone();
+    let steps = StepRow::waiting(plan.steps.len());
+    fixing.phase = Phase::Running { plan, steps };
+    fixing.scroll = 0;
+    vec![effect]
+}
+
+/// Whether a result left a change that can be taken back here.
+pub fn can_be_undone(fixing: &Fixing, result: &RepairResult) -> bool {
+    fixing.undo.is_none() && result.entry.is_some() && result.plan.reversible && result.outcome != RepairOutcome::Undone
+}
+
+fn undo_this(model: &mut Model) {
+    let Some(fixing) = model.fixing() else { return };
+    let Phase::Ended { result, .. } = &fixing.phase else { return };
+    if let (Some(entry), plan) = (result.entry.clone(), result.plan.clone()) {
+        leave_screen(model);
+        open_undo(model, entry, plan);
+    }
+}
+
+/// Leaves the screen; after an undo everything below is stale, so it is read or run again.
+fn back(model: &mut Model) -> Vec<Effect> {
+    let undone = model.fixing().is_some_and(|f| {
+        matches!(&f.phase, Phase::Ended { result, .. } if result.outcome == RepairOutcome::Undone)
+    });
+    leave_screen(model);
+    if !undone {
+        return Vec::new();
+    }
+    match model.stack.last() {
+        Some(Screen::Journal(_)) => vec![Effect::LoadJournal],
+        Some(Screen::Diagnosis(_)) => diagnosis::again(model),
+        _ => Vec::new(),
+    }
+}
