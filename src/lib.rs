@@ -24,4 +24,4 @@ pub mod core;
 pub mod edge;
 pub mod engine;
 pub mod lab;
-//X pub mod tui;
+pub mod tui;

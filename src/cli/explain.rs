@@ -14,13 +14,14 @@ pub fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
         output::print(&overview(words));
         return Ok(Exit::Ok);
     };
-    let page = cause(words, id).or_else(|| check(words, id)).or_else(|| fix(words, id)).or_else(|| symptom(words, id)).or_else(|| word(words, id));
-    match page {
-        Some(page) => {
-            output::print(&page);
+    // Some ids are both a check and a word: all meanings are shown.
+    let pages: Vec<String> = [cause(words, id), check(words, id), fix(words, id), symptom(words, id), word(words, id)].into_iter().flatten().collect();
+    match pages.is_empty() {
+        false => {
+            output::print(&pages.join("\n\n"));
             Ok(Exit::Ok)
         }
-        None => Err(Failure::usage(format!("explain '{id}'"), "there is no such cause, check, symptom, fix or word", "port22 explain lists them all")),
+        true => Err(Failure::usage(format!("explain '{id}'"), "there is no such cause, check, symptom, fix or word", "port22 explain lists them all")),
     }
 }
 

@@ -1,10 +1,65 @@
+//! The full-screen wizard, from the command line.
+
 use super::args::Cli;
 use super::output::Exit;
+use super::{input, journal};
 use crate::core::target::Target;
 use crate::engine::failure::Failure;
 use crate::engine::journal::Journal;
 use crate::engine::world::World;
+use crate::tui;
+use std::io::IsTerminal;
 use std::sync::Arc;
-pub async fn run(_cli: &Cli) -> Result<Exit, Failure> { Ok(Exit::Ok) }
-pub async fn show(_: &Cli, _: Arc<dyn World>, _: Arc<dyn Journal>, _: Target, _: Option<Target>, _: bool) -> Result<Exit, Failure> { Ok(Exit::Ok) }
-pub async fn until_signal() { let _ = tokio::signal::ctrl_c().await; }
+
+pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
+    let mut base = Target::default();
+    input::options(&mut base, &cli.ssh, &cli.global)?;
+    let target = cli.target.as_deref().map(|name| input::target(name, &cli.ssh, &cli.global)).transpose()?;
+    needs_terminal()?;
+    let world = Arc::new(input::world(&cli.global).await);
+    let journal: Arc<dyn Journal> = Arc::new(journal::open()?);
+    show(cli, world, journal, base, target, false).await
+}
+
+fn needs_terminal() -> Result<(), Failure> {
+    if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    Err(Failure::usage("open the full screen", "standard input or output is no terminal", "port22 diagnose TARGET works without one"))
+}
+
+/// Opens the full screen on a world.
+pub async fn show(cli: &Cli, world: Arc<dyn World>, journal: Arc<dyn Journal>, base: Target, target: Option<Target>, lab: bool) -> Result<Exit, Failure> {
+    needs_terminal()?;
+    let global = &cli.global;
+    let no_color = global.no_color || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    let settings = tui::Settings {
+        ascii: global.ascii,
+        color: !no_color,
+        read_only: global.read_only,
+        lab,
+        profile: global.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok()),
+        target: target.map(|t| input::request(t, global)),
+        base,
+        ..tui::Settings::default()
+    };
+    tui::run(world, journal, settings).await.map_err(|e| Failure::usage("draw on the terminal", e.to_string(), "port22 diagnose TARGET works without a full screen"))?;
+    Ok(Exit::Ok)
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub async fn until_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let (Ok(mut term), Ok(mut hup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = hup.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

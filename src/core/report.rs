@@ -33,7 +33,10 @@ pub fn json(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> Value {
         "tool": concat!("port22 ", env!("CARGO_PKG_VERSION")),
         "target": {
             "instance_id": instance.map(|i| &i.id),
-            "name": instance.and_then(|i| i.name.as_ref()).or(Some(&facts.target.name)),
+            "name": match instance {
+                Some(instance) => instance.name.as_ref(),
+                None => Some(&facts.target.name),
+            },
             "address": facts.wire.address.filter(|a| !a.is_unspecified()).or_else(|| facts.address()),
             "port": facts.port(),
             "user": rules::login_user(facts),
@@ -177,9 +180,10 @@ pub fn text(facts: &Facts, diagnosis: &Diagnosis, run: &Run, ascii: bool) -> Str
             lines.push("No cause could be proven. What is missing:".to_owned());
             let open = diagnosis.checks.iter().filter(|c| c.verdict == Verdict::CannotTell).take(6);
             lines.extend(open.map(|c| format!("  {} {}: {}", glyphs.unknown, check_title(&c.id), c.reason)));
-            push_causes(diagnosis, &mut lines, "Possible");
+            lines.push(String::new());
+            push_causes(facts, diagnosis, &mut lines, "SEEN,");
         }
-        Overall::CauseFound => push_causes(diagnosis, &mut lines, "CAUSE"),
+        Overall::CauseFound => push_causes(facts, diagnosis, &mut lines, "CAUSE"),
     }
     if let Some(door) = diagnosis.doors.iter().find(|d| d.id == "ssm" && d.state == crate::core::diagnosis::DoorState::Open && diagnosis.overall != Overall::Healthy) {
         lines.push(format!("Way in meanwhile: Session Manager ({})", door.why));
@@ -198,7 +202,7 @@ fn check_title(id: &str) -> &str {
     catalogue::get().checks.get(id).map_or(id, |w| w.title.as_str())
 }
 
-fn push_causes(diagnosis: &Diagnosis, lines: &mut Vec<String>, heading: &str) {
+fn push_causes(facts: &Facts, diagnosis: &Diagnosis, lines: &mut Vec<String>, heading: &str) {
     let words = catalogue::get();
     for (nth, finding) in diagnosis.causes.iter().enumerate() {
         let cause = words.causes.get(&finding.id);
@@ -213,13 +217,16 @@ fn push_causes(diagnosis: &Diagnosis, lines: &mut Vec<String>, heading: &str) {
         if let Some(proof) = &finding.would_prove {
             lines.push(format!("  would prove it: {proof}"));
         }
+        if let Some(user) = rules::suggested_user(facts).filter(|_| finding.id == "wrong-user-name") {
+            lines.push(format!("  log in as {user}:  {}", ssh_command_as(facts, Some(&user))));
+        }
         for id in cause.map(|w| w.fixes.as_slice()).unwrap_or_default() {
             let Some(fix) = words.fixes.get(id) else { continue };
-            let how = if fixes::APPLICABLE.contains(&id.as_str()) { format!("port22 fix {id} TARGET") } else { format!("by hand; port22 explain {id}") };
-            lines.push(format!("  fix: {} ({:?} risk)  {how}", fix.title, fix.risk).replace("Low risk", "low risk").replace("Medium risk", "medium risk").replace("High risk", "high risk"));
+            let how = if fixes::APPLICABLE.contains(&id.as_str()) { format!("port22 fix {id} {}", target_words(facts)) } else { format!("by hand: port22 explain {id}") };
+            lines.push(format!("  fix: {} ({} risk)  {how}", fix.title, fix.risk.word()));
         }
         if let Some(cause) = cause.filter(|c| !c.fixes.iter().any(|f| fixes::APPLICABLE.contains(&f.as_str()))) {
-            lines.extend(cause.by_hand.iter().take(3).map(|l| format!("    {l}")));
+            lines.extend(cause.by_hand.iter().take(3).map(|l| format!("    {}", fill(l, facts))));
         }
         lines.push(String::new());
     }
@@ -254,8 +261,61 @@ pub fn markdown(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> String {
     out
 }
 
+/// Puts what is known into a command of the catalogue, where capitals stand for it.
+pub fn fill(line: &str, facts: &Facts) -> String {
+    let instance = facts.instance();
+    let group = instance.and_then(|i| i.groups.first()).map(|(id, _)| id.clone());
+    let known: [(&str, Option<String>); 9] = [
+        ("INSTANCE", instance.map(|i| i.id.clone())),
+        ("ADDRESS", facts.address().map(|a| a.to_string())),
+        ("MY_IP", facts.source_ip().map(|a| a.to_string())),
+        ("KEY_FILE", facts.local.keys.first().map(|k| shell_quote(&k.path))),
+        ("USER", rules::login_user(facts)),
+        ("GROUP", group),
+        ("VPC", instance.and_then(|i| i.vpc_id.clone())),
+        ("SUBNET", instance.and_then(|i| i.subnet_id.clone())),
+        ("AMI", instance.and_then(|i| i.image_id.clone())),
+    ];
+    let mut out = String::new();
+    let mut word = String::new();
+    let flush = |word: &mut String, out: &mut String| {
+        let value = known.iter().find(|(name, _)| name == word).and_then(|(_, v)| v.as_deref());
+        out.push_str(value.unwrap_or(word));
+        word.clear();
+    };
+    for c in line.chars() {
+        if c.is_ascii_alphanumeric() || c == '_' {
+            word.push(c);
+        } else {
+            flush(&mut word, &mut out);
+            out.push(c);
+        }
+    }
+    flush(&mut word, &mut out);
+    out
+}
+
+/// The target with its options, as typed, to repeat in a command.
+pub fn target_words(facts: &Facts) -> String {
+    let target = &facts.target;
+    let mut words = vec![match &target.user {
+        Some(user) => shell_quote(&format!("{user}@{}", target.name)),
+        None => shell_quote(&target.name),
+    }];
+    words.extend(target.keys.iter().map(|k| format!("-i {}", shell_quote(k))));
+    words.extend(target.port.map(|p| format!("-p {p}")));
+    words.extend(target.config_file.iter().map(|f| format!("-F {}", shell_quote(f))));
+    words.extend(target.source_ip.map(|ip| format!("--source-ip {ip}")));
+    words.join(" ")
+}
+
 /// The ssh command that logs in, as far as the facts tell.
 pub fn ssh_command(facts: &Facts) -> String {
+    ssh_command_as(facts, None)
+}
+
+/// The same for another user.
+pub fn ssh_command_as(facts: &Facts, user: Option<&str>) -> String {
     let mut words = vec!["ssh".to_owned()];
     if let Some(file) = &facts.target.config_file {
         words.extend(["-F".to_owned(), shell_quote(file)]);
@@ -268,7 +328,7 @@ pub fn ssh_command(facts: &Facts) -> String {
     }
     let alias = facts.local.config.value().is_some_and(|c| c.matched);
     let host = if alias { facts.target.name.clone() } else { facts.address().map_or_else(|| facts.target.name.clone(), |a| a.to_string()) };
-    let user = rules::login_user(facts).map(|u| format!("{u}@")).unwrap_or_default();
+    let user = user.map(str::to_owned).or_else(|| rules::login_user(facts)).map(|u| format!("{u}@")).unwrap_or_default();
     words.push(shell_quote(&format!("{user}{host}")));
     words.join(" ")
 }

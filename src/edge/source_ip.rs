@@ -4,7 +4,7 @@
 //! probe of the own address.
 
 use crate::core::fact::{Fact, Why};
-use crate::edge::tcp::whole_millis;
+use crate::edge::tcp::{whole_millis, without_number};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::HttpConnector as _;
@@ -26,10 +26,17 @@ const LONGEST: usize = 64;
 pub async fn checkip() -> Fact<IpAddr> {
     let doing = format!("asking {URL}");
     match timeout(LIMIT, ask()).await {
-        Err(_) => Fact::unknown(Why::TimedOut { doing, after_ms: whole_millis(LIMIT) }),
+        Err(_) => Fact::unknown(Why::TimedOut {
+            doing,
+            after_ms: whole_millis(LIMIT),
+        }),
         Ok(Err(reason)) => Fact::unknown(Why::failed(doing, reason)),
         Ok(Ok(address)) => {
-            let through = if proxied(|name| std::env::var(name).ok()) { ", through a proxy: the address of the proxy" } else { "" };
+            let through = if proxied(|name| std::env::var(name).ok()) {
+                ", through a proxy: the address of the proxy"
+            } else {
+                ""
+            };
             Fact::known(address, format!("{URL}{through}"))
         }
     }
@@ -43,7 +50,10 @@ async fn ask() -> Result<IpAddr, String> {
         .build();
     let mut request = HttpRequest::empty();
     request.set_uri(URL).map_err(|error| error.to_string())?;
-    let response = connector.call(request).await.map_err(|error| innermost(&error))?;
+    let response = connector
+        .call(request)
+        .await
+        .map_err(|error| innermost(&error))?;
     let status = response.status().as_u16();
     if status != 200 {
         return Err(format!("the answer was HTTP {status}"));
@@ -61,17 +71,31 @@ async fn ask() -> Result<IpAddr, String> {
 
 /// Reads the body: one address and a line end.
 fn parse(body: &[u8]) -> Result<IpAddr, String> {
-    let text = std::str::from_utf8(body).ok().filter(|_| body.len() <= LONGEST).map(str::trim);
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| "the answer is no address".to_owned())
+    let text = std::str::from_utf8(body)
+        .ok()
+        .filter(|_| body.len() <= LONGEST)
+        .map(str::trim);
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| "the answer is no address".to_owned())
 }
 
 /// Whether the question goes through a proxy, as far as the environment tells.
 fn proxied(var: impl Fn(&str) -> Option<String>) -> bool {
     let set = |name: &str| var(name).is_some_and(|value| !value.trim().is_empty());
-    let exempt = ["NO_PROXY", "no_proxy"].iter().filter_map(|name| var(name)).any(|list| {
-        list.split(',').map(|entry| entry.trim().trim_start_matches('.')).any(|entry| entry == "*" || (!entry.is_empty() && "checkip.amazonaws.com".ends_with(entry)))
-    });
-    !exempt && ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].iter().any(|name| set(name))
+    let exempt = ["NO_PROXY", "no_proxy"]
+        .iter()
+        .filter_map(|name| var(name))
+        .any(|list| {
+            list.split(',')
+                .map(|entry| entry.trim().trim_start_matches('.'))
+                .any(|entry| {
+                    entry == "*" || (!entry.is_empty() && "checkip.amazonaws.com".ends_with(entry))
+                })
+        });
+    !exempt
+        && ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+            .iter()
+            .any(|name| set(name))
 }
 
 /// The last error of a chain says what really happened.
@@ -80,17 +104,25 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     while let Some(source) = last.source() {
         last = source;
     }
-    last.to_string()
+    without_number(&last.to_string())
 }
 
 /// The address that this host would send from to reach `target`; no packet is sent. For a private
 /// target (VPN, Direct Connect) it is what the instance sees, unless something translates addresses.
 pub fn local_address_towards(target: IpAddr) -> Option<IpAddr> {
-    let any: IpAddr = if target.is_ipv4() { std::net::Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
+    let any: IpAddr = if target.is_ipv4() {
+        std::net::Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        std::net::Ipv6Addr::UNSPECIFIED.into()
+    };
     let socket = UdpSocket::bind((any, 0)).ok()?;
     // Connecting a datagram socket only asks the routing table. The port does not matter; it must not be 0.
     socket.connect(SocketAddr::new(target, 22)).ok()?;
-    socket.local_addr().ok().map(|local| local.ip()).filter(|ip| !ip.is_unspecified())
+    socket
+        .local_addr()
+        .ok()
+        .map(|local| local.ip())
+        .filter(|ip| !ip.is_unspecified())
 }
 
 #[cfg(test)]
@@ -102,24 +134,46 @@ mod tests {
     fn the_body_is_one_address() {
         assert_eq!(parse(b"203.0.113.7\n"), Ok("203.0.113.7".parse().unwrap()));
         assert_eq!(parse(b" 2001:db8::1 "), Ok("2001:db8::1".parse().unwrap()));
-        for body in [b"".as_slice(), b"<html>", b"203.0.113.7 10.0.0.1", &[b'1'; 65], b"\xff", &[b"203.0.113.7".as_slice(), &[b' '; 60]].concat()] {
+        for body in [
+            b"".as_slice(),
+            b"<html>",
+            b"203.0.113.7 10.0.0.1",
+            &[b'1'; 65],
+            b"\xff",
+            &[b"203.0.113.7".as_slice(), &[b' '; 60]].concat(),
+        ] {
             assert!(parse(body).is_err(), "{body:?}");
         }
     }
 
     #[test]
     fn the_way_to_this_host_is_this_host() {
-        assert_eq!(local_address_towards(Ipv4Addr::LOCALHOST.into()), Some(Ipv4Addr::LOCALHOST.into()));
+        assert_eq!(
+            local_address_towards(Ipv4Addr::LOCALHOST.into()),
+            Some(Ipv4Addr::LOCALHOST.into())
+        );
     }
 
     #[test]
     fn a_proxy_is_noticed() {
-        let with = |vars: &'static [(&'static str, &'static str)]| proxied(|name| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()));
+        let with = |vars: &'static [(&'static str, &'static str)]| {
+            proxied(|name| {
+                vars.iter()
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, value)| (*value).to_owned())
+            })
+        };
         assert!(with(&[("HTTPS_PROXY", "http://proxy:3128")]));
-        assert!(with(&[("all_proxy", "http://proxy:3128"), ("NO_PROXY", "localhost,.internal")]));
+        assert!(with(&[
+            ("all_proxy", "http://proxy:3128"),
+            ("NO_PROXY", "localhost,.internal")
+        ]));
         assert!(!with(&[]));
         assert!(!with(&[("https_proxy", " ")]));
         assert!(!with(&[("HTTP_PROXY", "http://proxy:3128")]));
-        assert!(!with(&[("HTTPS_PROXY", "http://proxy:3128"), ("no_proxy", "x, .amazonaws.com")]));
+        assert!(!with(&[
+            ("HTTPS_PROXY", "http://proxy:3128"),
+            ("no_proxy", "x, .amazonaws.com")
+        ]));
     }
 }

@@ -8,14 +8,18 @@
 //!
 //! Used by the SSH probe of [`super::RealWorld`].
 
+mod algorithms;
 mod banner;
+mod key;
 mod session;
+mod watch;
 
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::wire::{Answer, Budget, Offer, SshServer, Tcp};
 use crate::core::text;
 use crate::edge::tcp;
-use session::{Offered, Opened, Pace, Session};
+use key::Offered;
+use session::{Opened, Pace, Session};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -85,7 +89,12 @@ pub struct SshKey {
 impl std::fmt::Debug for SshKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let private = self.private.as_ref().map(|_| "…");
-        f.debug_struct("SshKey").field("path", &self.path).field("public", &self.public).field("private", &private).field("encrypted", &self.encrypted).finish()
+        f.debug_struct("SshKey")
+            .field("path", &self.path)
+            .field("public", &self.public)
+            .field("private", &private)
+            .field("encrypted", &self.encrypted)
+            .finish()
     }
 }
 
@@ -95,9 +104,20 @@ pub async fn probe(request: SshRequest) -> (Fact<SshServer>, Vec<Offer>, Budget)
 }
 
 /// The same over a connection that is already open (see [`tcp::connect`]); a second user gets its own.
-pub async fn probe_over(stream: Option<TcpStream>, request: SshRequest) -> (Fact<SshServer>, Vec<Offer>, Budget) {
+pub async fn probe_over(
+    stream: Option<TcpStream>,
+    request: SshRequest,
+) -> (Fact<SshServer>, Vec<Offer>, Budget) {
     let pace = Pace::new(request.banner_limit, request.total_limit);
-    let mut asking = Asking { offers: Vec::new(), budget: Budget { used: 0, cap: request.cap }, pace, request: &request };
+    let mut asking = Asking {
+        offers: Vec::new(),
+        budget: Budget {
+            used: 0,
+            cap: request.cap,
+        },
+        pace,
+        request: &request,
+    };
     let fact = asking.first(stream).await;
     (fact, asking.offers, asking.budget)
 }
@@ -135,7 +155,11 @@ impl Asking<'_> {
             }
         }
         session.close().await;
-        let refused = !self.offers.is_empty() && self.offers.iter().all(|offer| offer.answer == Answer::Refused);
+        let refused = !self.offers.is_empty()
+            && self
+                .offers
+                .iter()
+                .all(|offer| offer.answer == Answer::Refused);
         if let (Some(user), Some(key), true) = (request.users.get(1), keys.first(), refused) {
             self.second(user, key).await;
         }
@@ -145,14 +169,21 @@ impl Asking<'_> {
     /// The alternative user, with the first key only, on a connection of its own: sshd forgets nothing
     /// of the first user's attempts and refuses a change of user name within a connection.
     async fn second(&mut self, user: &str, key: &Offered) {
-        if self.budget.used >= self.budget.cap || self.request.users.first().is_some_and(|first| first == user) {
+        if self.budget.used >= self.budget.cap
+            || self
+                .request
+                .users
+                .first()
+                .is_some_and(|first| first == user)
+        {
             return;
         }
         let failed = match self.dial().await {
             Err(why) => why.text(),
             Ok(stream) => match Session::open(stream, self.request, self.pace).await {
                 Opened::Ready(mut session, _) => {
-                    self.ask_keys(&mut session, user, std::slice::from_ref(key), false).await;
+                    self.ask_keys(&mut session, user, std::slice::from_ref(key), false)
+                        .await;
                     session.close().await;
                     return;
                 }
@@ -177,7 +208,8 @@ impl Asking<'_> {
             }
             self.budget.used += 1;
             let offer = session.ask(user, key, sign).await;
-            let go_on = offer.answer == Answer::Refused && offer.methods.iter().any(|method| method == "publickey");
+            let go_on = offer.answer == Answer::Refused
+                && offer.methods.iter().any(|method| method == "publickey");
             self.offers.push(offer);
             if !go_on {
                 return;
@@ -195,14 +227,38 @@ impl Asking<'_> {
 
     async fn dial(&self) -> Result<TcpStream, Why> {
         let request = self.request;
-        let (fact, stream) = tcp::connect(request.address, request.port, request.connect_limit).await;
-        let doing = format!("TCP connect to {}", SocketAddr::new(request.address, request.port));
+        let (fact, stream) =
+            tcp::connect(request.address, request.port, request.connect_limit).await;
+        let doing = format!(
+            "TCP connect to {}",
+            SocketAddr::new(request.address, request.port)
+        );
         match (stream, fact) {
             (Some(stream), _) => Ok(stream),
-            (None, Fact::Known { value: Tcp::TimedOut { after_ms }, .. }) => Err(Why::TimedOut { doing, after_ms }),
-            (None, Fact::Known { value: Tcp::Refused { .. }, .. }) => Err(Why::failed(doing, "connection refused")),
-            (None, Fact::Known { value: Tcp::Unreachable { reason }, .. }) => Err(Why::failed(doing, reason)),
-            (None, fact) => Err(fact.why_not().unwrap_or_else(|| Why::failed(doing, "no connection"))),
+            (
+                None,
+                Fact::Known {
+                    value: Tcp::TimedOut { after_ms },
+                    ..
+                },
+            ) => Err(Why::TimedOut { doing, after_ms }),
+            (
+                None,
+                Fact::Known {
+                    value: Tcp::Refused { .. },
+                    ..
+                },
+            ) => Err(Why::failed(doing, "connection refused")),
+            (
+                None,
+                Fact::Known {
+                    value: Tcp::Unreachable { reason },
+                    ..
+                },
+            ) => Err(Why::failed(doing, reason)),
+            (None, fact) => Err(fact
+                .why_not()
+                .unwrap_or_else(|| Why::failed(doing, "no connection"))),
         }
     }
 }
@@ -211,7 +267,9 @@ impl Asking<'_> {
 fn offered(keys: &[SshKey]) -> Vec<Offered> {
     let mut out: Vec<Offered> = Vec::new();
     for key in keys {
-        let Some(key) = Offered::read(key) else { continue };
+        let Some(key) = Offered::read(key) else {
+            continue;
+        };
         if out.iter().all(|other| other.fingerprint != key.fingerprint) {
             out.push(key);
         }
@@ -224,9 +282,15 @@ fn no_session(server: &SshServer) -> String {
     match server {
         SshServer::Ready { .. } => String::new(),
         SshServer::NotSsh { first_bytes } => format!("the answer is not SSH: {first_bytes}"),
-        SshServer::BannerTimeout { after_ms } => format!("no banner within {}", text::millis(*after_ms)),
-        SshServer::ClosedBeforeBanner { reason } if reason.is_empty() => "the server closed the connection before its banner".to_owned(),
-        SshServer::ClosedBeforeBanner { reason } => format!("the server closed the connection before its banner: {reason}"),
+        SshServer::BannerTimeout { after_ms } => {
+            format!("no banner within {}", text::millis(*after_ms))
+        }
+        SshServer::ClosedBeforeBanner { reason } if reason.is_empty() => {
+            "the server closed the connection before its banner".to_owned()
+        }
+        SshServer::ClosedBeforeBanner { reason } => {
+            format!("the server closed the connection before its banner: {reason}")
+        }
         SshServer::KexFailed { reason, .. } => format!("key exchange failed: {reason}"),
     }
 }

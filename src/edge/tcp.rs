@@ -14,13 +14,22 @@ use tokio::time::timeout;
 /// Connects once, within `limit`. The stream is given back open, so that one connection can serve for
 /// more: OpenSSH 9.8 and newer count a connection that ends without a login attempt against the
 /// client's address (sshd_config(5), `PerSourcePenalties noauth`).
-pub async fn connect(address: IpAddr, port: u16, limit: Duration) -> (Fact<Tcp>, Option<TcpStream>) {
+pub async fn connect(
+    address: IpAddr,
+    port: u16,
+    limit: Duration,
+) -> (Fact<Tcp>, Option<TcpStream>) {
     let target = SocketAddr::new(address, port);
     let begun = Instant::now();
     let outcome = timeout(limit, TcpStream::connect(target)).await;
     let millis = whole_millis(begun.elapsed());
     let (fact, stream) = match outcome {
-        Err(_) => (Ok(Tcp::TimedOut { after_ms: whole_millis(limit) }), None),
+        Err(_) => (
+            Ok(Tcp::TimedOut {
+                after_ms: whole_millis(limit),
+            }),
+            None,
+        ),
         Ok(Ok(stream)) => (Ok(Tcp::Connected { millis }), Some(stream)),
         Ok(Err(error)) => (classify(&error, millis), None),
     };
@@ -45,8 +54,12 @@ fn classify(error: &Error, millis: u64) -> Result<Tcp, Why> {
         | ErrorKind::PermissionDenied
         | ErrorKind::AddrNotAvailable
         | ErrorKind::Unsupported
-        | ErrorKind::InvalidInput => Ok(Tcp::Unreachable { reason: os_words(error) }),
-        _ if is_unreachable_by_number(error) => Ok(Tcp::Unreachable { reason: os_words(error) }),
+        | ErrorKind::InvalidInput => Ok(Tcp::Unreachable {
+            reason: os_words(error),
+        }),
+        _ if is_unreachable_by_number(error) => Ok(Tcp::Unreachable {
+            reason: os_words(error),
+        }),
         _ => Err(Why::failed("TCP connect", os_words(error))),
     }
 }
@@ -54,17 +67,22 @@ fn classify(error: &Error, millis: u64) -> Result<Tcp, Why> {
 /// Errors for which the standard library has no kind.
 fn is_unreachable_by_number(error: &Error) -> bool {
     use rustix::io::Errno;
-    let Some(errno) = Errno::from_io_error(error) else { return false };
+    let Some(errno) = Errno::from_io_error(error) else {
+        return false;
+    };
     [Errno::HOSTDOWN, Errno::AFNOSUPPORT, Errno::PROTONOSUPPORT].contains(&errno)
 }
 
 /// The operating system's words without Rust's ` (os error N)`.
 pub(super) fn os_words(error: &Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" (os error ") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
-    }
+    without_number(&error.to_string())
+}
+
+/// The text of an error without Rust's ` (os error N)`.
+pub(super) fn without_number(text: &str) -> String {
+    text.rfind(" (os error ")
+        .map_or(text, |at| &text[..at])
+        .to_owned()
 }
 
 /// Milliseconds of a duration, at most `u64::MAX`.
@@ -86,12 +104,18 @@ mod tests {
         let listener = TcpListener::bind((HERE, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (fact, stream) = connect(HERE, port, Duration::from_secs(5)).await;
-        assert!(matches!(fact.value(), Some(Tcp::Connected { .. })), "{fact:?}");
+        assert!(
+            matches!(fact.value(), Some(Tcp::Connected { .. })),
+            "{fact:?}"
+        );
         assert_eq!(fact.source(), format!("TCP connect to 127.0.0.1:{port}"));
         assert!(stream.is_some());
         drop(listener);
         let (fact, stream) = connect(HERE, port, Duration::from_secs(5)).await;
-        assert!(matches!(fact.value(), Some(Tcp::Refused { .. })), "{fact:?}");
+        assert!(
+            matches!(fact.value(), Some(Tcp::Refused { .. })),
+            "{fact:?}"
+        );
         assert!(stream.is_none());
     }
 
@@ -100,10 +124,23 @@ mod tests {
         let of = |errno: Errno| classify(&Error::from(errno), 7);
         assert_eq!(of(Errno::CONNREFUSED), Ok(Tcp::Refused { millis: 7 }));
         assert_eq!(of(Errno::TIMEDOUT), Ok(Tcp::TimedOut { after_ms: 7 }));
-        for errno in [Errno::HOSTUNREACH, Errno::NETUNREACH, Errno::ACCESS, Errno::PERM, Errno::HOSTDOWN, Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL] {
+        for errno in [
+            Errno::HOSTUNREACH,
+            Errno::NETUNREACH,
+            Errno::ACCESS,
+            Errno::PERM,
+            Errno::HOSTDOWN,
+            Errno::AFNOSUPPORT,
+            Errno::ADDRNOTAVAIL,
+        ] {
             assert!(matches!(of(errno), Ok(Tcp::Unreachable { .. })), "{errno}");
         }
-        assert_eq!(of(Errno::HOSTUNREACH), Ok(Tcp::Unreachable { reason: "No route to host".to_owned() }));
+        assert_eq!(
+            of(Errno::HOSTUNREACH),
+            Ok(Tcp::Unreachable {
+                reason: "No route to host".to_owned()
+            })
+        );
         assert!(matches!(of(Errno::MFILE), Err(Why::Failed { .. })));
     }
 }

@@ -62,11 +62,8 @@ impl Shell {
     }
 
     fn home(&self) -> String {
-        if self.user == "root" {
-            "/root".to_owned()
-        } else {
-            format!("/home/{}", self.user)
-        }
+        let parent = if self.uid == 0 { "" } else { "/home" };
+        format!("{parent}/{}", self.user)
     }
 
     /// What is shown at login.

@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 
 use super::{Lab, LabOptions, scenario_list};
 
-/// Longer than anything takes on loopback that works, shorter than TCP's second try.
-const SOON: Duration = Duration::from_millis(700);
+/// Longer than anything takes that works, TCP's second try after one second included.
+const SOON: Duration = Duration::from_millis(1500);
 
 async fn lab(scenario: &str) -> Lab {
     let transition = Duration::from_millis(40);
@@ -102,7 +102,7 @@ fn opensshd() -> Try {
 
 /// Knocks until sshd answers; the lab follows a change within a fraction of a second.
 async fn answers_soon(lab: &Lab, address: &str) -> bool {
-    for _ in 0..10 {
+    for _ in 0..5 {
         if knock(lab, address).await == opensshd() {
             return true;
         }

@@ -22,7 +22,12 @@ fn dir() -> TempDir {
 /// A key as the key-file probe hands it over.
 fn key(path: &Path, encrypted: bool) -> SshKey {
     let public = fs::read_to_string(format!("{}.pub", path.display())).ok();
-    SshKey { path: path.display().to_string(), public, private: fs::read(path).ok(), encrypted }
+    SshKey {
+        path: path.display().to_string(),
+        public,
+        private: fs::read(path).ok(),
+        encrypted,
+    }
 }
 
 fn request(port: u16, users: &[&str], keys: &[&Path]) -> SshRequest {
@@ -35,29 +40,55 @@ fn request(port: u16, users: &[&str], keys: &[&Path]) -> SshRequest {
 }
 
 fn answers(offers: &[Offer]) -> Vec<(&str, &Answer)> {
-    offers.iter().map(|offer| (offer.user.as_str(), &offer.answer)).collect()
+    offers
+        .iter()
+        .map(|offer| (offer.user.as_str(), &offer.answer))
+        .collect()
 }
 
 /// Attempts as the server counts them, and connections.
 fn counted(sshd: &Sshd) -> (usize, usize) {
-    (sshd.lines("userauth-request for user"), sshd.lines("Connection from"))
+    (
+        sshd.lines("userauth-request for user"),
+        sshd.lines("Connection from"),
+    )
 }
 
 #[tokio::test]
 async fn a_known_key_is_taken_without_a_login() {
     let dir = dir();
     let known = keygen(dir.path(), "known", &["-t", "ed25519"], "");
-    let Some(sshd) = Sshd::start(&[&known], "") else { return };
+    let Some(sshd) = Sshd::start(&[&known], "") else {
+        return;
+    };
     let me = me();
-    let (server, offers, budget) = ssh::probe(request(sshd.port, &[&me, "nobody-here"], &[&known])).await;
+    let (server, offers, budget) =
+        ssh::probe(request(sshd.port, &[&me, "nobody-here"], &[&known])).await;
     assert_eq!(server.source(), format!("SSH to 127.0.0.1:{}", sshd.port));
-    let Some(SshServer::Ready { banner, host_key_type, host_key }) = server.value() else { panic!("{server:?}") };
+    let Some(SshServer::Ready {
+        banner,
+        host_key_type,
+        host_key,
+    }) = server.value()
+    else {
+        panic!("{server:?}")
+    };
     assert!(banner.starts_with("SSH-2.0-OpenSSH"), "{banner}");
-    assert_eq!((host_key_type.as_str(), host_key), ("ssh-ed25519", &fingerprint(&sshd.host_key("ed25519"))));
+    assert_eq!(
+        (host_key_type.as_str(), host_key),
+        ("ssh-ed25519", &fingerprint(&sshd.host_key("ed25519")))
+    );
     assert_eq!(answers(&offers), [(me.as_str(), &Answer::WouldAccept)]);
-    assert_eq!(offers[0].fingerprint.as_deref(), Some(fingerprint(&known).as_str()));
+    assert_eq!(
+        offers[0].fingerprint.as_deref(),
+        Some(fingerprint(&known).as_str())
+    );
     assert_eq!((budget.used, budget.cap), (1, 3));
-    assert!(sshd.wait_for("port22 has seen enough", 1), "no orderly end:\n{}", sshd.text());
+    assert!(
+        sshd.wait_for("port22 has seen enough", 1),
+        "no orderly end:\n{}",
+        sshd.text()
+    );
     assert_eq!(sshd.lines("Accepted publickey"), 0, "{}", sshd.text());
     assert_eq!(counted(&sshd), (1, 1), "{}", sshd.text());
 }
@@ -73,15 +104,26 @@ async fn every_kind_of_key_is_asked_about_and_can_log_in() {
         ("ecdsa256", &["-t", "ecdsa", "-b", "256"]),
         ("ecdsa521", &["-t", "ecdsa", "-b", "521"]),
     ];
-    let keys: Vec<_> = kinds.iter().map(|(name, options)| keygen(dir.path(), name, options, "")).collect();
+    let keys: Vec<_> = kinds
+        .iter()
+        .map(|(name, options)| keygen(dir.path(), name, options, ""))
+        .collect();
     let all: Vec<&Path> = keys.iter().map(AsRef::as_ref).collect();
-    let Some(sshd) = Sshd::start(&all, "") else { return };
+    let Some(sshd) = Sshd::start(&all, "") else {
+        return;
+    };
     let me = me();
     for (at, key) in all.iter().enumerate() {
         let mut asked = request(sshd.port, &[&me], &[key]);
         asked.sign = true;
         let (_, offers, _) = ssh::probe(asked).await;
-        assert_eq!(answers(&offers), [(me.as_str(), &Answer::LoggedIn)], "{}\n{}", key.display(), sshd.text());
+        assert_eq!(
+            answers(&offers),
+            [(me.as_str(), &Answer::LoggedIn)],
+            "{}\n{}",
+            key.display(),
+            sshd.text()
+        );
         assert!(sshd.wait_for("Accepted publickey", at + 1));
     }
     assert_eq!(sshd.lines("Starting session"), 0, "{}", sshd.text());
@@ -90,14 +132,28 @@ async fn every_kind_of_key_is_asked_about_and_can_log_in() {
 #[tokio::test]
 async fn refused_keys_share_one_connection_per_user_within_the_cap() {
     let dir = dir();
-    let strange: Vec<_> = (0..4).map(|n| keygen(dir.path(), &format!("strange{n}"), &["-t", "ed25519"], "")).collect();
+    let strange: Vec<_> = (0..4)
+        .map(|n| keygen(dir.path(), &format!("strange{n}"), &["-t", "ed25519"], ""))
+        .collect();
     let all: Vec<&Path> = strange.iter().map(AsRef::as_ref).collect();
-    let Some(sshd) = Sshd::start(&[], "") else { return };
+    let Some(sshd) = Sshd::start(&[], "") else {
+        return;
+    };
     let me = me();
     let (_, offers, budget) = ssh::probe(request(sshd.port, &[&me, "ec2-user"], &all[..2])).await;
-    assert_eq!(answers(&offers), [(me.as_str(), &Answer::Refused), (me.as_str(), &Answer::Refused), ("ec2-user", &Answer::Refused)]);
+    assert_eq!(
+        answers(&offers),
+        [
+            (me.as_str(), &Answer::Refused),
+            (me.as_str(), &Answer::Refused),
+            ("ec2-user", &Answer::Refused)
+        ]
+    );
     assert_eq!(offers[2].key.as_deref(), Some(all[0].to_str().unwrap()));
-    assert!(offers.iter().all(|offer| offer.methods == ["publickey"]), "{offers:?}");
+    assert!(
+        offers.iter().all(|offer| offer.methods == ["publickey"]),
+        "{offers:?}"
+    );
     assert_eq!(budget.used, 3);
     assert!(sshd.wait_for("port22 has seen enough", 2));
     assert_eq!(counted(&sshd), (3, 2), "{}", sshd.text());
@@ -114,14 +170,42 @@ async fn the_alternative_user_is_asked_only_after_a_refusal() {
     let dir = dir();
     let known = keygen(dir.path(), "known", &["-t", "ed25519"], "");
     let strange = keygen(dir.path(), "strange", &["-t", "rsa", "-b", "2048"], "");
-    let Some(sshd) = Sshd::start(&[&known], "") else { return };
+    let Some(sshd) = Sshd::start(&[&known], "") else {
+        return;
+    };
     let me = me();
     let (_, offers, _) = ssh::probe(request(sshd.port, &["wrong-name", &me], &[&known])).await;
-    assert_eq!(answers(&offers), [("wrong-name", &Answer::Refused), (me.as_str(), &Answer::WouldAccept)]);
-    let (_, offers, _) = ssh::probe(request(sshd.port, &[&me, "wrong-name"], &[&strange, &known])).await;
-    assert_eq!(answers(&offers), [(me.as_str(), &Answer::Refused), (me.as_str(), &Answer::WouldAccept)]);
-    let (_, offers, budget) = ssh::probe(request(sshd.port, &["wrong-name", "wrong-name"], &[&strange, &strange])).await;
-    assert_eq!((offers.len(), budget.used), (1, 1), "the same key or user is not asked twice: {offers:?}");
+    assert_eq!(
+        answers(&offers),
+        [
+            ("wrong-name", &Answer::Refused),
+            (me.as_str(), &Answer::WouldAccept)
+        ]
+    );
+    let (_, offers, _) = ssh::probe(request(
+        sshd.port,
+        &[&me, "wrong-name"],
+        &[&strange, &known],
+    ))
+    .await;
+    assert_eq!(
+        answers(&offers),
+        [
+            (me.as_str(), &Answer::Refused),
+            (me.as_str(), &Answer::WouldAccept)
+        ]
+    );
+    let (_, offers, budget) = ssh::probe(request(
+        sshd.port,
+        &["wrong-name", "wrong-name"],
+        &[&strange, &strange],
+    ))
+    .await;
+    assert_eq!(
+        (offers.len(), budget.used),
+        (1, 1),
+        "the same key or user is not asked twice: {offers:?}"
+    );
 }
 
 #[tokio::test]
@@ -129,20 +213,43 @@ async fn the_public_half_is_enough_to_ask() {
     let dir = dir();
     let locked = keygen(dir.path(), "locked", &["-t", "ed25519"], "a passphrase");
     let lone = keygen(dir.path(), "lone", &["-t", "ed25519"], "");
-    let Some(sshd) = Sshd::start(&[&locked, &lone], "") else { return };
+    let Some(sshd) = Sshd::start(&[&locked, &lone], "") else {
+        return;
+    };
     let me = me();
     let mut asked = request(sshd.port, &[&me], &[]);
     asked.sign = true;
     asked.keys = vec![key(&locked, true)];
-    assert_eq!(answers(&ssh::probe(asked.clone()).await.1), [(me.as_str(), &Answer::WouldAccept)]);
-    asked.keys = vec![SshKey { private: None, ..key(&lone, false) }];
-    assert_eq!(answers(&ssh::probe(asked.clone()).await.1), [(me.as_str(), &Answer::WouldAccept)]);
+    assert_eq!(
+        answers(&ssh::probe(asked.clone()).await.1),
+        [(me.as_str(), &Answer::WouldAccept)]
+    );
+    asked.keys = vec![SshKey {
+        private: None,
+        ..key(&lone, false)
+    }];
+    assert_eq!(
+        answers(&ssh::probe(asked.clone()).await.1),
+        [(me.as_str(), &Answer::WouldAccept)]
+    );
     // A private half that belongs to another public key must not sign.
-    asked.keys = vec![SshKey { private: fs::read(&lone).ok(), ..key(&locked, false) }];
-    assert_eq!(answers(&ssh::probe(asked.clone()).await.1), [(me.as_str(), &Answer::WouldAccept)]);
+    asked.keys = vec![SshKey {
+        private: fs::read(&lone).ok(),
+        ..key(&locked, false)
+    }];
+    assert_eq!(
+        answers(&ssh::probe(asked.clone()).await.1),
+        [(me.as_str(), &Answer::WouldAccept)]
+    );
     assert_eq!(sshd.lines("Accepted publickey"), 0);
-    asked.keys = vec![SshKey { public: None, ..key(&lone, false) }];
-    assert_eq!(answers(&ssh::probe(asked).await.1), [(me.as_str(), &Answer::LoggedIn)]);
+    asked.keys = vec![SshKey {
+        public: None,
+        ..key(&lone, false)
+    }];
+    assert_eq!(
+        answers(&ssh::probe(asked).await.1),
+        [(me.as_str(), &Answer::LoggedIn)]
+    );
 }
 
 #[tokio::test]
@@ -151,94 +258,168 @@ async fn a_login_that_needs_more_than_the_key_is_told() {
     let known = keygen(dir.path(), "known", &["-t", "ed25519"], "");
     let banner = dir.path().join("banner");
     fs::write(&banner, "Authorised \u{1b}[31muse only\n").unwrap();
-    let more = format!("AuthenticationMethods publickey,password\nPasswordAuthentication yes\nBanner {}", banner.display());
-    let Some(sshd) = Sshd::start(&[&known], &more) else { return };
+    let more = format!(
+        "AuthenticationMethods publickey,password\nPasswordAuthentication yes\nBanner {}",
+        banner.display()
+    );
+    let Some(sshd) = Sshd::start(&[&known], &more) else {
+        return;
+    };
     let me = me();
     let mut asked = request(sshd.port, &[&me], &[&known]);
     asked.sign = true;
     let (_, offers, _) = ssh::probe(asked).await;
-    let [offer] = offers.as_slice() else { panic!("{offers:?}") };
-    assert_eq!(offer.answer, Answer::AcceptedThenRefused { reason: "the server wants more than the key: password".to_owned() });
+    let [offer] = offers.as_slice() else {
+        panic!("{offers:?}")
+    };
+    assert_eq!(
+        offer.answer,
+        Answer::AcceptedThenRefused {
+            reason: "the server wants more than the key: password".to_owned()
+        }
+    );
     assert_eq!(offer.methods, ["password"]);
     assert_eq!(offer.banner.as_deref(), Some("Authorised use only"));
 }
 
 #[tokio::test]
 async fn without_any_key_the_methods_are_learned() {
-    let Some(sshd) = Sshd::start(&[], "PasswordAuthentication yes") else { return };
+    let Some(sshd) = Sshd::start(&[], "PasswordAuthentication yes") else {
+        return;
+    };
     let (_, offers, budget) = ssh::probe(request(sshd.port, &["someone", "else"], &[])).await;
-    let [offer] = offers.as_slice() else { panic!("{offers:?}") };
-    assert_eq!((&offer.answer, &offer.key, budget.used), (&Answer::Refused, &None, 1));
+    let [offer] = offers.as_slice() else {
+        panic!("{offers:?}")
+    };
+    assert_eq!(
+        (&offer.answer, &offer.key, budget.used),
+        (&Answer::Refused, &None, 1)
+    );
     assert_eq!(offer.methods, ["publickey", "password"]);
 }
 
 #[tokio::test]
 async fn a_server_without_public_keys_is_asked_once() {
     let dir = dir();
-    let keys: Vec<_> = (0..2).map(|n| keygen(dir.path(), &format!("k{n}"), &["-t", "ed25519"], "")).collect();
+    let keys: Vec<_> = (0..2)
+        .map(|n| keygen(dir.path(), &format!("k{n}"), &["-t", "ed25519"], ""))
+        .collect();
     let all: Vec<&Path> = keys.iter().map(AsRef::as_ref).collect();
-    let Some(sshd) = Sshd::start(&all, "PubkeyAuthentication no\nPasswordAuthentication yes") else { return };
+    let Some(sshd) = Sshd::start(&all, "PubkeyAuthentication no\nPasswordAuthentication yes")
+    else {
+        return;
+    };
     let (_, offers, budget) = ssh::probe(request(sshd.port, &[&me()], &all)).await;
     assert_eq!((offers.len(), budget.used), (1, 1), "{offers:?}");
-    assert_eq!((&offers[0].answer, offers[0].methods.as_slice()), (&Answer::Refused, ["password".to_owned()].as_slice()));
+    assert_eq!(
+        (&offers[0].answer, offers[0].methods.as_slice()),
+        (&Answer::Refused, ["password".to_owned()].as_slice())
+    );
 }
 
 #[tokio::test]
 async fn no_method_at_all_is_a_refusal_with_no_methods() {
     let dir = dir();
     let known = keygen(dir.path(), "known", &["-t", "ed25519"], "");
-    let Some(sshd) = Sshd::start(&[&known], "PubkeyAuthentication no") else { return };
+    let Some(sshd) = Sshd::start(&[&known], "PubkeyAuthentication no") else {
+        return;
+    };
     let (_, offers, _) = ssh::probe(request(sshd.port, &[&me()], &[&known])).await;
-    assert_eq!((&offers[0].answer, offers[0].methods.len()), (&Answer::Refused, 0), "{offers:?}");
+    assert_eq!(
+        (&offers[0].answer, offers[0].methods.len()),
+        (&Answer::Refused, 0),
+        "{offers:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_server_that_has_enough_ends_the_questions() {
     let dir = dir();
-    let keys: Vec<_> = (0..3).map(|n| keygen(dir.path(), &format!("k{n}"), &["-t", "ed25519"], "")).collect();
+    let keys: Vec<_> = (0..3)
+        .map(|n| keygen(dir.path(), &format!("k{n}"), &["-t", "ed25519"], ""))
+        .collect();
     let all: Vec<&Path> = keys.iter().map(AsRef::as_ref).collect();
-    let Some(sshd) = Sshd::start(&[], "MaxAuthTries 2") else { return };
+    let Some(sshd) = Sshd::start(&[], "MaxAuthTries 2") else {
+        return;
+    };
     let (_, offers, budget) = ssh::probe(request(sshd.port, &[&me(), "other"], &all)).await;
     assert_eq!((offers.len(), budget.used), (2, 2), "{offers:?}");
     assert_eq!(offers[0].answer, Answer::Refused);
-    assert_eq!(offers[1].answer, Answer::Failed { reason: "Too many authentication failures".to_owned() });
+    assert_eq!(
+        offers[1].answer,
+        Answer::Failed {
+            reason: "Too many authentication failures".to_owned()
+        }
+    );
     assert_eq!(sshd.lines("Connection from"), 1);
 }
 
 #[tokio::test]
 async fn host_key_types_of_known_hosts_are_asked_for_first() {
-    let Some(sshd) = Sshd::start(&[], "") else { return };
+    let Some(sshd) = Sshd::start(&[], "") else {
+        return;
+    };
     let mut asked = request(sshd.port, &[], &[]);
     asked.known_types = vec!["ecdsa-sha2-nistp256".to_owned()];
     let (server, offers, budget) = ssh::probe(asked).await;
-    let Some(SshServer::Ready { host_key_type, host_key, .. }) = server.value() else { panic!("{server:?}") };
-    assert_eq!((host_key_type.as_str(), host_key), ("ecdsa-sha2-nistp256", &fingerprint(&sshd.host_key("ecdsa"))));
+    let Some(SshServer::Ready {
+        host_key_type,
+        host_key,
+        ..
+    }) = server.value()
+    else {
+        panic!("{server:?}")
+    };
+    assert_eq!(
+        (host_key_type.as_str(), host_key),
+        ("ecdsa-sha2-nistp256", &fingerprint(&sshd.host_key("ecdsa")))
+    );
     assert_eq!((offers.len(), budget.used), (0, 0));
 }
 
 #[tokio::test]
 async fn old_and_odd_algorithms_are_spoken() {
-    for more in ["KexAlgorithms diffie-hellman-group14-sha1", "KexAlgorithms ecdh-sha2-nistp256", "Ciphers aes128-cbc\nMACs hmac-sha1", "Ciphers aes128-gcm@openssh.com", "KexAlgorithms diffie-hellman-group-exchange-sha1"] {
-        let Some(sshd) = Sshd::start(&[], more) else { return };
+    for more in [
+        "KexAlgorithms diffie-hellman-group14-sha1",
+        "KexAlgorithms ecdh-sha2-nistp256",
+        "Ciphers aes128-cbc\nMACs hmac-sha1",
+        "Ciphers aes128-gcm@openssh.com",
+        "KexAlgorithms diffie-hellman-group-exchange-sha1",
+    ] {
+        let Some(sshd) = Sshd::start(&[], more) else {
+            return;
+        };
         let (server, _, _) = ssh::probe(request(sshd.port, &[], &[])).await;
-        assert!(matches!(server.value(), Some(SshServer::Ready { .. })), "{more}: {server:?}");
+        assert!(
+            matches!(server.value(), Some(SshServer::Ready { .. })),
+            "{more}: {server:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_failed_key_exchange_keeps_the_banner() {
-    let Some(sshd) = Sshd::start(&[], "MACs umac-64@openssh.com\nCiphers aes128-ctr") else { return };
+    let Some(sshd) = Sshd::start(&[], "MACs umac-64@openssh.com\nCiphers aes128-ctr") else {
+        return;
+    };
     let (server, _, _) = ssh::probe(request(sshd.port, &["x"], &[])).await;
-    let Some(SshServer::KexFailed { banner, reason }) = server.value() else { panic!("{server:?}") };
+    let Some(SshServer::KexFailed { banner, reason }) = server.value() else {
+        panic!("{server:?}")
+    };
     assert!(banner.starts_with("SSH-2.0-OpenSSH"));
-    assert_eq!(reason, "no matching MAC found; their offer: umac-64@openssh.com");
+    assert_eq!(
+        reason,
+        "no matching MAC found; their offer: umac-64@openssh.com"
+    );
 }
 
 #[tokio::test]
 async fn an_open_connection_is_used_first() {
     let dir = dir();
     let known = keygen(dir.path(), "known", &["-t", "ed25519"], "");
-    let Some(sshd) = Sshd::start(&[&known], "") else { return };
+    let Some(sshd) = Sshd::start(&[&known], "") else {
+        return;
+    };
     let (_, stream) = tcp::connect(HERE, sshd.port, Duration::from_secs(5)).await;
     let (_, offers, _) = ssh::probe_over(stream, request(sshd.port, &[&me()], &[&known])).await;
     assert_eq!(offers[0].answer, Answer::WouldAccept);
@@ -277,47 +458,98 @@ async fn greeted(text: &'static str, stays: bool) -> SshServer {
     asked.banner_limit = Duration::from_millis(if stays { 300 } else { 20_000 });
     let (server, offers, budget) = ssh::probe(asked).await;
     assert_eq!((offers.len(), budget.used), (0, 0));
-    server.value().unwrap_or_else(|| panic!("{server:?}")).clone()
+    server
+        .value()
+        .unwrap_or_else(|| panic!("{server:?}"))
+        .clone()
 }
 
 #[tokio::test]
 async fn servers_that_are_not_ssh_are_told_apart() {
-    let closed = |reason: &str| SshServer::ClosedBeforeBanner { reason: reason.to_owned() };
-    let foreign = |first_bytes: &str| SshServer::NotSsh { first_bytes: first_bytes.to_owned() };
-    assert_eq!(greeted("", true).await, SshServer::BannerTimeout { after_ms: 300 });
-    assert_eq!(greeted("SSH-2.0-half", true).await, SshServer::BannerTimeout { after_ms: 300 });
+    let closed = |reason: &str| SshServer::ClosedBeforeBanner {
+        reason: reason.to_owned(),
+    };
+    let foreign = |first_bytes: &str| SshServer::NotSsh {
+        first_bytes: first_bytes.to_owned(),
+    };
+    assert_eq!(
+        greeted("", true).await,
+        SshServer::BannerTimeout { after_ms: 300 }
+    );
+    assert_eq!(
+        greeted("SSH-2.0-half", true).await,
+        SshServer::BannerTimeout { after_ms: 300 }
+    );
     assert_eq!(greeted("", false).await, closed(""));
-    assert_eq!(greeted("Not allowed at this time\r\n", false).await, closed("Not allowed at this time"));
-    assert_eq!(greeted("Exceeded MaxStartups\r\n", false).await, closed("Exceeded MaxStartups"));
-    assert_eq!(greeted("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", false).await, foreign("HTTP/1.1 400 Bad Request"));
-    assert_eq!(greeted("what is this\r\n", true).await, foreign("what is this"));
-    assert_eq!(greeted("\u{15}\u{3}\u{1}\0\u{2}", true).await, foreign(r"\x15\x03\x01\x00\x02"));
-    let old = SshServer::KexFailed { banner: "SSH-1.5-old".to_owned(), reason: "the server does not speak version 2 of the protocol".to_owned() };
+    assert_eq!(
+        greeted("Not allowed at this time\r\n", false).await,
+        closed("Not allowed at this time")
+    );
+    assert_eq!(
+        greeted("Exceeded MaxStartups\r\n", false).await,
+        closed("Exceeded MaxStartups")
+    );
+    assert_eq!(
+        greeted(
+            "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
+            false
+        )
+        .await,
+        foreign("HTTP/1.1 400 Bad Request")
+    );
+    assert_eq!(
+        greeted("what is this\r\n", true).await,
+        foreign("what is this")
+    );
+    assert_eq!(
+        greeted("\u{15}\u{3}\u{1}\0\u{2}", true).await,
+        foreign(r"\x15\x03\x01\x00\x02")
+    );
+    let old = SshServer::KexFailed {
+        banner: "SSH-1.5-old".to_owned(),
+        reason: "the server does not speak version 2 of the protocol".to_owned(),
+    };
     assert_eq!(greeted("SSH-1.5-old\r\n", false).await, old);
-    let SshServer::KexFailed { banner, reason } = greeted("SSH-2.0-x\r\n", false).await else { panic!("no key exchange was possible") };
+    let SshServer::KexFailed { banner, reason } = greeted("SSH-2.0-x\r\n", false).await else {
+        panic!("no key exchange was possible")
+    };
     assert_eq!(banner, "SSH-2.0-x");
     assert!(!reason.is_empty());
 }
 
 #[tokio::test]
 async fn silence_after_the_banner_is_a_failed_key_exchange() {
-    assert_eq!(greeted("SSH-2.0-mute\r\n", true).await, SshServer::KexFailed { banner: "SSH-2.0-mute".to_owned(), reason: "no answer within 300 ms".to_owned() });
+    assert_eq!(
+        greeted("SSH-2.0-mute\r\n", true).await,
+        SshServer::KexFailed {
+            banner: "SSH-2.0-mute".to_owned(),
+            reason: "no answer within 300 ms".to_owned()
+        }
+    );
 }
 
 #[tokio::test]
 async fn lines_before_the_banner_are_passed_over() {
     let dir = dir();
     let known = keygen(dir.path(), "known", &["-t", "ed25519"], "");
-    let Some(sshd) = Sshd::start(&[&known], "") else { return };
+    let Some(sshd) = Sshd::start(&[&known], "") else {
+        return;
+    };
     let behind = sshd.port;
     let port = scripted(move |mut stream| async move {
-        stream.write_all("This system is monitored.\r\n\r\n".repeat(12).as_bytes()).await.unwrap();
+        stream
+            .write_all("This system is monitored.\r\n\r\n".repeat(12).as_bytes())
+            .await
+            .unwrap();
         let mut server = TcpStream::connect((HERE, behind)).await.unwrap();
         let _ = copy_bidirectional(&mut stream, &mut server).await;
     })
     .await;
     let (server, offers, _) = ssh::probe(request(port, &[&me()], &[&known])).await;
-    assert!(matches!(server.value(), Some(SshServer::Ready { .. })), "{server:?}");
+    assert!(
+        matches!(server.value(), Some(SshServer::Ready { .. })),
+        "{server:?}"
+    );
     assert_eq!(offers[0].answer, Answer::WouldAccept, "{offers:?}");
 }
 
@@ -332,11 +564,19 @@ impl server::Handler for ThenRefuses {
         Ok(Some("For guests only".to_owned()))
     }
 
-    async fn auth_publickey_offered(&mut self, _: &str, _: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
+    async fn auth_publickey_offered(
+        &mut self,
+        _: &str,
+        _: PublicKeyOffer<'_>,
+    ) -> Result<Auth, Self::Error> {
         Ok(Auth::Accept)
     }
 
-    async fn auth_publickey(&mut self, _: &str, _: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
+    async fn auth_publickey(
+        &mut self,
+        _: &str,
+        _: VerifiedPublicKey<'_>,
+    ) -> Result<Auth, Self::Error> {
         Err(russh::Error::Disconnect)
     }
 }
@@ -348,16 +588,28 @@ async fn an_end_after_the_signature_is_not_a_refused_key() {
     let host = keygen(dir.path(), "host", &["-t", "ed25519"], "");
     let host = russh::keys::load_secret_key(host, None).unwrap();
     let port = scripted(move |stream| async move {
-        let config = server::Config { keys: vec![host], ..Default::default() };
-        let running = server::run_stream(std::sync::Arc::new(config), stream, ThenRefuses).await.unwrap();
+        let config = server::Config {
+            keys: vec![host],
+            ..Default::default()
+        };
+        let running = server::run_stream(std::sync::Arc::new(config), stream, ThenRefuses)
+            .await
+            .unwrap();
         let _ = running.await;
     })
     .await;
     let mut asked = request(port, &["guest"], &[&key]);
     asked.sign = true;
     let (_, offers, _) = ssh::probe(asked).await;
-    let [offer] = offers.as_slice() else { panic!("{offers:?}") };
-    assert_eq!(offer.answer, Answer::AcceptedThenRefused { reason: "the server closed the connection".to_owned() });
+    let [offer] = offers.as_slice() else {
+        panic!("{offers:?}")
+    };
+    assert_eq!(
+        offer.answer,
+        Answer::AcceptedThenRefused {
+            reason: "the server closed the connection".to_owned()
+        }
+    );
     assert_eq!(offer.banner.as_deref(), Some("For guests only"));
 }
 
@@ -370,12 +622,23 @@ async fn all_answers_together_have_a_limit() {
     let mut asked = request(port, &[], &[]);
     asked.total_limit = Duration::from_millis(200);
     let (server, _, _) = ssh::probe(asked).await;
-    assert!(matches!(server.value(), Some(SshServer::BannerTimeout { after_ms: ..=200 })), "{server:?}");
+    assert!(
+        matches!(
+            server.value(),
+            Some(SshServer::BannerTimeout { after_ms: ..=200 })
+        ),
+        "{server:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_closed_port_is_no_ssh_fact() {
     let (server, offers, budget) = ssh::probe(request(crate::sshd::free_port(), &["x"], &[])).await;
-    assert!(server.why_not().is_some_and(|why| why.text().contains("connection refused")), "{server:?}");
+    assert!(
+        server
+            .why_not()
+            .is_some_and(|why| why.text().contains("connection refused")),
+        "{server:?}"
+    );
     assert_eq!((offers.len(), budget.used), (0, 0));
 }

@@ -111,7 +111,7 @@ pub fn rank(view: &View<'_>, found: Vec<Finding>, works: bool) -> Vec<Finding> {
     }
     out.sort_by_key(|f| {
         let first = fits(f, failing) && f.certainty >= Certainty::Likely;
-        (!first, stage(&f.id) == Stage::Looking, std::cmp::Reverse(f.certainty), stage(&f.id))
+        (!first, std::cmp::Reverse(f.certainty), stage(&f.id))
     });
     out
 }

@@ -118,7 +118,7 @@ fn credential_words(text: &str) -> String {
     if lower.contains("expired") {
         return "they have expired".to_owned();
     }
-    if lower.contains("no providers in chain") || lower.contains("not loaded") || lower.contains("not enabled") {
+    if lower.contains("no providers in chain") || lower.contains("not loaded") || lower.contains("not enabled") || lower.contains("imds") {
         return "no profile, environment variable or instance role gives any".to_owned();
     }
     let words = text.rsplit(": ").next().unwrap_or(text);

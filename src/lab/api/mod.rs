@@ -3,6 +3,7 @@
 //! Used by `http`. EC2 and STS speak the Query protocol (form in, XML out), Systems Manager JSON.
 //! Shapes and error codes: EC2 API Reference, version 2016-11-15.
 
+mod address;
 mod change;
 mod groups;
 mod instances;
@@ -290,10 +291,10 @@ fn write(action: &str) -> Option<Write> {
         "DeleteRoute" => change::delete_route,
         "AttachInternetGateway" => change::attach_gateway,
         "DetachInternetGateway" => change::detach_gateway,
-        "AllocateAddress" => change::allocate_address,
-        "ReleaseAddress" => change::release_address,
-        "AssociateAddress" => change::associate_address,
-        "DisassociateAddress" => change::disassociate_address,
+        "AllocateAddress" => address::allocate,
+        "ReleaseAddress" => address::release,
+        "AssociateAddress" => address::associate,
+        "DisassociateAddress" => address::disassociate,
         _ => return None,
     })
 }

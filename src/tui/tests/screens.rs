@@ -1,0 +1,130 @@
+//! Screens at 80×24, 120×40 and too small, as snapshots.
+
+use super::sample::*;
+use crate::core::plan::{Consent, GateState};
+use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, StepState};
+use crate::engine::journal::EntryState;
+use crate::tui::model::{Model, Settings};
+use crate::tui::msg::Msg;
+use crate::tui::text::width;
+use crate::tui::update::update;
+
+const SMALL: (u16, u16) = (80, 24);
+const LARGE: (u16, u16) = (120, 40);
+
+fn preview(size: (u16, u16), consent: Consent, gate: GateState) -> Model {
+    let mut model = diagnosed(size, Story::Blocked);
+    press(&mut model, "<enter>");
+    let run = model.fixing().expect("a fix").run;
+    update(&mut model, Msg::Planned { run, plan: Ok(Box::new(plan(consent, gate))) });
+    model
+}
+
+fn repaired(size: (u16, u16), outcome: RepairOutcome) -> Model {
+    let mut model = preview(size, Consent::Yes, GateState::Warn);
+    press(&mut model, "y");
+    let run = model.fixing().expect("a fix").run;
+    let mut tell = |event| update(&mut model, Msg::Repaired { run, event: Box::new(event) });
+    tell(RepairEvent::Step { index: 0, state: StepState::Running });
+    tell(RepairEvent::Step { index: 0, state: StepState::Done("added sgr-07a1 to web-sg".into()) });
+    tell(RepairEvent::Step { index: 1, state: StepState::Running });
+    update(&mut model, Msg::Clock { ms: 5000, unix: NOW + 5 });
+    if outcome == RepairOutcome::Undone {
+        return model;
+    }
+    let login = outcome == RepairOutcome::Fixed { login: true };
+    let after = login.then(|| *snapshot(run, Story::Healthy));
+    let state = if login { StepState::Done("the checks pass".into()) } else { StepState::Failed("tcp-port: no answer".into()) };
+    update(&mut model, Msg::Repaired { run, event: Box::new(RepairEvent::Step { index: 1, state }) });
+    let result = RepairResult { entry: Some("20261121-0001".into()), plan: plan(Consent::Yes, GateState::Warn), outcome, after };
+    update(&mut model, Msg::Repaired { run, event: Box::new(RepairEvent::Ended(result)) });
+    model
+}
+
+fn with(mut model: Model, keys: &str) -> Model {
+    press(&mut model, keys);
+    model
+}
+
+fn journal(size: (u16, u16)) -> Model {
+    let mut model = with(account(size), "u");
+    let entries = vec![
+        entry("20261118-0001", EntryState::Undone, NOW - 3 * 86_400),
+        entry("20261121-0001", EntryState::Interrupted, NOW - 7200),
+        entry("20261121-0002", EntryState::InForce, NOW - 90),
+    ];
+    update(&mut model, Msg::JournalRead(Ok(entries)));
+    model
+}
+
+fn pasted(size: (u16, u16), text: &str) -> Model {
+    let mut model = account(size);
+    update(&mut model, Msg::Pasted(text.into()));
+    model
+}
+
+const TIMED_OUT: &str = "$ ssh -i ~/.ssh/deploy.pem ec2-user@203.0.113.7\nssh: connect to host 203.0.113.7 port 22: Connection timed out\n";
+
+/// Every screen by name.
+fn all(size: (u16, u16)) -> Vec<(&'static str, Model)> {
+    let lab = Settings { color: true, lab: true, ..Settings::default() };
+    let mut guided_lab = account_with(size, lab);
+    tell(&mut guided_lab, Story::Blocked);
+    vec![
+        ("start_empty", Model::new(Settings::default(), size)),
+        ("start", account(size)),
+        ("start_filter", with(account(size), "/web")),
+        ("start_nothing", with(account(size), "/198.51.100.77")),
+        ("start_symptoms", with(account(size), "<tab>refused")),
+        ("paste", pasted(size, TIMED_OUT)),
+        ("paste_without_host", pasted(size, "Permission denied (publickey).\nand that is all\n")),
+        ("entry", with(account(size), "vssh ec2-user@web-1")),
+        ("running", diagnosed(size, Story::Running)),
+        ("blocked", diagnosed(size, Story::Blocked)),
+        ("wrong_user", diagnosed(size, Story::WrongUser)),
+        ("healthy", diagnosed(size, Story::Healthy)),
+        ("denied", diagnosed(size, Story::Denied)),
+        ("question", with(diagnosed(size, Story::Denied), "a")),
+        ("by_hand", with(diagnosed(size, Story::Blocked), "h")),
+        ("explain", with(diagnosed(size, Story::Blocked), "x")),
+        ("details", with(diagnosed(size, Story::Blocked), "t<tab>99999<enter>")),
+        ("guided_first", with(guided_lab, "g")),
+        ("guided_answer", with(diagnosed(size, Story::Blocked), "g<enter><enter><enter><enter><enter>")),
+        ("guided_end", with(diagnosed(size, Story::Blocked), "g<enter><enter><enter><enter><enter><enter><enter><enter>")),
+        ("fix_preview", preview(size, Consent::Yes, GateState::Warn)),
+        ("fix_refused", preview(size, Consent::Yes, GateState::Refuse)),
+        ("fix_typed", with(preview(size, Consent::Type(WEB.into()), GateState::Warn), "i-0a1b")),
+        ("fix_running", repaired(size, RepairOutcome::Undone)),
+        ("fix_fixed", repaired(size, RepairOutcome::Fixed { login: true })),
+        ("fix_not_verified", repaired(size, RepairOutcome::NotVerified("tcp-port: no answer within 5 s".into()))),
+        ("undo", with(repaired(size, RepairOutcome::Fixed { login: true }), "u")),
+        ("leave", with(repaired(size, RepairOutcome::Undone), "<ctrl-c>")),
+        ("doors", with(diagnosed(size, Story::Blocked), "dj")),
+        ("journal", journal(size)),
+        ("help", with(diagnosed(size, Story::Blocked), "?")),
+        ("palette", with(diagnosed(size, Story::Blocked), ":ex")),
+    ]
+}
+
+#[test]
+fn dump() {
+    let Ok(want) = std::env::var("DUMP") else { return };
+    for size in [SMALL, LARGE] {
+        for (name, model) in all(size) {
+            if want == "all" || want.split(',').any(|w| w == name || w == format!("{name}_{}", size.0)) {
+                println!("=== {name} {}x{}\n{}", size.0, size.1, screen(&model));
+            }
+        }
+    }
+}
+
+#[test]
+fn no_screen_is_wider_or_higher_than_the_terminal() {
+    for size in [SMALL, LARGE, (81, 25), (200, 60)] {
+        for (name, model) in all(size) {
+            let text = screen(&model);
+            assert_eq!(text.lines().count(), usize::from(size.1), "{name}");
+            assert!(text.lines().all(|l| width(l) <= usize::from(size.0)), "{name}");
+        }
+    }
+}

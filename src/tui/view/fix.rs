@@ -1,0 +1,204 @@
+//! A fix or an undo: what will happen, what to know before, what happened.
+
+use crate::core::plan::{Consent, GateState, Plan};
+use crate::engine::event::{RepairOutcome, StepState};
+use crate::tui::model::{Fixing, Model, Phase, StepRow};
+use crate::tui::text::{seconds, width};
+use crate::tui::theme::Mark;
+use crate::tui::update::diagnosis::{listed, progress};
+use crate::tui::view::widgets::{Pen, header, risk_style, risk_words, wrapped};
+use crate::tui::view::body;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+/// Draws the screen.
+pub fn draw(model: &Model, f: &Fixing, pen: &mut Pen) {
+    let theme = pen.theme;
+    let plan = f.plan();
+    let title = plan.map_or_else(|| crate::core::catalogue::get().fixes.get(&f.fix).map_or_else(|| f.fix.clone(), |w| w.title.clone()), |p| p.title.clone());
+    let (risk, style) = plan.map_or((String::new(), theme.text()), |p| (format!("{} ", risk_words(p.risk, p.downtime, p.reversible)), risk_style(theme, p.risk)));
+    let badge = if f.undo.is_some() { " Undo " } else { " Fix " };
+    header(pen, &[(badge, theme.badge()), (&title, theme.strong())], &[(&risk, style)]);
+    let area = body(pen);
+    match &f.phase {
+        Phase::Planning => message(pen, area, "Looking before the change: permissions, and who else is affected …", theme.muted()),
+        Phase::NoPlan(reason) => message(pen, area, &format!("There is no plan: {reason}"), theme.warn()),
+        Phase::Preview { plan, typed } => preview(model, f, plan, typed, pen, area),
+        Phase::Running { plan, steps } => running(model, f, plan, steps, "", pen, area),
+        Phase::Verifying { plan, steps, attempt, snapshot } => {
+            let done = listed(snapshot).filter(|c| plan.verify.contains(&c.id) && progress(snapshot, c) == Mark::Pass).count();
+            let note = format!("Verifying, attempt {attempt}: {done} of {} checks pass", plan.verify.len());
+            running(model, f, plan, steps, &note, pen, area);
+        }
+        Phase::Ended { result, steps } => ended(model, f, result, steps, pen, area),
+    }
+}
+
+fn message(pen: &mut Pen, area: Rect, text: &str, style: Style) {
+    let inside = pen.frame(area, "What will happen", "", true);
+    pen.paragraph(Rect::new(inside.x + 2, inside.y + 1, inside.width - 4, inside.height - 2), text, style);
+}
+
+/// The steps of a plan: text, command, undo; while running their state and time.
+fn step_lines(model: &Model, f: &Fixing, plan: &Plan, rows: Option<&[StepRow]>, room: u16, pen: &Pen) -> Vec<(String, Style)> {
+    let theme = pen.theme;
+    let mut lines: Vec<(String, Style)> = Vec::new();
+    let order: Vec<usize> = if f.undo.is_some() { (0..plan.steps.len()).rev().collect() } else { (0..plan.steps.len()).collect() };
+    let mut number = 0;
+    for at in order {
+        let Some(step) = plan.steps.get(at) else { continue };
+        if f.undo.is_some() && step.action.is_none() {
+            continue;
+        }
+        number += 1;
+        let text = if f.undo.is_some() { format!("take back: {}", step.text) } else { step.text.clone() };
+        let row = rows.and_then(|r| r.get(at));
+        let (sign, time, style) = match row.map(|r| (&r.state, r)) {
+            None => (format!("{number}"), String::new(), theme.strong()),
+            Some((StepState::Waiting, _)) => (Mark::Waiting.glyph().to_owned(), String::new(), theme.muted()),
+            Some((StepState::Running, r)) => (Mark::Running(model.clock.ms / 100).glyph().to_owned(), format!("   {}", seconds(model.clock.ms.saturating_sub(r.began_ms))), theme.accent()),
+            Some((StepState::Done(_), r)) => (Mark::Pass.glyph().to_owned(), format!("   {}", seconds(r.ended_ms.saturating_sub(r.began_ms))), theme.good()),
+            Some((StepState::Failed(_), r)) => (Mark::Fail.glyph().to_owned(), format!("   {}", seconds(r.ended_ms.saturating_sub(r.began_ms))), theme.bad()),
+        };
+        let indent = "    ";
+        let mut first: Vec<(String, Style)> = Vec::new();
+        wrapped(&mut first, &format!("{text}{time}"), room, indent, style);
+        if let Some(head) = first.first_mut() {
+            head.0 = format!("{:>2}  {}", sign, head.0.trim_start());
+            if width(&sign) == 1 {
+                head.0 = format!(" {sign}  {}", head.0.trim_start().trim_start_matches(&*sign).trim_start());
+            }
+        }
+        lines.extend(first);
+        match row.map(|r| &r.state) {
+            Some(StepState::Done(text) | StepState::Failed(text)) if !text.is_empty() => wrapped(&mut lines, text, room, indent, theme.text()),
+            Some(_) => {}
+            None if f.undo.is_some() => {
+                if let Some(undo) = &step.undo {
+                    wrapped(&mut lines, undo, room, indent, theme.code());
+                }
+            }
+            None => {
+                if !step.command.is_empty() {
+                    wrapped(&mut lines, &step.command, room, indent, theme.code());
+                }
+                match &step.undo {
+                    Some(undo) => wrapped(&mut lines, &format!("undo: {undo}"), room, indent, theme.muted()),
+                    None if step.action.is_some() => wrapped(&mut lines, "cannot be taken back", room, indent, theme.warn()),
+                    None => {}
+                }
+            }
+        }
+    }
+    lines
+}
+
+fn gate_lines(model: &Model, f: &Fixing, plan: &Plan, room: u16, pen: &Pen) -> Vec<(Mark, String, Style)> {
+    let theme = pen.theme;
+    let mut out: Vec<(Mark, String, Style)> = Vec::new();
+    if model.settings.read_only {
+        out.push((Mark::Fail, "this session is read-only: nothing will be changed".to_owned(), theme.bad()));
+    }
+    if f.undo.is_some() {
+        out.push((Mark::Warn, "the world may have changed since; each step looks before it acts".to_owned(), theme.warn()));
+    } else {
+        // What stops the plan comes first, what is fine last.
+        let mut gates: Vec<_> = plan.gates.iter().collect();
+        gates.sort_by_key(|g| std::cmp::Reverse(g.state));
+        for gate in gates {
+            let (mark, style) = match gate.state {
+                GateState::Ok => (Mark::Pass, theme.text()),
+                GateState::Warn => (Mark::Warn, theme.warn()),
+                GateState::Refuse => (Mark::Fail, theme.bad()),
+            };
+            out.push((mark, gate.why.clone(), style));
+        }
+        if plan.downtime {
+            out.push((Mark::Warn, format!("{} is interrupted", plan.target), theme.warn()));
+        }
+        if !plan.reversible {
+            out.push((Mark::Warn, "not every step can be taken back".to_owned(), theme.warn()));
+        }
+    }
+    let mut lines = Vec::new();
+    for (mark, text, style) in out {
+        for (at, part) in crate::tui::text::wrap(&text, usize::from(room) - 4).into_iter().enumerate() {
+            lines.push((if at == 0 { mark } else { Mark::Running(u64::MAX) }, part, style));
+        }
+    }
+    lines
+}
+
+fn preview(model: &Model, f: &Fixing, plan: &Plan, typed: &str, pen: &mut Pen, area: Rect) {
+    let theme = pen.theme;
+    let gates = gate_lines(model, f, plan, area.width - 4, pen);
+    let typing = f.wants_typing(plan) && !model.settings.read_only;
+    let gate_rows = (gates.len() as u16).min(area.height / 2) + u16::from(typing) * 2;
+    let inside = pen.frame(area, "What will happen", &plan.target, true);
+    let divider = area.bottom() - 2 - gate_rows;
+    let steps = step_lines(model, f, plan, None, inside.width - 2, pen);
+    pen.lines(Rect::new(inside.x + 1, inside.y, inside.width - 2, divider - inside.y), &steps, f.scroll);
+    pen.divider(area, divider, "Before you say yes", "", true);
+    for (at, (mark, text, style)) in gates.iter().enumerate().take(usize::from(gate_rows)) {
+        let y = divider + 1 + at as u16;
+        if *mark != Mark::Running(u64::MAX) {
+            pen.mark(inside.x + 1, y, *mark);
+        }
+        pen.put(inside.x + 3, y, inside.width - 4, text, *style);
+    }
+    if let (true, Consent::Type(word)) = (typing, &plan.consent) {
+        let y = area.bottom() - 2;
+        pen.spans(inside.x + 1, y, inside.width - 2, &[("Type ", theme.strong()), (word, theme.code()), (" and press Enter: ", theme.strong()), (typed, theme.strong()), ("▌", theme.key())]);
+    }
+}
+
+fn running(model: &Model, f: &Fixing, plan: &Plan, steps: &[StepRow], note: &str, pen: &mut Pen, area: Rect) {
+    let inside = pen.frame(area, if f.undo.is_some() { "Being taken back" } else { "Being done" }, &plan.target, true);
+    let mut lines = step_lines(model, f, plan, Some(steps), inside.width - 2, pen);
+    if !note.is_empty() {
+        lines.push((String::new(), pen.theme.text()));
+        lines.push((format!(" {}  {note}", Mark::Running(model.clock.ms / 100).glyph()), pen.theme.accent()));
+    }
+    pen.lines(Rect::new(inside.x + 1, inside.y, inside.width - 2, inside.height), &lines, f.scroll);
+}
+
+fn ended(model: &Model, f: &Fixing, result: &crate::engine::event::RepairResult, steps: &[StepRow], pen: &mut Pen, area: Rect) {
+    let theme = pen.theme;
+    let inside = pen.frame(area, "What happened", &result.plan.target, true);
+    let room = inside.width - 2;
+    let mut lines = step_lines(model, f, &result.plan, Some(steps), room, pen);
+    lines.push((String::new(), theme.text()));
+    match &result.outcome {
+        RepairOutcome::Fixed { login: true } => {
+            wrapped(&mut lines, "✓ FIXED: the checks pass, and the login works.", room, " ", theme.good().add_modifier(ratatui::style::Modifier::BOLD));
+            if let Some(after) = &result.after {
+                lines.push((String::new(), theme.text()));
+                wrapped(&mut lines, &crate::engine::report::ssh_command(&after.facts), room, "    ", theme.code());
+            }
+        }
+        RepairOutcome::Fixed { login: false } => {
+            wrapped(&mut lines, "✓ FIXED: the checks that raised the cause pass now.", room, " ", theme.good().add_modifier(ratatui::style::Modifier::BOLD));
+            if let Some(next) = result.after.as_ref().and_then(|a| a.diagnosis.causes.first()) {
+                let text = format!("What still stands in the way: {}. Enter goes on with it.", crate::tui::view::diagnosis::cause_title(&next.id));
+                wrapped(&mut lines, &text, room, "    ", theme.text());
+            }
+        }
+        RepairOutcome::NotVerified(why) => {
+            wrapped(&mut lines, "? APPLIED, not verified", room, " ", theme.warn());
+            wrapped(&mut lines, why, room, "    ", theme.text());
+        }
+        RepairOutcome::Failed(failure) => {
+            wrapped(&mut lines, &format!("✗ Could not {}", failure.doing), room, " ", theme.bad());
+            wrapped(&mut lines, &failure.reason, room, "    ", theme.text());
+            if !failure.next.is_empty() {
+                wrapped(&mut lines, &format!("next: {}", failure.next), room, "    ", theme.accent());
+            }
+        }
+        RepairOutcome::Undone => wrapped(&mut lines, "✓ UNDONE: everything of this change is taken back.", room, " ", theme.good()),
+    }
+    if let Some(entry) = &result.entry {
+        lines.push((String::new(), theme.text()));
+        lines.push((format!("    journal entry {entry}"), theme.muted()));
+    }
+    pen.lines(Rect::new(inside.x + 1, inside.y, room, inside.height), &lines, f.scroll);
+}

@@ -1,0 +1,99 @@
+//! Small popups: text entry, login details, something to read, leave.
+
+use crate::tui::layout::popup;
+use crate::tui::model::{Form, Part, Reading};
+use crate::tui::text::{width, wrap};
+use crate::tui::view::widgets::{Pen, wrapped};
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+/// Draws the box in which a text is typed.
+pub fn entry(text: &str, pen: &mut Pen) {
+    let theme = pen.theme;
+    let area = popup((pen.area.width, pen.area.height), pen.area.width - 8, 16);
+    pen.clear(area);
+    let inside = pen.frame(area, "Type or paste what you saw", "", true);
+    let inner = Rect::new(inside.x + 1, inside.y, inside.width - 2, inside.height);
+    if text.is_empty() {
+        let hint = "An error message, an ssh command such as ssh -i key.pem ec2-user@203.0.113.7, an address or an instance id. An empty line or Ctrl-D ends the text.";
+        pen.paragraph(Rect::new(inner.x, inner.y + 2, inner.width, inner.height - 2), hint, theme.muted());
+    }
+    let mut lines: Vec<(String, Style)> = Vec::new();
+    wrapped(&mut lines, &format!("{text}▌"), inner.width, "", theme.text());
+    let rows = usize::from(inner.height);
+    let skip = lines.len().saturating_sub(rows);
+    pen.lines(inner, &lines, skip);
+}
+
+/// Draws the login details.
+pub fn form(form: &Form, pen: &mut Pen) {
+    let theme = pen.theme;
+    let area = popup((pen.area.width, pen.area.height), 74, form.fields.len() as u16 * 2 + 3);
+    pen.clear(area);
+    let inside = pen.frame(area, "Login details", "", true);
+    for (at, field) in form.fields.iter().enumerate() {
+        let y = inside.y + at as u16 * 2;
+        let here = at == form.cursor;
+        if here {
+            pen.put(inside.x, y, 1, "▸", theme.key());
+        }
+        pen.put(inside.x + 2, y, 13, field.label, if here { theme.strong() } else { theme.text() });
+        let room = inside.width - 17;
+        let x = inside.x + 16;
+        if field.value.is_empty() && !here {
+            pen.put(x, y, room, field.hint, theme.muted());
+        } else {
+            // The end of a long value is where one types.
+            let value: String = field.value.chars().rev().take(usize::from(room) - 1).collect::<Vec<_>>().into_iter().rev().collect();
+            let used = pen.put(x, y, room, &value, theme.code());
+            if here {
+                pen.put(x + used, y, 1, "▌", theme.key());
+                pen.put(x, y + 1, room, field.hint, theme.muted());
+            }
+        }
+    }
+    if let Some(error) = &form.error {
+        pen.put(inside.x + 2, inside.bottom() - 1, inside.width - 3, &format!("✗ {error}"), theme.bad());
+    }
+}
+
+/// Draws something to read.
+pub fn read(reading: &Reading, pen: &mut Pen) {
+    let theme = pen.theme;
+    let columns = pen.area.width.min(100) - 4;
+    let room = columns - 4;
+    let mut lines: Vec<(String, Style)> = Vec::new();
+    for (at, part) in reading.parts.iter().enumerate() {
+        match part {
+            Part::Head(text) => {
+                if at > 0 {
+                    lines.push((String::new(), theme.text()));
+                }
+                lines.push((text.clone(), theme.key()));
+            }
+            Part::Text(text) => wrapped(&mut lines, text, room, "", theme.text()),
+            Part::Code(text) => wrapped(&mut lines, text, room, "  ", theme.code()),
+        }
+    }
+    let area = popup((pen.area.width, pen.area.height), columns, lines.len() as u16 + 2);
+    pen.clear(area);
+    let inside = pen.frame(area, &reading.title, "", true);
+    pen.lines(Rect::new(inside.x + 1, inside.y, inside.width - 2, inside.height), &lines, reading.scroll);
+}
+
+/// Draws the question before leaving in the middle of a change.
+pub fn leave(pen: &mut Pen) {
+    let theme = pen.theme;
+    let text = "A change is being made right now. When you leave, it may stop in the middle; the journal knows how far it came, and port22 resume goes on.";
+    let columns = 64;
+    let lines = wrap(text, columns - 4);
+    let area = popup((pen.area.width, pen.area.height), columns as u16, lines.len() as u16 + 4);
+    pen.clear(area);
+    let inside = pen.frame(area, "Leave now?", "", true);
+    for (at, line) in lines.iter().enumerate() {
+        pen.put(inside.x + 1, inside.y + at as u16, inside.width - 2, line, theme.text());
+    }
+    let y = inside.bottom() - 1;
+    let used = pen.spans(inside.x + 1, y, inside.width - 2, &[("y", theme.key()), (" leave     ", theme.text()), ("Esc", theme.key()), (" stay", theme.text())]);
+    debug_assert!(usize::from(used) >= width("y leave"));
+}

@@ -1,0 +1,245 @@
+//! The start screen: instances at the left, symptoms at the right, the selected ones explained.
+
+use crate::core::catalogue;
+use crate::core::facts::aws::Instance;
+use crate::tui::layout;
+use crate::tui::model::{Model, Pane, Row};
+use crate::tui::text::{ago, fit_middle, width};
+use crate::tui::theme::Theme;
+use crate::tui::update::start::{chosen_symptom, symptom_title, typed_target};
+use crate::tui::view::widgets::{Pen, header};
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+/// Draws the screen.
+pub fn draw(model: &Model, pen: &mut Pen) {
+    top(model, pen);
+    let layout = layout::start(model.size);
+    instances(model, pen, layout.instances, layout.detail_rows);
+    symptoms(model, pen, layout.symptoms, layout.detail_rows);
+}
+
+fn top(model: &Model, pen: &mut Pen) {
+    let theme = pen.theme;
+    let start = &model.start;
+    let profile = model.settings.profile.clone().unwrap_or_default();
+    let region = match start.regions.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        many => format!("{} regions", many.len()),
+    };
+    let account = start.account.clone().unwrap_or_default();
+    let you = start.source_ip.map(|ip| format!("you {ip}")).unwrap_or_default();
+    let lab = if model.settings.lab { "PRACTICE" } else { "" };
+    let safe_mode = if model.settings.read_only { "read-only" } else { "" };
+    let guided = if model.guided { "guided  " } else { "" };
+    header(
+        pen,
+        &[
+            (" port22 ", theme.badge()),
+            (lab, theme.warn()),
+            (&profile, theme.strong()),
+            (&region, theme.text()),
+            (&account, theme.text()),
+            (&you, theme.text()),
+            (safe_mode, theme.warn()),
+        ],
+        &[(guided, theme.key()), ("?", theme.key()), (" help ", theme.muted())],
+    );
+}
+
+/// The columns of the list: name, state, type, address, way in; widths in cells.
+fn columns(inner: u16, regions: bool) -> Vec<(&'static str, u16)> {
+    let wide = inner >= 70;
+    let mut fixed: Vec<(&'static str, u16)> = vec![("state", 8)];
+    if wide {
+        fixed.push(("type", 12));
+    }
+    fixed.push(("address", 15));
+    if wide && regions {
+        fixed.push(("region", 14));
+    }
+    fixed.push(("way in", if wide { 16 } else { 9 }));
+    let used: u16 = fixed.iter().map(|(_, w)| w + 1).sum();
+    let mut out = vec![("name", inner.saturating_sub(used + 3))];
+    out.extend(fixed);
+    out
+}
+
+fn instances(model: &Model, pen: &mut Pen, area: Rect, detail_rows: u16) {
+    let theme = pen.theme;
+    let start = &model.start;
+    let focused = start.pane != Pane::Symptoms;
+    let title = match (start.rows.len(), start.filter.is_empty()) {
+        (0, _) if !start.done => "Instances  reading …".to_owned(),
+        (n, true) if start.done => format!("Instances  {n}"),
+        (n, true) => format!("Instances  {n} so far …"),
+        (n, false) => format!("Instances  {} of {n}", start.shown.len()),
+    };
+    let filter = match (start.pane, start.filter.as_str()) {
+        (Pane::Filter, text) => format!("/{text}▌"),
+        (_, "") => String::new(),
+        (_, text) => format!("/{text}"),
+    };
+    let inside = pen.frame(area, &title, &filter, focused);
+    let columns = columns(inside.width, start.regions.len() > 1);
+    let mut x = inside.x + 2;
+    for (name, w) in &columns {
+        pen.put(x, inside.y, *w, name, theme.muted());
+        x += w + 1;
+    }
+    let rows = layout::instance_rows(model.size);
+    let list = Rect::new(inside.x, inside.y + 1, inside.width, rows as u16);
+    if start.shown.is_empty() {
+        empty(model, pen, list);
+    }
+    for (line, at) in start.shown.iter().skip(start.offset).take(rows).enumerate() {
+        let Some(row) = start.rows.get(*at as usize) else { continue };
+        let selected = start.offset + line == start.cursor;
+        instance_row(pen, list, line as u16, row, &columns, selected, focused);
+    }
+    pen.more(list, start.offset > 0, start.offset + rows < start.shown.len());
+    let y = area.bottom() - 2 - detail_rows;
+    let id = model.selected_row().map(|r| r.instance.id.clone()).unwrap_or_default();
+    pen.divider(area, y, &id, "", focused);
+    if let Some(row) = model.selected_row() {
+        detail(pen, Rect::new(inside.x + 1, y + 1, inside.width - 2, detail_rows), row, model.clock.unix);
+    }
+}
+
+fn instance_row(pen: &mut Pen, list: Rect, line: u16, row: &Row, columns: &[(&str, u16)], selected: bool, focused: bool) {
+    let theme = pen.theme;
+    let y = list.y + line;
+    let instance = &row.instance;
+    let address = instance.best_address().or(instance.private_ip).map_or_else(|| "–".to_owned(), |a| a.to_string());
+    let mut x = list.x + 2;
+    for (name, w) in columns {
+        let (text, style) = match *name {
+            "name" => (instance.name.clone().filter(|n| !n.is_empty()).unwrap_or_else(|| instance.id.clone()), theme.text()),
+            "state" => (instance.state.clone(), state_style(theme, &instance.state)),
+            "type" => (instance.instance_type.clone(), theme.text()),
+            "address" => (fit_middle(&address, usize::from(*w)), theme.text()),
+            "region" => (instance.region.clone(), theme.text()),
+            _ if row.hint.is_empty() => ("–".to_owned(), theme.muted()),
+            _ => (row.hint.clone(), theme.text()),
+        };
+        pen.put(x, y, *w, &text, style);
+        x += w + 1;
+    }
+    if selected {
+        pen.put(list.x, y, 1, "▸", theme.key());
+        pen.shade(list.x, y, list.width, selected_style(theme, focused));
+    }
+}
+
+/// The selected row keeps the colours of its cells only where it is not reversed.
+pub fn selected_style(theme: Theme, focused: bool) -> Style {
+    let style = theme.selected(focused);
+    if focused { style.fg(ratatui::style::Color::Reset) } else { style }
+}
+
+fn state_style(theme: Theme, state: &str) -> Style {
+    match state {
+        "running" => theme.good(),
+        "stopped" | "terminated" => theme.muted(),
+        _ => theme.warn(),
+    }
+}
+
+fn empty(model: &Model, pen: &mut Pen, list: Rect) {
+    let start = &model.start;
+    let area = Rect::new(list.x + 2, list.y + 1, list.width - 4, list.height - 1);
+    if let Some(target) = typed_target(model) {
+        let text = format!("No instance of the list matches.\nEnter diagnoses {} as you typed it.", target.name);
+        pen.paragraph(area, &text, pen.theme.text());
+    } else if !start.filter.is_empty() && !start.rows.is_empty() {
+        pen.paragraph(area, "No instance of the list matches. Esc clears the filter.", pen.theme.text());
+    } else if let Some(failure) = start.failures.first() {
+        let text = format!("Could not {}: {}\n\n{}\n\nYou can still type a target after / or paste an error.", failure.doing, failure.reason, failure.next);
+        pen.paragraph(area, &text, pen.theme.warn());
+    } else if start.done {
+        pen.paragraph(area, "There is no instance here. Is it another region or profile?\n\nYou can still type a target after / or paste an error.", pen.theme.text());
+    } else {
+        pen.paragraph(area, "Reading the instances of this account …\n\nYou need not wait: type a target after /, or paste an error.", pen.theme.muted());
+    }
+}
+
+fn detail(pen: &mut Pen, area: Rect, row: &Row, now: i64) {
+    let i = &row.instance;
+    let mut lines: Vec<String> = Vec::new();
+    let key = i.key_name.as_ref().map_or_else(|| "no key pair".to_owned(), |k| format!("key {k}"));
+    let mut first = vec![i.instance_type.clone(), system(i), key];
+    first.retain(|t| !t.is_empty());
+    lines.push(first.join("  "));
+    let groups: Vec<&str> = i.groups.iter().map(|(id, name)| if name.is_empty() { id.as_str() } else { name.as_str() }).collect();
+    let mut second: Vec<String> = Vec::new();
+    if !groups.is_empty() {
+        second.push(format!("sg {}", groups.join(", ")));
+    }
+    second.extend(i.vpc_id.clone());
+    second.extend(i.subnet_id.clone());
+    lines.push(second.join("  "));
+    let mut third: Vec<String> = Vec::new();
+    third.extend(i.launched.map(|at| format!("started {}", ago(at, now))));
+    third.extend(i.private_ip.map(|a| format!("private {a}")));
+    third.push(i.region.clone());
+    lines.push(third.join("  "));
+    let tags: Vec<String> = i.tags.iter().filter(|(k, _)| *k != "Name").map(|(k, v)| format!("{k}={v}")).collect();
+    let hint = if row.hint.is_empty() { String::new() } else { format!("way in: {} (a hint, not yet checked)", row.hint) };
+    lines.push(if area.height <= 4 && !hint.is_empty() { hint.clone() } else { tags.join("  ") });
+    lines.push(hint);
+    for (at, line) in lines.iter().enumerate().take(usize::from(area.height)) {
+        let style = if at == 0 { pen.theme.text() } else { pen.theme.muted() };
+        pen.put(area.x, area.y + at as u16, area.width, line, style);
+    }
+}
+
+fn system(i: &Instance) -> String {
+    let arch = i.architecture.clone().filter(|a| a != "x86_64").unwrap_or_default();
+    let platform = i.platform_details.clone().or(i.platform.clone()).unwrap_or_default();
+    [platform, arch].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+fn symptoms(model: &Model, pen: &mut Pen, area: Rect, detail_rows: u16) {
+    let theme = pen.theme;
+    let list = &model.start.symptoms;
+    let focused = model.start.pane == Pane::Symptoms;
+    let query = match (focused, list.query.is_empty()) {
+        (true, _) => format!("{}▌", list.query),
+        (false, true) => String::new(),
+        (false, false) => list.query.clone(),
+    };
+    let inside = pen.frame(area, "What did you see?", "", focused);
+    let head = if query.is_empty() { "Tab, then type to find" } else { query.as_str() };
+    let style = if query.is_empty() { theme.muted() } else { theme.strong() };
+    pen.put(inside.x + 2, inside.y, inside.width - 3, head, style);
+    let rows = layout::symptom_rows(model.size);
+    let body = Rect::new(inside.x, inside.y + 1, inside.width, rows as u16);
+    if list.shown.is_empty() {
+        pen.put(body.x + 2, body.y, body.width - 3, "nothing like that; Esc clears", theme.muted());
+    }
+    for (line, id) in list.shown.iter().skip(list.offset).take(rows).enumerate() {
+        let y = body.y + line as u16;
+        pen.put(body.x + 2, y, body.width - 3, symptom_title(id.as_deref()), theme.text());
+        if list.offset + line == list.cursor {
+            pen.put(body.x, y, 1, "▸", theme.key());
+            pen.shade(body.x, y, body.width, selected_style(theme, focused));
+        }
+    }
+    pen.more(body, list.offset > 0, list.offset + rows < list.shown.len());
+    let y = area.bottom() - 2 - detail_rows;
+    let note = Rect::new(inside.x + 1, y + 1, inside.width - 2, detail_rows);
+    if let Some(paste) = &model.start.paste {
+        pen.divider(area, y, "Pasted", "", focused);
+        let text = format!("{}: {}", paste.client, symptom_title(Some(&paste.symptom)));
+        pen.paragraph(note, &format!("{text}\nChoose the instance, Enter."), theme.accent());
+    } else if let Some(words) = chosen_symptom(model).and_then(|id| catalogue::get().symptoms.get(id)) {
+        pen.divider(area, y, "What it proves", "", focused);
+        pen.paragraph(note, &words.proves, theme.muted());
+    } else {
+        pen.divider(area, y, "", "", focused);
+        let text = "Paste the error or the ssh command anywhere: it picks the instance and symptom.";
+        debug_assert!(width(text) < 120);
+        pen.paragraph(note, text, theme.muted());
+    }
+}
