@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// Finds out why SSH to an Amazon EC2 instance fails, and fixes it.
 #[derive(Debug, Parser)]
-#[command(name = "port22", version, args_conflicts_with_subcommands = true, subcommand_precedence_over_arg = true, after_help = EXIT_CODES)]
+#[command(name = "port22", version, subcommand_precedence_over_arg = true, after_help = EXIT_CODES)]
 pub struct Cli {
     /// Instance id, Name tag, IP, DNS name or ssh_config alias, optionally user@.
     pub target: Option<String>,

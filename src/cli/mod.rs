@@ -31,6 +31,11 @@ pub fn main() -> ExitCode {
             return if usage { Exit::Usage.into() } else { Exit::Ok.into() };
         }
     };
+    if let (Some(_), Some(target)) = (&cli.command, &cli.target) {
+        // The options of every command may stand before it; a target may not.
+        let failure = Failure::usage("read the arguments", format!("'{target}' stands before the command"), "port22 COMMAND TARGET, or port22 TARGET");
+        return output::report(&failure, false).into();
+    }
     if let Err(failure) = start_log(&cli) {
         return output::report(&failure, false).into();
     }

@@ -99,15 +99,25 @@ impl RealWorld {
         request.connect_limit = self.limit(CONNECT);
         request.banner_limit = self.limit(ANSWER);
         request.sign = true;
-        let known = known_hosts::lookup(&host_names(facts), port, &known_hosts_files(facts)).await;
+        if let Some(limit) = self.settings.limit {
+            request.total_limit = request.total_limit.min(limit);
+        }
+        let known = self.known_hosts(facts).await;
         request.known_types = known.value().map(|k| k.entries.iter().map(|e| e.algorithm.clone()).collect()).unwrap_or_default();
-        for probe in &facts.local.keys {
+        for probe in rules::auth::keys_to_offer(facts, request.users.len(), request.cap) {
             if let Some(key) = self.ssh_key(probe).await {
                 request.keys.push(key);
             }
         }
         let (server, offers, budget) = ssh::probe_over(stream, request).await;
         vec![Observation::Ssh(server, offers, budget)]
+    }
+
+    async fn known_hosts(&self, facts: &Facts) -> Fact<crate::core::facts::local::KnownHosts> {
+        // OpenSSH puts no port to an alias.
+        let alias = facts.local.config.value().is_some_and(|c| c.host_key_alias.is_some());
+        let port = if alias { crate::core::target::SSH_PORT } else { facts.port() };
+        known_hosts::lookup(&host_names(facts), port, &known_hosts_files(facts)).await
     }
 
     async fn ssh_key(&self, probe: &KeyProbe) -> Option<SshKey> {
@@ -174,7 +184,7 @@ impl World for RealWorld {
                 ProbeId::SourceIp => vec![Observation::SourceIp(self.source_ip(&facts).await)],
                 ProbeId::Keys => self.keys(&facts).await,
                 ProbeId::Agent => vec![Observation::Agent(agent::list().await)],
-                ProbeId::KnownHosts => vec![Observation::KnownHosts(known_hosts::lookup(&host_names(&facts), facts.port(), &known_hosts_files(&facts)).await)],
+                ProbeId::KnownHosts => vec![Observation::KnownHosts(self.known_hosts(&facts).await)],
                 ProbeId::Caller => vec![Observation::Caller(self.aws.caller().await)],
                 ProbeId::Instance => vec![Observation::Instance(self.aws.find(&facts).await)],
                 ProbeId::Tcp => self.tcp(&facts).await,
@@ -212,7 +222,9 @@ impl World for RealWorld {
                     let (path_, from_, to_) = (path.clone(), *from, *to);
                     let done = tokio::task::spawn_blocking(move || chmod::perform(&path_, from_, to_)).await;
                     let text = done.map_err(|e| Failure::failed(format!("set the mode of {path}"), e.to_string(), "run the diagnosis again"))??;
-                    Ok(Performed { text, undo: Some(Action::Chmod { path: path.clone(), from: *to, to: *from }), changed: from != to })
+                    let changed = !text.contains("already has mode");
+                    let undo = changed.then(|| Action::Chmod { path: path.clone(), from: *to, to: *from });
+                    Ok(Performed { text, undo, changed })
                 }
                 _ => match self.aws.perform(&action).await {
                     Some(result) => result,

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use rustix::io::Errno;
     use std::net::Ipv4Addr;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -110,7 +110,10 @@ mod tests {
         );
         assert_eq!(fact.source(), format!("TCP connect to 127.0.0.1:{port}"));
         assert!(stream.is_some());
-        drop(listener);
+        // Bound and not listening: nobody else can take the port meanwhile.
+        let closed = TcpSocket::new_v4().unwrap();
+        closed.bind((HERE, 0).into()).unwrap();
+        let port = closed.local_addr().unwrap().port();
         let (fact, stream) = connect(HERE, port, Duration::from_secs(5)).await;
         assert!(
             matches!(fact.value(), Some(Tcp::Refused { .. })),

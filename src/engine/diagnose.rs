@@ -106,6 +106,7 @@ pub async fn run(world: Arc<dyn World>, request: Request, run: RunId, out: Unbou
                 }
             }
         }
+        facts.pending = states.iter().filter(|(_, s)| matches!(s, ProbeState::Waiting | ProbeState::Running { .. })).map(|(p, _)| *p).collect();
         let diagnosis = Arc::new(judge(&facts));
         let finished = running.is_empty();
         let snapshot = Snapshot {

@@ -120,6 +120,8 @@ pub enum Action {
     Filter,
     /// Read the list or run the checks again.
     Again,
+    /// Stop the checks that run, keeping what is known.
+    Stop,
     /// Type or paste a text.
     Entry,
     /// Change user, port, keys, client address.
@@ -276,7 +278,8 @@ pub const TABLE: &[Binding] = {
         row(C::Diagnosis, "h", A::ByHand, "by hand", "how to do the selected check by hand", 9, has_checks),
         row(C::Diagnosis, "w", A::Glossary, "", "the words on the screen", 0, always),
         row(C::Diagnosis, "v", A::Entry, "", "type or paste another text", 0, always),
-        row(C::Diagnosis, "esc", A::Back, "back", "stop, then back to the start", 3, always),
+        row(C::Diagnosis, "esc", A::Stop, "stop", "stop the checks that run; what is known stays", 3, is_running),
+        row(C::Diagnosis, "esc", A::Back, "back", "back to the start", 3, is_finished),
 
         row(C::Guided, "enter 1", A::Accept, "go on", "show the answer, then the next question; at the end the first fix", 1, has_checks),
         row(C::Guided, "y", A::Yes, "guess yes", "guess: it is so (practice account)", 2, may_guess),
@@ -291,7 +294,8 @@ pub const TABLE: &[Binding] = {
         row(C::Guided, "r", A::Again, "run again", "run the checks again", 6, is_finished),
         row(C::Guided, "pagedown space", A::ScrollDown, "", "scroll down", 0, has_checks),
         row(C::Guided, "pageup", A::ScrollUp, "", "scroll up", 0, has_checks),
-        row(C::Guided, "esc", A::Back, "back", "stop, then back to the start", 5, always),
+        row(C::Guided, "esc", A::Stop, "stop", "stop the checks that run; what is known stays", 5, is_running),
+        row(C::Guided, "esc", A::Back, "back", "back to the start", 5, is_finished),
 
         row(C::Ask, "y", A::Yes, "yes", "yes, it is so", 1, always),
         row(C::Ask, "n", A::No, "no", "no, it is not", 1, always),
@@ -300,6 +304,7 @@ pub const TABLE: &[Binding] = {
 
         // Fix.
         row(C::Fix, "y", A::Apply, "apply", "apply exactly what is shown", 1, can_apply),
+        row(C::Fix, "y", A::Apply, "take it back", "take back exactly what is shown", 1, can_take_back),
         row(C::Fix, "u", A::Undo, "undo", "take the change back", 1, can_undo_fix),
         row(C::Fix, "enter", A::Accept, "to the diagnosis", "back to the diagnosis", 2, fix_is_over),
         row(C::Fix, "c", A::Copy, "copy as commands", "copy the steps as commands", 3, has_plan),
@@ -344,7 +349,7 @@ pub const TABLE: &[Binding] = {
         row(C::Leave, "esc n", A::Back, "stay", "stay until the change has ended", 1, always),
 
         // Everywhere.
-        row(C::Common, "u", A::Journal, "journal", "changes made, and undo", 9, always),
+        row(C::Common, "u", A::Journal, "journal", "changes made, and undo", 9, not_in_journal),
         row(C::Common, "g", A::Guided, "", "guided or triage, for diagnoses", 0, always),
         row(C::Common, ":", A::Palette, "", "command palette: find an action by name", 0, always),
         row(C::Common, "q", A::Leave, "quit", "leave the program", 8, always),
@@ -398,6 +403,10 @@ fn is_finished(m: &Model) -> bool {
     m.diagnosing().is_some_and(crate::tui::model::Diagnosing::finished)
 }
 
+fn is_running(m: &Model) -> bool {
+    !is_finished(m)
+}
+
 fn may_guess(m: &Model) -> bool {
     m.settings.lab && m.diagnosing().is_some_and(crate::tui::update::guided::may_guess)
 }
@@ -405,9 +414,20 @@ fn may_guess(m: &Model) -> bool {
 fn can_apply(m: &Model) -> bool {
     !m.settings.read_only
         && m.fixing().is_some_and(|f| match &f.phase {
-            Phase::Preview { plan, .. } => (f.undo.is_some() || plan.refused().is_none()) && !f.wants_typing(plan),
+            Phase::Preview { plan, .. } => {
+                let acts = plan.steps.iter().any(|s| s.action.is_some());
+                f.undo.is_none() && acts && plan.refused().is_none() && !f.wants_typing(plan)
+            }
             _ => false,
         })
+}
+
+fn can_take_back(m: &Model) -> bool {
+    !m.settings.read_only && m.fixing().is_some_and(|f| f.undo.is_some() && matches!(f.phase, Phase::Preview { .. }))
+}
+
+fn not_in_journal(m: &Model) -> bool {
+    !matches!(m.stack.last(), Some(Screen::Journal(_)))
 }
 
 fn consent_is_typed(m: &Model) -> bool {
@@ -571,14 +591,18 @@ mod tests {
         }
     }
 
+    /// Keys that mean one thing now and another later; their conditions exclude each other.
+    const IN_TURN: [(Context, &str); 4] =
+        [(Context::Diagnosis, "esc"), (Context::Guided, "esc"), (Context::Fix, "esc"), (Context::Fix, "y")];
+
     #[test]
     fn no_key_is_bound_twice_in_a_context() {
-        let mut seen: Vec<(Context, &str, Action)> = Vec::new();
+        let mut seen: Vec<(Context, &str)> = Vec::new();
         for b in TABLE {
             for key in b.keys.split(' ') {
-                let twice = seen.iter().find(|(c, k, a)| *c == b.context && *k == key && *a != b.action);
-                assert!(twice.is_none(), "{:?} {key}", b.context);
-                seen.push((b.context, key, b.action));
+                let here = (b.context, key);
+                assert!(!seen.contains(&here) || IN_TURN.contains(&here), "{:?} {key}", b.context);
+                seen.push(here);
             }
         }
     }

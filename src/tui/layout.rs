@@ -28,7 +28,7 @@ pub struct StartLayout {
 /// Lays the start screen out.
 pub fn start(size: (u16, u16)) -> StartLayout {
     let (w, h) = size;
-    let right = if w >= WIDE { 40 } else { 30 };
+    let right = if w >= WIDE { 40 } else { 29 };
     let body = h.saturating_sub(2);
     let detail_rows = if h >= 36 { 6 } else { 4 };
     StartLayout {

@@ -142,6 +142,8 @@ pub struct Start {
     pub shown: Vec<u32>,
     /// Filter text.
     pub filter: String,
+    /// Filter text that `shown` was ranked by; empty when `shown` is every row.
+    pub ranked_by: String,
     /// Selected row of `shown`.
     pub cursor: usize,
     /// First row of `shown` on the screen.
@@ -169,8 +171,10 @@ pub struct Start {
 pub struct Row {
     /// The instance.
     pub instance: Instance,
-    /// What the filter looks at.
-    pub haystack: Utf32String,
+    /// Name, id and addresses, as the filter looks at them.
+    pub known_by: Utf32String,
+    /// Everything else that the filter looks at.
+    pub about: Utf32String,
     /// Hint on the way in; empty while unknown.
     pub hint: String,
     /// Listing that last named it.

@@ -20,7 +20,7 @@ use crossterm::event::{
 };
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{cursor, execute};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use std::collections::HashMap;
@@ -62,7 +62,7 @@ type Screen = Terminal<CrosstermBackend<io::Stdout>>;
 async fn turn(terminal: &mut Screen, mut model: Model, world: Arc<dyn World>, journal: Arc<dyn Journal>) -> io::Result<()> {
     let (sender, mut queue) = unbounded_channel();
     let mut performer = Performer { world, journal, sender, running: HashMap::new(), begun: Instant::now() };
-    let mut keys = EventStream::new();
+    let mut keys = listen();
     let mut signals = Signals::listen()?;
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -83,7 +83,7 @@ async fn turn(terminal: &mut Screen, mut model: Model, world: Arc<dyn World>, jo
                 update(&mut model, performer.clock());
                 effects.extend(update(&mut model, msg));
             }
-            event = keys.next() => match event {
+            event = keys.recv() => match event {
                 Some(Ok(event)) => {
                     update(&mut model, performer.clock());
                     match message(event) {
@@ -108,7 +108,7 @@ async fn turn(terminal: &mut Screen, mut model: Model, world: Arc<dyn World>, jo
 }
 
 /// Everything that already waits is taken in before the next frame is drawn.
-fn drain(model: &mut Model, queue: &mut UnboundedReceiver<Msg>, keys: &mut EventStream) -> Vec<Effect> {
+fn drain(model: &mut Model, queue: &mut UnboundedReceiver<Msg>, keys: &mut UnboundedReceiver<io::Result<Event>>) -> Vec<Effect> {
     let mut effects = Vec::new();
     // Bounded by what waits now, so that a flood cannot keep the screen from being drawn.
     for _ in 0..queue.len() {
@@ -118,12 +118,27 @@ fn drain(model: &mut Model, queue: &mut UnboundedReceiver<Msg>, keys: &mut Event
         }
     }
     for _ in 0..256 {
-        match keys.next().now_or_never() {
-            Some(Some(Ok(event))) => effects.extend(message(event).into_iter().flat_map(|msg| update(model, msg))),
+        match keys.try_recv() {
+            Ok(Ok(event)) => effects.extend(message(event).into_iter().flat_map(|msg| update(model, msg))),
             _ => break,
         }
     }
     effects
+}
+
+/// Terminal events in a queue that can be looked into. The stream itself must only ever be awaited: it
+/// keeps the first waker it was polled with, so that a poll "just to look" would lose the next key.
+fn listen() -> UnboundedReceiver<io::Result<Event>> {
+    let (out, keys) = unbounded_channel();
+    tokio::spawn(async move {
+        let mut stream = EventStream::new();
+        while let Some(event) = stream.next().await {
+            if out.send(event).is_err() {
+                return;
+            }
+        }
+    });
+    keys
 }
 
 fn message(event: Event) -> Option<Msg> {

@@ -72,12 +72,17 @@ pub fn wrap(text: &str, max: usize) -> Vec<String> {
         let indent = fit(&indent, max / 2).into_owned();
         let mut line = indent.clone();
         let mut fresh = true;
-        for word in paragraph.split(' ').filter(|w| !w.is_empty()) {
-            let gap = usize::from(!fresh);
-            if line.width() + gap + word.width() <= max {
-                if gap == 1 {
-                    line.push(' ');
-                }
+        let mut gap = 0;
+        for word in paragraph.trim_start().split(' ') {
+            gap += 1;
+            if word.is_empty() {
+                continue;
+            }
+            // Columns inside a line keep their distance; at a line's end it goes.
+            let space = if fresh { 0 } else { std::mem::take(&mut gap) };
+            gap = 0;
+            if line.width() + space + word.width() <= max {
+                line.extend(std::iter::repeat_n(' ', space));
                 line.push_str(word);
                 fresh = false;
                 continue;
@@ -164,6 +169,8 @@ mod tests {
         assert_eq!(wrap("no rule of web-sg matches", 10), ["no rule of", "web-sg", "matches"]);
         assert_eq!(wrap("abcdefghij", 4), ["abcd", "efgh", "ij"]);
         assert_eq!(wrap("a\n  b c", 10), ["a", "  b c"]);
+        assert_eq!(wrap("user a   host b", 15), ["user a   host b"]);
+        assert_eq!(wrap("user a   host b", 10), ["user a", "host b"]);
         assert_eq!(wrap("", 10), [""]);
         for line in wrap("日本語日本語 x", 5) {
             assert!(width(&line) <= 5, "{line}");

@@ -1,1 +1,17 @@
+//! All integration tests in one binary, so that the AWS SDK is linked once.
 
+mod catalogue;
+mod contract;
+mod diagnose_moto;
+mod fix_moto;
+mod host;
+mod identify_cli;
+mod bad_input;
+mod lab_cli;
+mod layers;
+mod login_moto;
+mod moto;
+mod program;
+mod ssh_probe;
+mod sshd;
+mod waves;

@@ -30,6 +30,9 @@ pub struct Facts {
     pub aws: aws::AwsFacts,
     /// The user's answers to questions of the tree, by question id.
     pub answers: BTreeMap<String, String>,
+    /// Probes that still run: what they may contradict is not called proven yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<crate::core::probe::ProbeId>,
     /// When the run began, in seconds since 1970. Facts carry no clock of their own.
     pub now: i64,
 }

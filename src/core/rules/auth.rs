@@ -22,8 +22,9 @@ pub fn checks(view: &View<'_>) -> Vec<CheckResult> {
 pub fn login_works(view: &View<'_>) -> bool {
     let facts = view.facts;
     let Some(user) = view.user() else { return false };
-    // A key that the user named and that ssh cannot load is what they ask about, even if another one works.
-    if facts.local.keys.iter().any(|k| k.origin == "-i" && local::trouble(k).is_some()) {
+    // Keys that the user named and of which ssh can use none are what they ask about, even if another one works.
+    // With one good key among them ssh warns about the others and logs in.
+    if local::deciding(facts).any(|k| k.origin == "-i") {
         return false;
     }
     if host_key_blocks(view) {
@@ -31,9 +32,15 @@ pub fn login_works(view: &View<'_>) -> bool {
     }
     facts.wire.offers.iter().filter(|o| o.user == user).any(|o| match o.answer {
         Answer::LoggedIn => ssh_would_offer(facts, o),
-        Answer::WouldAccept => ssh_would_offer(facts, o) && !offer_locked(facts, o),
+        Answer::WouldAccept => ssh_would_offer(facts, o) && !offer_locked(facts, o) && !forced_root(view, &user),
         _ => false,
     })
+}
+
+/// Whether root's key is taken by an image that lets root in only to name the right user (cloud-init,
+/// disable_root): that the server knows the key says then nothing about a shell.
+fn forced_root(view: &View<'_>, user: &str) -> bool {
+    user == "root" && view.family.as_ref().is_some_and(|f| !f.family.users.iter().any(|u| u == "root"))
 }
 
 fn host_key_blocks(view: &View<'_>) -> bool {
@@ -42,7 +49,7 @@ fn host_key_blocks(view: &View<'_>) -> bool {
 
 fn ssh_would_offer(facts: &Facts, offer: &Offer) -> bool {
     match &offer.key {
-        Some(path) => facts.local.keys.iter().any(|k| k.path == *path && local::usable(k)),
+        Some(path) => facts.local.keys.iter().any(|k| k.path == *path && local::offered(facts, k) && !local::crowded_out(facts, k)),
         None => true,
     }
 }
@@ -62,10 +69,10 @@ fn for_user<'a>(facts: &'a Facts, user: &str) -> (Vec<&'a Offer>, bool) {
 pub fn better_user(view: &View<'_>) -> Option<String> {
     let facts = view.facts;
     let user = view.user()?;
-    if let Some(hint) = facts.paste.as_ref().and_then(|p| p.login_user_hint.clone()).filter(|h| *h != user) {
+    let (_, known) = for_user(facts, &user);
+    if let Some(hint) = told_user(facts).filter(|h| *h != user && (!known || user == "root")) {
         return Some(hint);
     }
-    let (_, known) = for_user(facts, &user);
     if let Some(other) = facts.wire.offers.iter().find(|o| o.user != user && o.answer.key_is_known()) {
         // A cloud image lets root in only to name the right user (cloud-init's forced command).
         return (!known || user == "root").then(|| other.user.clone());
@@ -74,7 +81,20 @@ pub fn better_user(view: &View<'_>) -> Option<String> {
     let family = view.family.as_ref()?;
     let names_it = family.family.users.contains(&user) && user != "root";
     let refused_both = facts.wire.offers.iter().any(|o| o.user == default && o.answer == Answer::Refused);
-    (!names_it && !known && !refused_both && family.confidence != Confidence::Guess).then_some(default)
+    let logged_in = facts.wire.offers.iter().any(|o| o.user == user && o.answer == Answer::LoggedIn);
+    let unknown = !known || (forced_root(view, &user) && !logged_in);
+    (!names_it && unknown && !refused_both && family.confidence != Confidence::Guess).then_some(default)
+}
+
+/// The user that the server itself named: in the paste, or when root's key was taken (cloud-init's forced command).
+fn told_user(facts: &Facts) -> Option<String> {
+    let pasted = facts.paste.as_ref().and_then(|p| p.login_user_hint.clone());
+    let live = facts.wire.offers.iter().find_map(|o| match &o.answer {
+        Answer::AcceptedThenRefused { reason } => reason.strip_prefix("Please login as the user \"")?.split('"').next(),
+        _ => None,
+    });
+    // Some images print NONE where a name should be.
+    pasted.or_else(|| live.map(str::to_owned)).filter(|u| u != "NONE" && !u.is_empty())
 }
 
 fn user_name(view: &View<'_>) -> CheckResult {
@@ -109,6 +129,21 @@ fn is_launch_key(facts: &Facts, probe: &KeyProbe) -> Option<bool> {
         return Some(key::same_public(mine, theirs));
     }
     pair.fingerprint.as_deref().and_then(|f| key::matches_fingerprint(key, f))
+}
+
+/// The keys to ask the server about, within the cap: the launch key first, and one attempt kept for
+/// the other user name, if there is one.
+pub fn keys_to_offer(facts: &Facts, users: usize, cap: u32) -> Vec<&KeyProbe> {
+    let mut keys: Vec<&KeyProbe> = facts.local.keys.iter().filter(|k| local::key_of(k).is_some_and(|k| k.public.is_some())).collect();
+    keys.sort_by_key(|k| is_launch_key(facts, k) != Some(true));
+    let kept = usize::from(users > 1);
+    keys.truncate((cap as usize).saturating_sub(kept).max(1));
+    keys
+}
+
+/// Keys that ssh would offer and the server was not asked about: a refusal of the others proves less.
+fn unasked(facts: &Facts) -> bool {
+    facts.local.keys.iter().filter(|k| local::usable(k)).any(|k| !facts.wire.offers.iter().any(|o| o.key.as_ref() == Some(&k.path)))
 }
 
 /// A local private key, other than those used, that is the launch key.
@@ -215,15 +250,18 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
         out.push(finding);
     }
     account_findings(view, &mut out);
+    too_many_keys(view, &mut out);
+    methods(view, &mut out);
     if known {
         return out;
     }
     no_key(facts, told, &mut out);
-    let mismatch = mismatch(view, asked, told);
+    let mismatch = mismatch(view, asked && !unasked(facts), told);
     let wrong_user = out.iter().any(|f| f.id == "wrong-user-name" && f.certainty >= Certainty::Likely);
     let mismatched = mismatch.is_some();
     out.extend(mismatch);
-    let right_key_refused = asked && !wrong_user && !mismatched;
+    let disabled = out.iter().any(|f| f.id == "pubkey-disabled" && f.certainty == Certainty::Proven);
+    let right_key_refused = asked && !wrong_user && !mismatched && !disabled;
     if right_key_refused || (told && !asked && !wrong_user && !mismatched && facts.wire.offers.is_empty()) {
         inside(view, right_key_refused, &mut out);
     }
@@ -234,13 +272,21 @@ fn user_finding(view: &View<'_>, refused: bool) -> Option<Finding> {
     let facts = view.facts;
     let user = view.user()?;
     let other = better_user(view)?;
-    let hinted = facts.paste.as_ref().is_some_and(|p| p.login_user_hint.as_deref() == Some(other.as_str()));
+    let hinted = told_user(facts).as_ref() == Some(&other);
     let offer = facts.wire.offers.iter().find(|o| o.user == other && o.answer.key_is_known());
     let finding = match (&offer, hinted) {
-        (Some(_), _) => Finding::new("wrong-user-name", Certainty::Proven, format!("the server takes your key for {other}, not for {user}"), facts.wire.ssh.source()),
-        (None, true) => Finding::new("wrong-user-name", Certainty::Proven, format!("the server says: log in as {other}, not as {user}"), "pasted text"),
+        (Some(_), _) => {
+            let text = format!("the server takes your key for {other}, not for {user}");
+            // A question that was not answered (connection lost) is no refusal.
+            if for_user(facts, &user).0.iter().any(|o| o.answer == Answer::Refused) {
+                Finding::new("wrong-user-name", Certainty::Proven, text, facts.wire.ssh.source())
+            } else {
+                Finding::new("wrong-user-name", Certainty::Likely, text, facts.wire.ssh.source()).would_prove(format!("a refusal of the key for {user}"))
+            }
+        }
+        (None, true) => Finding::new("wrong-user-name", Certainty::Proven, format!("the server says: log in as {other}, not as {user}"), if facts.wire.ssh.is_known() { facts.wire.ssh.source() } else { "pasted text" }),
         (None, false) => {
-            let certainty = if refused { Certainty::Likely } else { Certainty::Possible };
+            let certainty = if refused || forced_root(view, &user) { Certainty::Likely } else { Certainty::Possible };
             Finding::new("wrong-user-name", certainty, format!("the image's default user is {other}, not {user}"), facts.aws.image.source()).would_prove(format!("a login as {other}"))
         }
     };
@@ -255,10 +301,18 @@ fn account_findings(view: &View<'_>, out: &mut Vec<Finding>) {
     let source = view.facts.wire.ssh.source();
     for offer in &view.facts.wire.offers {
         let Answer::AcceptedThenRefused { reason } = &offer.answer else { continue };
+        if reason.starts_with("Please login as") {
+            continue;
+        }
         let said = format!("{} {}", offer.banner.as_deref().unwrap_or_default(), reason).to_ascii_lowercase();
         let text = format!("the server took the key and then refused {}: {reason}", offer.user);
-        let (id, certainty) = if said.contains("booting up") || said.contains("pam_nologin") {
+        // pam_nologin prints the file's text: "System is booting up." or "System is going down." (systemd), or the owner's own.
+        let (id, certainty) = if said.contains("booting up") {
             ("boot-in-progress", Certainty::Proven)
+        } else if said.contains("going down") || said.contains("pam_nologin") {
+            ("nologin-file", Certainty::Proven)
+        } else if said.contains("the server wants more than the key") {
+            ("pubkey-disabled", Certainty::Likely)
         } else if said.contains("account has expired") {
             ("account-expired", Certainty::Proven)
         } else if said.contains("password change") || said.contains("password has expired") {
@@ -266,11 +320,50 @@ fn account_findings(view: &View<'_>, out: &mut Vec<Finding>) {
         } else {
             ("pam-denies", Certainty::Likely)
         };
-        out.push(Finding::new(id, certainty, text.clone(), source).would_prove("sshd's log inside the instance (Session Manager)"));
+        let finding = Finding::new(id, certainty, text.clone(), source);
+        out.push(if certainty == Certainty::Proven { finding } else { finding.would_prove("sshd's log inside the instance (Session Manager)") });
         if id == "pam-denies" {
             for other in ["account-expired", "nologin-file", "account-locked"] {
                 out.push(Finding::new(other, Certainty::Possible, text.clone(), source).would_prove("sshd's log inside the instance (Session Manager)"));
             }
+        }
+    }
+}
+
+/// The agent's keys use up the server's attempts.
+fn too_many_keys(view: &View<'_>, out: &mut Vec<Finding>) {
+    let facts = view.facts;
+    let told = facts.symptom() == Some("too_many_failures");
+    let accepted = |k: &KeyProbe| facts.wire.offers.iter().any(|o| o.key.as_ref() == Some(&k.path) && o.answer.key_is_known());
+    let crowded = facts.local.keys.iter().find(|k| local::offered(facts, k) && local::crowded_out(facts, k) && (told || accepted(k)));
+    let agent = facts.local.agent.value().map_or(0, Vec::len);
+    if let Some(probe) = crowded {
+        let text = format!("the agent holds {agent} keys, which ssh offers before {}; sshd ends the session after 6 (MaxAuthTries)", probe.path);
+        let finding = Finding::new("too-many-agent-keys", if told { Certainty::Proven } else { Certainty::Likely }, text, facts.local.agent.source());
+        out.push(if told { finding } else { finding.would_prove("ssh says: Too many authentication failures; or ssh -v counts the offered keys") });
+    } else if told {
+        // The message itself says that too many keys were offered; whose they were is not seen here.
+        out.push(Finding::new("too-many-agent-keys", Certainty::Likely, "the server said: too many authentication failures", "what you saw").would_prove("ssh -v: the list of offered public keys"));
+    }
+}
+
+/// The server lists what may be tried: public keys are not in the list.
+fn methods(view: &View<'_>, out: &mut Vec<Finding>) {
+    let facts = view.facts;
+    let Some(user) = view.user() else { return };
+    let (offers, known) = for_user(facts, &user);
+    let without = |methods: &[String]| !methods.iter().any(|m| m == "publickey");
+    let proof = "sshd -T inside the instance (Session Manager)";
+    if let Some(offer) = offers.iter().find(|o| o.answer == Answer::Refused && !o.methods.is_empty() && without(&o.methods)) {
+        let text = format!("for {user} the server offers {}, and no public keys", offer.methods.join(", "));
+        // Asked without any key, the list is the server's whole answer (RFC 4252, section 5.2).
+        let certainty = if offer.key.is_none() { Certainty::Proven } else { Certainty::Likely };
+        let finding = Finding::new("pubkey-disabled", certainty, text, facts.wire.ssh.source());
+        out.push(if offer.key.is_none() { finding } else { finding.would_prove(proof) });
+    } else if let (Some(listed), true, false) = (facts.paste.as_ref().and_then(|p| p.extract.methods.as_ref()), offers.is_empty(), known) {
+        if without(listed) {
+            let text = if listed.is_empty() { "the server offers no method at all".to_owned() } else { format!("the server offers {} only", listed.join(", ")) };
+            out.push(Finding::new("pubkey-disabled", Certainty::Likely, text, "pasted text").would_prove(proof));
         }
     }
 }
@@ -319,7 +412,7 @@ fn mismatch(view: &View<'_>, asked: bool, told: bool) -> Option<Finding> {
         finding = finding.and(format!("the server refuses it for {}", view.user().unwrap_or_default()), facts.wire.ssh.source());
     }
     if absent {
-        finding = finding.and("the console log lists other keys for the user", facts.aws.console.source());
+        finding = finding.and("the console log lists other keys for the user", view.console_source());
     }
     if let Some(other) = matching_key(facts) {
         finding = finding.and(format!("{} is the matching key", other.path), format!("file {}", other.path));
@@ -352,8 +445,12 @@ fn inside(view: &View<'_>, seen: bool, out: &mut Vec<Finding>) {
     let user = view.user().unwrap_or_else(|| "the user".to_owned());
     let matched = facts.local.keys.iter().any(|k| is_launch_key(facts, k) == Some(true));
     let sure_user = view.family.as_ref().is_some_and(|f| f.family.users.contains(&user) && f.confidence != Confidence::Guess);
-    let certainty = if seen && matched && sure_user { Certainty::Likely } else { Certainty::Possible };
-    let source = if seen { facts.wire.ssh.source() } else { "pasted text" };
+    let certainty = if seen && matched && sure_user && !unasked(facts) { Certainty::Likely } else { Certainty::Possible };
+    let source = match (seen, &facts.paste) {
+        (true, _) => facts.wire.ssh.source(),
+        (false, Some(_)) => "pasted text",
+        (false, None) => "what you saw",
+    };
     let text = if matched { format!("the server refuses the right key for {user}") } else { format!("the server refuses the key for {user}") };
     let proof = "stat of home, .ssh and authorized_keys, or sshd's log, inside the instance (Session Manager)";
     for id in ["home-perms", "ssh-dir-perms", "authkeys-perms"] {
@@ -369,25 +466,32 @@ fn inside(view: &View<'_>, seen: bool, out: &mut Vec<Finding>) {
 
 /// The last hop, when the login does not work.
 pub fn hop(view: &View<'_>) -> Hop {
+    use crate::core::check::Verdict;
+    let facts = view.facts;
+    if let Some(check) = super::wire::checks(view).into_iter().find(|c| c.id == "host-key" && c.verdict == Verdict::Fail) {
+        return Hop::new(HopId::Auth, HopState::Blocked, check.reason);
+    }
     let check = server_takes_key(view);
-    let state = match check.verdict {
-        crate::core::check::Verdict::Fail => HopState::Blocked,
-        crate::core::check::Verdict::Pass if host_key_blocks(view) => HopState::Blocked,
-        crate::core::check::Verdict::Pass => HopState::Blocked,
-        _ if view.facts.local.keys.iter().any(|k| k.origin == "-i" && local::trouble(k).is_some()) => HopState::Blocked,
-        _ => HopState::Unknown,
-    };
-    let reason = match view.facts.local.keys.iter().find_map(local::trouble) {
-        Some((_, text)) if check.verdict != crate::core::check::Verdict::Fail => text,
-        _ => check.reason,
-    };
-    Hop::new(HopId::Auth, state, reason)
+    if check.verdict == Verdict::Fail {
+        return Hop::new(HopId::Auth, HopState::Blocked, check.reason);
+    }
+    if let Some((_, text)) = local::deciding(facts).find_map(local::trouble) {
+        return Hop::new(HopId::Auth, HopState::Blocked, text);
+    }
+    if check.verdict != Verdict::Pass {
+        return Hop::new(HopId::Auth, HopState::Unknown, check.reason);
+    }
+    // The server takes the key, and still the login does not work: the first reason on this side.
+    let here = [user_name(view), local::checks(view).into_iter().find(|c| c.id == "key-passphrase").unwrap_or_else(|| check.clone())];
+    let reason = here.into_iter().find(|c| c.verdict == Verdict::Fail).map_or_else(|| "the server takes the key, but ssh would not bring it".to_owned(), |c| c.reason);
+    Hop::new(HopId::Auth, HopState::Blocked, reason)
 }
 
 /// The symptom that the login shows.
 pub fn symptom(facts: &Facts) -> Option<&'static str> {
-    let keys = &facts.local.keys;
-    let first = keys.iter().find_map(local::trouble).map(|(id, _)| id);
+    let works = facts.wire.offers.iter().any(|o| o.answer == Answer::LoggedIn && ssh_would_offer(facts, o));
+    // What ssh says last counts: a file that it passes over is only a warning.
+    let first = local::deciding(facts).filter(|_| !works).find_map(local::trouble).map(|(id, _)| id);
     match first {
         Some("key-perms-open" | "key-perms-unfixable-fs") => return Some("unprotected_key"),
         Some("key-file-missing") => return Some("key_file_missing"),
@@ -397,10 +501,28 @@ pub fn symptom(facts: &Facts) -> Option<&'static str> {
         _ => {}
     }
     let refused = facts.wire.offers.iter().any(|o| matches!(o.answer, Answer::Refused | Answer::AcceptedThenRefused { .. }));
-    let works = facts.wire.offers.iter().any(|o| matches!(o.answer, Answer::LoggedIn));
+    let known = |o: &&Offer| o.answer.key_is_known();
     if works {
-        Some("success")
-    } else if refused {
+        return Some("success");
+    }
+    if let Some(offer) = facts.wire.offers.iter().find(known) {
+        let said = match &offer.answer {
+            Answer::AcceptedThenRefused { reason } => format!("{} {reason}", offer.banner.as_deref().unwrap_or_default()).to_ascii_lowercase(),
+            _ => String::new(),
+        };
+        if said.contains("please login as") {
+            return Some("wrong_login_user");
+        } else if said.contains("booting up") || said.contains("pam_nologin") {
+            return Some("booting_nologin");
+        } else if said.contains("account has expired") {
+            return Some("account_locked_or_expired");
+        } else if !refused && facts.local.keys.iter().any(|k| Some(&k.path) == offer.key.as_ref() && local::crowded_out(facts, k)) {
+            return Some("too_many_failures");
+        } else if !refused && offer_locked(facts, offer) {
+            return Some("passphrase_needed");
+        }
+    }
+    if refused {
         Some("permission_denied")
     } else {
         None

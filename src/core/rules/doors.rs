@@ -31,6 +31,10 @@ fn ssh(view: &View<'_>, works: bool, causes: &[Finding]) -> Door {
 
 fn ssm(view: &View<'_>) -> Door {
     let cost = "no change, no open port";
+    if view.facts.instance().is_some() && !running(view) {
+        // The list says Online for some minutes after a stop.
+        return door("ssm", DoorState::Closed, "the instance is not running", cost);
+    }
     match &view.facts.aws.ssm {
         crate::core::fact::Fact::Known { value: Some(agent), .. } if agent.ping == "Online" => door("ssm", DoorState::Open, "the SSM agent is online", cost),
         crate::core::fact::Fact::Known { value: Some(agent), .. } => door("ssm", DoorState::Closed, format!("the SSM agent is {}", agent.ping), cost),

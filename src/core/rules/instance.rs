@@ -6,6 +6,7 @@ use crate::core::check::CheckResult;
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::wire::{SshServer, Tcp};
+use crate::core::target::TargetKind;
 
 /// Seconds after a start in which a refusal or silence is normal.
 const BOOT_SECONDS: i64 = 300;
@@ -99,6 +100,7 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
         console_findings(view, &mut out);
     }
     windows(view, &mut out);
+    elsewhere(facts, &mut out);
     looking(facts, &mut out);
     out
 }
@@ -109,28 +111,40 @@ fn state_findings(facts: &Facts, out: &mut Vec<Finding>) {
     let text = format!("{} is {}{}", instance.label(), instance.state, if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) });
     let source = facts.aws.instance.source();
     let id = match instance.state.as_str() {
-        "running" => return,
         "terminated" | "shutting-down" => "instance-terminated",
         "pending" => "boot-in-progress",
-        _ if instance.state_reason.as_deref().is_some_and(|r| r.contains("UserInitiatedHibernate")) => "hibernated",
-        _ => "instance-not-running",
+        "stopped" | "stopping" if instance.state_reason.as_deref().is_some_and(|r| r.contains("UserInitiatedHibernate")) => "hibernated",
+        "stopped" | "stopping" => "instance-not-running",
+        _ => return,
     };
-    out.push(Finding::new(id, Certainty::Proven, text, source));
+    out.push(Finding::new(id, Certainty::Proven, text.clone(), source));
+    let reason = reasons.join(" ");
+    if reason.contains("Server.SpotInstance") {
+        out.push(Finding::new("spot-interrupted", Certainty::Proven, text, source));
+    } else if instance.state == "stopped" && reason.contains("Client.InternalError") {
+        // Often, not always: EC2 says the same of other faults while it starts an instance.
+        out.push(Finding::new("root-volume-kms-denied", Certainty::Likely, text, source).would_prove("whether the root volume is encrypted with a key that may not be used (ec2 describe-volumes, kms describe-key)"));
+    }
 }
 
 fn status_findings(facts: &Facts, out: &mut Vec<Finding>) {
     let Some(status) = facts.aws.status.value().filter(|_| facts.instance().is_some_and(|i| i.state == "running")) else { return };
     let source = facts.aws.status.source();
-    // An impaired check and a silent port together leave one explanation; without the probe it is likely.
-    let seen = matches!(facts.wire.tcp.value(), Some(Tcp::TimedOut { .. } | Tcp::Unreachable { .. }));
-    let certainty = if seen { Certainty::Proven } else { Certainty::Likely };
+    // An impaired check and a silent port of the same host together leave one explanation; without the probe,
+    // or when this machine itself has no way out, it is likely. Stuck volumes do not silence TCP.
+    let own = facts.instance().is_some_and(|i| facts.wire.address.is_some_and(|a| i.addresses().contains(&a)));
+    let seen = own && matches!(facts.wire.tcp.value(), Some(Tcp::TimedOut { .. }));
     for (word, id) in [(Some(&status.system), "system-status-impaired"), (Some(&status.instance), "instance-status-impaired"), (status.ebs.as_ref(), "ebs-status-impaired")] {
         if word.is_some_and(|w| w == "impaired") {
-            out.push(Finding::new(id, certainty, "the status check is impaired", source));
+            let proven = seen && id != "ebs-status-impaired";
+            let finding = Finding::new(id, if proven { Certainty::Proven } else { Certainty::Likely }, "the status check is impaired", source);
+            out.push(if proven { finding } else { finding.would_prove("a TCP connect to its address that gets no answer, and the console log") });
         }
     }
-    for (code, description, _) in &status.events {
-        out.push(Finding::new("scheduled-event", Certainty::Possible, format!("{code}: {description}"), source));
+    // A past event stays in the list for up to a week.
+    let past = |text: &str| text.starts_with("[Completed]") || text.starts_with("[Canceled]");
+    for (code, description, _) in status.events.iter().filter(|(_, d, _)| !past(d)) {
+        out.push(Finding::new("scheduled-event", Certainty::Possible, format!("{code}: {description}"), source).would_prove("whether the instance answers after the event"));
     }
     if may_be_booting(facts) && !matches!(facts.wire.tcp.value(), Some(Tcp::Connected { .. }) | None) {
         out.push(Finding::new("boot-in-progress", Certainty::Likely, "the instance was started less than 5 minutes ago", facts.aws.instance.source()).would_prove("the same probe in some minutes"));
@@ -144,15 +158,34 @@ fn console_findings(view: &View<'_>, out: &mut Vec<Finding>) {
     let certainty = if failing { Certainty::Likely } else { Certainty::Possible };
     for id in console.causes.iter().filter(|id| !matches!(id.as_str(), "instance-without-keypair" | "user-data-failed")) {
         let line = console.evidence.first().cloned().unwrap_or_else(|| console.explanation.clone());
-        out.push(Finding::new(id, certainty, format!("the console log says: {line}"), view.facts.aws.console.source()).would_prove("a fresh console log or screenshot, or a look inside through Session Manager"));
+        out.push(Finding::new(id, certainty, format!("the console log says: {line}"), view.console_source()).would_prove("a fresh console log or screenshot, or a look inside through Session Manager"));
     }
+}
+
+/// An instance id that these credentials do not see here: it may be elsewhere, or gone for more than an hour.
+fn elsewhere(facts: &Facts, out: &mut Vec<Finding>) {
+    let Fact::Unknown { why: why @ Why::NotFound { .. } } = &facts.aws.instance else { return };
+    if facts.wire.tcp.value().is_some_and(|tcp| matches!(tcp, Tcp::Connected { .. } | Tcp::Refused { .. })) {
+        return;
+    }
+    let by_id = facts.target.kind() == TargetKind::InstanceId;
+    let certainty = if by_id { Certainty::Likely } else { Certainty::Possible };
+    out.push(Finding::new("wrong-region-or-account", certainty, why.text(), "DescribeInstances").would_prove("the same search in the other Regions and accounts"));
 }
 
 fn windows(view: &View<'_>, out: &mut Vec<Finding>) {
     let facts = view.facts;
     let windows = facts.instance().is_some_and(|i| i.platform.as_deref() == Some("windows"));
+    let refused = matches!(facts.wire.tcp.value(), Some(Tcp::Refused { .. })) && facts.instance().is_some_and(|i| facts.wire.address.is_some_and(|a| i.addresses().contains(&a)));
     if windows && facts.port() == 22 && !matches!(facts.wire.ssh.value(), Some(SshServer::Ready { .. })) {
-        out.push(Finding::new("rdp-not-ssh", Certainty::Proven, "the instance runs Windows, and nothing speaks SSH on port 22", facts.aws.instance.source()));
+        // Windows can run OpenSSH: only what port 22 says proves that it does not. A silent port may be a closed group.
+        out.push(if refused && !may_be_booting(facts) {
+            Finding::new("rdp-not-ssh", Certainty::Proven, "the instance runs Windows, and nothing listens on port 22", facts.aws.instance.source())
+        } else if matches!(facts.wire.tcp.value(), Some(Tcp::Connected { .. })) {
+            Finding::new("rdp-not-ssh", Certainty::Possible, "the instance runs Windows, and no SSH server has answered on port 22", facts.aws.instance.source()).would_prove("get-service sshd inside the instance (Session Manager)")
+        } else {
+            Finding::new("rdp-not-ssh", Certainty::Likely, "the instance runs Windows, whose images come without an SSH server", facts.aws.instance.source()).would_prove("a connection to port 22 that is refused, or get-service sshd inside")
+        });
     } else if view.family.as_ref().is_some_and(|f| !f.family.sshd && !f.family.windows) && matches!(facts.wire.tcp.value(), Some(Tcp::Refused { .. } | Tcp::TimedOut { .. })) {
         let because = view.family.as_ref().map(|f| f.because.clone()).unwrap_or_default();
         out.push(Finding::new("os-has-no-sshd", Certainty::Likely, because, "DescribeImages").would_prove("Session Manager, or the operating system's own admin container"));

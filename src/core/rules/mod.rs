@@ -13,7 +13,7 @@ pub mod walk;
 pub mod wire;
 
 use crate::core::ami;
-use crate::core::cause::Finding;
+use crate::core::cause::{Certainty, Finding};
 use crate::core::check::{CheckResult, Verdict};
 use crate::core::diagnosis::{Diagnosis, Overall};
 use crate::core::facts::Facts;
@@ -66,7 +66,8 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// Works out what several rules need.
     pub fn new(facts: &'a Facts) -> Self {
-        let console = facts.aws.console.value().map(|text| crate::core::recognise::console(text));
+        let pasted = || facts.paste.as_ref().filter(|p| p.kind == crate::core::recognise::Kind::Console).cloned();
+        let console = facts.aws.console.value().map(|text| crate::core::recognise::console(text)).or_else(pasted);
         let family = facts.instance().and_then(|instance| {
             ami::identify(
                 facts.aws.image.value().and_then(Option::as_ref),
@@ -83,7 +84,14 @@ impl<'a> View<'a> {
     pub fn user(&self) -> Option<String> {
         let given = self.facts.user().map(str::to_owned);
         let pasted = || self.facts.paste.as_ref().and_then(|p| p.extract.user.clone());
-        given.or_else(pasted).or_else(|| self.default_user())
+        // Without a word from anybody, the user whose key the server knew is the one that the report can name.
+        let taken = || self.facts.wire.offers.iter().find(|o| o.answer.key_is_known()).map(|o| o.user.clone());
+        given.or_else(pasted).or_else(|| self.default_user()).or_else(taken)
+    }
+
+    /// Where the console log comes from.
+    pub fn console_source(&self) -> &str {
+        if self.facts.aws.console.is_known() { self.facts.aws.console.source() } else { "pasted console log" }
     }
 
     /// The image's default user.
@@ -132,6 +140,7 @@ pub fn judge(facts: &Facts) -> Diagnosis {
     found.extend(auth::findings(&view));
     found.extend(answers::findings(facts, &checks));
     let works = auth::login_works(&view);
+    await_pending(facts, &mut found);
     let causes = rank::rank(&view, found, works);
     let overall = if works {
         Overall::Healthy
@@ -142,10 +151,21 @@ pub fn judge(facts: &Facts) -> Diagnosis {
     };
     let causes = if works { Vec::new() } else { causes };
     let path = wire::path(&view, works);
-    let symptom = wire::symptom(facts);
+    let symptom = wire::symptom(&view);
     let tree = walk::walk(symptom.as_deref(), &checks);
     let doors = doors::doors(&view, works, &causes);
     Diagnosis { symptom, overall, causes, checks, path, tree, doors }
+}
+
+/// While the port is still being dialled, an answer may come that contradicts what the rules say.
+fn await_pending(facts: &Facts, found: &mut [Finding]) {
+    if !facts.pending.contains(&ProbeId::Tcp) {
+        return;
+    }
+    for finding in found.iter_mut().filter(|f| rank::stage(&f.id) == rank::Stage::Network && f.certainty == Certainty::Proven) {
+        finding.certainty = Certainty::Likely;
+        finding.would_prove = Some("the TCP connect, which still runs".to_owned());
+    }
 }
 
 fn all_checks(view: &View<'_>) -> Vec<CheckResult> {
@@ -167,3 +187,6 @@ fn all_checks(view: &View<'_>) -> Vec<CheckResult> {
 pub fn verdict(checks: &[CheckResult], id: &str) -> Option<Verdict> {
     checks.iter().find(|c| c.id == id).map(|c| c.verdict)
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,7 +79,8 @@ fn fits(finding: &Finding, failing: Option<Stage>) -> bool {
         None => at != Stage::Looking,
         Some(Stage::Network) => matches!(at, Stage::Config | Stage::State | Stage::Network),
         Some(Stage::Server) => matches!(at, Stage::Config | Stage::State | Stage::Server),
-        Some(_) => matches!(at, Stage::Config | Stage::HostKey | Stage::KeyFile | Stage::Login),
+        // "System is booting up" is said at the account stage, after the key was taken.
+        Some(_) => matches!(at, Stage::Config | Stage::HostKey | Stage::KeyFile | Stage::Login) || finding.id == "boot-in-progress",
     }
 }
 

@@ -6,6 +6,7 @@ use crate::core::check::{CheckResult, Hop, HopId, HopState};
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::wire::{SshServer, Tcp};
+use crate::core::recognise::Kind;
 use crate::core::text::millis;
 
 /// Checks `tcp-port`, `ssh-banner`, `host-key`.
@@ -114,7 +115,7 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
     if let Some(HostKey::Changed(at, proven)) = compare_host_key(view) {
         let id = if proven { "host-key-changed-verified" } else { "host-key-changed-unverified" };
         let finding = Finding::new(id, Certainty::Proven, format!("the server shows another host key than {at}"), source);
-        out.push(if proven { finding.and("the console log prints the new fingerprint", facts.aws.console.source()) } else { finding });
+        out.push(if proven { finding.and("the console log prints the new fingerprint", view.console_source()) } else { finding });
     }
     out
 }
@@ -134,7 +135,9 @@ fn refused(view: &View<'_>, out: &mut Vec<Finding>) {
         return;
     }
     let booting = instance::may_be_booting(facts);
-    let certainty = if mine && running && !impaired && !booting { Certainty::Proven } else { Certainty::Likely };
+    // While nothing tells how long it runs, it may still be booting.
+    let settled = !booting && (facts.aws.status.is_known() || facts.instance().is_some_and(|i| i.launched.is_some() && facts.now > 0));
+    let certainty = if mine && running && !impaired && settled { Certainty::Proven } else { Certainty::Likely };
     let finding = Finding::new("sshd-not-listening", certainty, format!("{at} answers with a reset: the packet arrives and nothing listens there"), source);
     let finding = match facts.aws.status.value() {
         Some(status) if running => finding.and(format!("the instance runs; status checks: system {}, instance {}", status.system, status.instance), facts.aws.status.source()),
@@ -191,8 +194,11 @@ fn banner_reason(facts: &Facts) -> String {
 }
 
 /// The symptom to walk from: told or pasted, else what the wire shows.
-pub fn symptom(facts: &Facts) -> Option<String> {
-    if let Some(told) = facts.symptom() {
+pub fn symptom(view: &View<'_>) -> Option<String> {
+    let facts = view.facts;
+    // A pasted console log, or text that nobody knows, does not say what the client saw.
+    let silent = facts.symptom.is_none() && facts.paste.as_ref().is_some_and(|p| p.kind == Kind::Console || p.symptom == "other");
+    if let Some(told) = facts.symptom().filter(|_| !silent) {
         return Some(told.to_owned());
     }
     let seen = match facts.wire.tcp.value()? {
@@ -204,6 +210,8 @@ pub fn symptom(facts: &Facts) -> Option<String> {
             SshServer::BannerTimeout { .. } => "banner_timeout",
             SshServer::ClosedBeforeBanner { .. } => "connection_reset",
             SshServer::KexFailed { .. } => "algorithm_mismatch",
+            // ssh compares the host key before it looks at any key file.
+            SshServer::Ready { .. } if matches!(compare_host_key(view), Some(HostKey::Changed(..))) => "host_key_changed",
             SshServer::Ready { .. } => auth::symptom(facts)?,
         },
     };

@@ -6,13 +6,9 @@ use crate::core::facts::aws::Instance;
 use crate::core::vpc::types::{SecurityGroup, SgPeer};
 use crate::engine::failure::Failure;
 use crate::engine::inventory::InventoryEvent;
-use aws_sdk_ec2::types::Filter;
 use futures_util::future::join_all;
 use std::net::IpAddr;
 use tokio::sync::mpsc::UnboundedSender;
-
-/// Group ids in one call; EC2 allows 200 values in a filter.
-const CHUNK: usize = 200;
 
 impl Aws {
     /// Lists all regions at once. Hints use `source`, the client's address, when it is known.
@@ -57,22 +53,19 @@ impl Aws {
     }
 
     async fn hints(&self, region: &str, running: &[Instance], source: Option<IpAddr>, out: &UnboundedSender<InventoryEvent>) {
-        let mut ids: Vec<String> = running.iter().flat_map(|i| i.groups.iter().map(|(id, _)| id.clone())).collect();
-        ids.sort();
-        ids.dedup();
+        if running.is_empty() {
+            return;
+        }
         let client = self.ec2(region);
-        let groups = join_all(ids.chunks(CHUNK).map(|chunk| {
-            let client = client.clone();
-            async move {
-                let by_id = Filter::builder().name("group-id").set_values(Some(chunk.to_vec())).build();
-                let mut pages = client.describe_security_groups().filters(by_id).into_paginator().send();
-                let mut out: Vec<SecurityGroup> = Vec::new();
-                while let Some(Ok(page)) = pages.next().await {
-                    out.extend(page.security_groups().iter().map(|g| convert::group(g, &[])));
-                }
-                out
+        let groups = async {
+            // All groups of the region, by pages: a filter on ids would have to be cut into calls of 200.
+            let mut pages = client.describe_security_groups().into_paginator().page_size(1000).send();
+            let mut out: Vec<SecurityGroup> = Vec::new();
+            while let Some(Ok(page)) = pages.next().await {
+                out.extend(page.security_groups().iter().map(|g| convert::group(g, &[])));
             }
-        }));
+            out
+        };
         let agents = async {
             let ssm = self.ssm(region);
             let mut pages = ssm.describe_instance_information().into_paginator().page_size(50).send();
@@ -83,7 +76,6 @@ impl Aws {
             online
         };
         let (groups, agents) = tokio::join!(groups, agents);
-        let groups: Vec<SecurityGroup> = groups.into_iter().flatten().collect();
         let hints = running.iter().filter_map(|i| hint(i, &groups, &agents, source).map(|h| (i.id.clone(), h))).collect();
         let _ = out.send(InventoryEvent::Hints(hints));
     }

@@ -1,6 +1,6 @@
 //! One SSH connection: key exchange, then questions about keys.
 //!
-//! Must not open a channel.
+//! Must not open a channel, but for root, whom cloud images tell in a session who to log in as.
 
 use super::SshRequest;
 use super::algorithms::{CLIENT, config, is_before_rsa_sha2};
@@ -8,11 +8,12 @@ use super::banner::{self, Replay};
 use super::key::{AskError, Asker, Offered};
 use super::watch::{CLOSED, Seen, Watcher, lock, take, words};
 use crate::core::facts::wire::{Answer, Offer, SshServer};
+use crate::core::recognise::strip_controls;
 use crate::core::text;
 use crate::edge::tcp::whole_millis;
 use russh::client::{self, AuthResult, Handle};
 use russh::keys::HashAlg;
-use russh::{Disconnect, MethodSet};
+use russh::{ChannelMsg, Disconnect, MethodSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -20,6 +21,9 @@ use tokio::time::{Instant, timeout};
 
 /// Limit of the good-bye.
 const CLOSE: Duration = Duration::from_secs(1);
+
+/// How long root is listened to: the line comes at once, or never.
+const ROOT: Duration = Duration::from_secs(3);
 
 /// How opening a connection ended.
 pub(super) enum Opened {
@@ -150,6 +154,7 @@ impl Session {
             Ok(Err(AskError)) => Answer::Failed {
                 reason: self.ended(),
             },
+            Ok(Ok(AuthResult::Success)) if user == "root" => self.as_root().await,
             Ok(Ok(AuthResult::Success)) => Answer::LoggedIn,
             Ok(Ok(AuthResult::Failure {
                 remaining_methods,
@@ -179,6 +184,44 @@ impl Session {
             }
         };
         self.offer(user, Some(key), answer, methods)
+    }
+
+    /// Cloud images take root's key only to name the user to log in as: a forced command prints it and
+    /// ends (cloud-init, `disable_root_opts`). Only a session shows that, so `true` is asked for, which
+    /// the forced command replaces, and which changes nothing where root really may log in.
+    async fn as_root(&mut self) -> Answer {
+        let Ok(Ok(mut channel)) =
+            timeout(self.pace.next(), self.handle.channel_open_session()).await
+        else {
+            return Answer::LoggedIn;
+        };
+        let mut said = Vec::new();
+        let listen = async {
+            if channel.exec(true, "true").await.is_err() {
+                return;
+            }
+            while let Some(message) = channel.wait().await {
+                match message {
+                    ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. } => {
+                        said.extend_from_slice(&data[..data.len().min(512)]);
+                        // The forced command sleeps after its one line.
+                        if said.contains(&b'\n') || said.len() > 1024 {
+                            return;
+                        }
+                    }
+                    ChannelMsg::ExitStatus { .. } | ChannelMsg::Close => return,
+                    _ => {}
+                }
+            }
+        };
+        let _ = timeout(ROOT, listen).await;
+        let said = strip_controls(&String::from_utf8_lossy(&said));
+        match said.find("Please login as the user") {
+            Some(at) => Answer::AcceptedThenRefused {
+                reason: said[at..].lines().next().unwrap_or_default().trim().to_owned(),
+            },
+            None => Answer::LoggedIn,
+        }
     }
 
     /// Asks for the methods, without any key.

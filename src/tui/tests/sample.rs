@@ -22,6 +22,7 @@ use crate::tui::view::draw;
 use crossterm::event::{KeyEvent, KeyModifiers};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::buffer::{Buffer, Cell};
 use std::sync::Arc;
 
 /// The moment of all samples: 2026-11-21 09:00 UTC.
@@ -109,6 +110,11 @@ pub fn snapshot(run: RunId, story: Story) -> Box<Snapshot> {
     let mut facts = Facts { target: Target { name: WEB.into(), user: Some("ec2-user".into()), keys: vec!["~/.ssh/deploy.pem".into()], ..Target::default() }, now: NOW, ..Facts::default() };
     facts.aws.instance = Fact::known(instance(WEB, "web-1", "running", Some("203.0.113.7")), "DescribeInstances");
     facts.local.source_ip = Fact::known("203.0.113.10".parse().expect("an address"), "checkip.amazonaws.com");
+    if story == Story::WrongUser {
+        facts.target.user = Some("root".into());
+        let refused = crate::core::recognise::ssh("Please login as the user \"ec2-user\" rather than the user \"root\".");
+        facts.paste = Some(refused);
+    }
     let checks: Vec<CheckResult> = CHECKS.iter().map(|(id, _)| check(id, story)).collect();
     let finished = story != Story::Running;
     let probes = ProbeId::ALL
@@ -282,12 +288,21 @@ pub fn tell(model: &mut Model, story: Story) {
     update(model, Msg::Clock { ms: 3400, unix: NOW + 3 });
 }
 
-/// The screen as text, one line a row, without blanks at the ends.
-pub fn screen(model: &Model) -> String {
+fn buffer(model: &Model) -> Buffer {
     let backend = TestBackend::new(model.size.0, model.size.1);
     let mut terminal = Terminal::new(backend).expect("a terminal");
     terminal.draw(|frame| draw(model, frame)).expect("a frame");
-    let buffer = terminal.backend().buffer();
+    terminal.backend().buffer().clone()
+}
+
+/// Every cell of the screen.
+pub fn cells(model: &Model) -> Vec<Cell> {
+    buffer(model).content
+}
+
+/// The screen as text, one line a row, without blanks at the ends.
+pub fn screen(model: &Model) -> String {
+    let buffer = buffer(model);
     let mut out = String::new();
     for y in 0..buffer.area.height {
         let mut line = String::new();

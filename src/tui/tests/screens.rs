@@ -128,3 +128,61 @@ fn no_screen_is_wider_or_higher_than_the_terminal() {
         }
     }
 }
+
+#[test]
+fn a_terminal_that_is_too_small_gets_one_sentence() {
+    let mut model = account((79, 24));
+    assert!(screen(&model).contains("port22 needs 80 × 24 cells; this terminal has 79 × 24."));
+    for size in [(1, 1), (2, 40), (30, 5), (200, 3), (79, 23)] {
+        update(&mut model, Msg::Resized(size.0, size.1));
+        assert_eq!(screen(&model).lines().count(), usize::from(size.1));
+    }
+    update(&mut model, Msg::Resized(80, 24));
+    assert!(screen(&model).contains("Instances"));
+}
+
+#[test]
+fn ascii_screens_hold_nothing_else() {
+    for (name, mut model) in all(SMALL) {
+        model.settings.ascii = true;
+        let text = screen(&model);
+        assert!(text.is_ascii(), "{name}: {:?}", text.chars().find(|c| !c.is_ascii()));
+    }
+}
+
+#[test]
+fn without_colour_no_cell_has_one_and_nothing_is_lost() {
+    for (name, mut model) in all(SMALL) {
+        let with = screen(&model);
+        model.settings.color = false;
+        assert_eq!(screen(&model), with, "{name}");
+        for cell in cells(&model) {
+            use ratatui::style::Color::Reset;
+            assert_eq!((cell.fg, cell.bg), (Reset, Reset), "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_servers_and_tags_say_cannot_move_the_cursor() {
+    let mut model = account(SMALL);
+    let load = model.start.load;
+    let mut evil = instance(&id(99), "\u{1b}[2J\u{1b}]0;gotcha\u{7}evil\nname\u{202e}", "running", None);
+    evil.tags.insert("note".into(), "\u{9b}31mred\r\n".into());
+    let event = crate::engine::inventory::InventoryEvent::Page(vec![evil]);
+    update(&mut model, Msg::Inventory { load, event });
+    press(&mut model, "/evil");
+    for cell in cells(&model) {
+        assert!(cell.symbol().chars().all(|c| !c.is_control() && c != '\u{202e}'), "{:?}", cell.symbol());
+    }
+    assert!(screen(&model).contains("evil name"));
+}
+
+#[test]
+fn screens_look_as_they_were_approved() {
+    for size in [SMALL, LARGE] {
+        for (name, model) in all(size) {
+            insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), screen(&model));
+        }
+    }
+}

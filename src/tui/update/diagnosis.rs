@@ -151,6 +151,11 @@ pub fn selected<'a>(d: &'a Diagnosing, snapshot: &'a Snapshot) -> Option<&'a Che
     {
         return Some(check);
     }
+    if snapshot.diagnosis.overall == Overall::Healthy
+        && let Some(login) = listed(snapshot).find(|c| c.id == "server-takes-key")
+    {
+        return Some(login);
+    }
     let words = &catalogue::get().checks;
     let cause = snapshot.diagnosis.causes.get(d.cause).map(|c| &c.id);
     let behind = |c: &&CheckResult| {
@@ -191,7 +196,7 @@ pub fn choices(d: &Diagnosing) -> Vec<Choice> {
 
 /// The check of the selected row or guided step whose question may be asked now.
 pub fn question_here(d: &Diagnosing, guided: bool) -> Option<&str> {
-    let snapshot = d.snapshot.as_ref().filter(|s| s.finished)?;
+    let snapshot = d.snapshot.as_ref().filter(|s| s.finished && s.diagnosis.overall != Overall::Healthy)?;
     let check = if guided {
         let at = &snapshot.diagnosis.tree.get(d.walk.at)?.at;
         snapshot.diagnosis.checks.iter().find(|c| c.id == *at)?
@@ -219,6 +224,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Choose(n) => return choose(model, usize::from(n)),
         Action::Again => return again(model),
         Action::Back => return back(model),
+        Action::Stop => return stop_here(model),
         Action::Yes => return answer(model, Some("yes")),
         Action::No => return answer(model, Some("no")),
         Action::DontKnow => return answer(model, None),
@@ -283,7 +289,15 @@ pub fn choose(model: &mut Model, n: usize) -> Vec<Effect> {
     }
 }
 
-/// Esc: a running diagnosis is stopped and what is known stays; else back to the start.
+/// Stops the run and stays. A run that has told nothing yet is not worth staying for.
+fn stop_here(model: &mut Model) -> Vec<Effect> {
+    if model.diagnosing().is_some_and(|d| d.snapshot.is_none()) {
+        return back(model);
+    }
+    stop(model)
+}
+
+/// Back to the start; a question is closed first.
 fn back(model: &mut Model) -> Vec<Effect> {
     if let Some(d) = model.diagnosing_mut()
         && d.ask.take().is_some()

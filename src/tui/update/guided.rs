@@ -10,8 +10,10 @@ use crate::tui::update::diagnosis;
 /// Guided or triage.
 pub fn toggle(model: &mut Model) -> Vec<Effect> {
     model.guided = !model.guided;
-    let text = if model.guided { "Guided: one question at a time." } else { "Triage: everything at once." };
-    model.notice = Some(text.to_owned());
+    if model.diagnosing().is_none() {
+        let text = if model.guided { "Guided: diagnoses ask one question at a time." } else { "Triage: diagnoses show everything at once." };
+        model.notice = Some(text.to_owned());
+    }
     Vec::new()
 }
 

@@ -14,8 +14,9 @@ use crate::tui::layout;
 use crate::tui::model::{Model, Pane, Row};
 use crate::tui::text::safe;
 use crate::tui::update::{diagnosis, form, overlay};
-use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
+use nucleo_matcher::pattern::{AtomKind, CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str, Utf32String};
+use std::net::IpAddr;
 
 /// Begins to read the list.
 pub fn reload(model: &mut Model) -> Vec<Effect> {
@@ -52,22 +53,42 @@ pub fn arrived(model: &mut Model, load: u64, event: InventoryEvent) {
 
 fn page(model: &mut Model, mut instances: Vec<Instance>) {
     let start = &mut model.start;
-    instances.sort_by_cached_key(|i| (i.name.clone().unwrap_or_default().to_lowercase(), i.id.clone()));
+    instances.sort_by_cached_key(|i| {
+        let name = i.name.clone().unwrap_or_default();
+        (name.is_empty(), natural(&name), i.id.clone())
+    });
     let first_new = start.rows.len();
     for instance in instances {
-        let haystack = haystack(&instance);
+        let (known_by, about) = haystacks(&instance);
         if let Some(row) = start.by_id.get(&instance.id).and_then(|at| start.rows.get_mut(*at)) {
-            (row.instance, row.haystack, row.load) = (instance, haystack, start.load);
+            (row.instance, row.known_by, row.about, row.load) = (instance, known_by, about, start.load);
             continue;
         }
         start.by_id.insert(instance.id.clone(), start.rows.len());
-        start.rows.push(Row { instance, haystack, hint: String::new(), load: start.load });
+        start.rows.push(Row { instance, known_by, about, hint: String::new(), load: start.load });
     }
     if start.filter.is_empty() {
         start.shown.extend(first_new as u32..start.rows.len() as u32);
     } else {
         rank(model, false);
     }
+}
+
+/// A key under which `web-2` comes before `web-10`.
+fn natural(name: &str) -> String {
+    let mut out = String::new();
+    let mut digits = String::new();
+    for c in name.to_lowercase().chars().chain([' ']) {
+        if c.is_ascii_digit() {
+            digits.push(c);
+            continue;
+        }
+        if !digits.is_empty() {
+            out += &format!("{:0>20}", std::mem::take(&mut digits));
+        }
+        out.push(c);
+    }
+    out
 }
 
 /// Rows that a new reading did not name are gone.
@@ -90,17 +111,22 @@ fn done(model: &mut Model) {
     }
 }
 
-/// What the filter looks at: everything by which people know an instance.
-fn haystack(instance: &Instance) -> Utf32String {
-    let mut words: Vec<String> = instance.name.iter().cloned().collect();
-    words.push(instance.id.clone());
-    words.extend(instance.addresses().iter().map(ToString::to_string));
-    words.extend([&instance.state, &instance.instance_type, &instance.region].into_iter().cloned());
-    words.extend(instance.key_name.clone());
-    words.extend(instance.groups.iter().map(|(_, name)| name.clone()));
-    words.extend(instance.tags.iter().filter(|(k, _)| *k != "Name").map(|(k, v)| format!("{k}={v}")));
-    Utf32String::from(safe(&words.join(" ")).as_ref())
+/// What the filter looks at: first what an instance is known by (name, id, addresses), then what
+/// else is known about it.
+fn haystacks(instance: &Instance) -> (Utf32String, Utf32String) {
+    let mut known_by: Vec<String> = instance.name.iter().cloned().collect();
+    known_by.push(instance.id.clone());
+    known_by.extend(instance.addresses().iter().map(ToString::to_string));
+    let mut about = vec![instance.state.clone(), instance.instance_type.clone(), instance.region.clone()];
+    about.extend(instance.key_name.clone());
+    about.extend(instance.groups.iter().map(|(_, name)| name.clone()));
+    about.extend(instance.tags.iter().filter(|(k, _)| *k != "Name").map(|(k, v)| format!("{k}={v}")));
+    let text = |words: Vec<String>| Utf32String::from(safe(&words.join(" ")).as_ref());
+    (text(known_by), text(about))
 }
+
+/// A match in what an instance is known by outranks every match elsewhere.
+const KNOWN_BY: u32 = 1 << 20;
 
 fn selected_id(model: &Model) -> Option<String> {
     model.selected_row().map(|r| r.instance.id.clone())
@@ -111,24 +137,47 @@ pub fn filtered(model: &mut Model) {
     rank(model, true);
 }
 
+/// Whether a filter is a number, an address or an id, which must stand as typed.
+fn is_literal(text: &str) -> bool {
+    text.starts_with("i-") || text.chars().all(|c| c.is_ascii_digit() || c == '.' || c == ':')
+}
+
 /// Ranks the rows by the filter. After an edit the best row is selected; after an arrival the
 /// selected row stays where it is.
 fn rank(model: &mut Model, edited: bool) {
     let selected = selected_id(model);
     let start = &mut model.start;
     if start.filter.trim().is_empty() {
+        start.ranked_by.clear();
         start.shown = (0..start.rows.len() as u32).collect();
         keep(model, selected.as_deref());
         return;
     }
-    let pattern = Pattern::parse(&start.filter, CaseMatching::Ignore, Normalization::Smart);
+    let text = start.filter.trim().to_owned();
+    let text = text.as_str();
+    let address: Option<IpAddr> = text.parse().ok();
+    let pattern = |kind| Pattern::new(text, CaseMatching::Ignore, Normalization::Smart, kind);
+    // Digits in the right order are not an address: numbers and ids must stand as typed.
+    let literal = is_literal(text);
+    // What a longer text matches, its beginning matched too: only those rows are looked at again.
+    let before = start.ranked_by.as_str();
+    let narrows = edited && !before.is_empty() && text.starts_with(before) && is_literal(before) == literal;
+    let known_by = pattern(if literal { AtomKind::Substring } else { AtomKind::Fuzzy });
+    let about = pattern(AtomKind::Substring);
     let mut matcher = Matcher::new(Config::DEFAULT);
     let mut scored: Vec<(u32, u32)> = Vec::new();
-    for (at, row) in start.rows.iter().enumerate() {
-        if let Some(score) = pattern.score(row.haystack.slice(..), &mut matcher) {
-            scored.push((score, at as u32));
-        }
+    let all = 0..start.rows.len() as u32;
+    let candidates: Vec<u32> = if narrows { std::mem::take(&mut start.shown) } else { all.collect() };
+    for at in candidates {
+        let Some(row) = start.rows.get(at as usize) else { continue };
+        let score = match known_by.score(row.known_by.slice(..), &mut matcher) {
+            Some(_) if address.is_some_and(|a| row.instance.addresses().contains(&a)) => Some(u32::MAX),
+            Some(score) => Some(score + KNOWN_BY),
+            None => about.score(row.about.slice(..), &mut matcher),
+        };
+        scored.extend(score.map(|score| (score, at)));
     }
+    text.clone_into(&mut start.ranked_by);
     scored.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
     start.shown = scored.into_iter().map(|(_, at)| at).collect();
     if edited {

@@ -30,7 +30,7 @@ pub fn draw(model: &Model, d: &Diagnosing, pen: &mut Pen) {
     let boxes = Rect::new(0, 4, pen.area.width, panel_top - 4);
     match &d.snapshot {
         Some(snapshot) => {
-            let left = if pen.area.width >= WIDE { pen.area.width * 2 / 5 } else { 38 };
+            let left = if pen.area.width >= WIDE { pen.area.width * 2 / 5 } else { 40 };
             checks(model, d, snapshot, pen, Rect::new(0, boxes.y, left, boxes.height));
             detail(model, d, snapshot, pen, Rect::new(left, boxes.y, boxes.width - left, boxes.height));
         }
@@ -91,6 +91,7 @@ fn checks(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, are
     let open = rows.iter().filter(|c| matches!(progress(snapshot, c), Mark::Waiting | Mark::Running(_))).count();
     let note = match (snapshot.finished, open, hidden) {
         (false, n, _) if n > 0 => format!("{} of {}", rows.len() - n, rows.len()),
+        (true, _, 1) => "1 does not apply".to_owned(),
         (true, _, n) if n > 0 => format!("{n} do not apply"),
         _ => String::new(),
     };
@@ -105,8 +106,12 @@ fn checks(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, are
             other => other,
         };
         let title = catalogue::get().checks.get(&check.id).map_or(check.id.as_str(), |w| w.title.as_str());
-        let right = right_of(model, d, snapshot, check, mark);
+        let mut right = right_of(model, d, snapshot, check, mark);
         let room = inside.width - 4;
+        // A word is worth less than the title; a running time is worth more.
+        if !matches!(mark, Mark::Running(_)) && width(title) + width(&right) + 2 > usize::from(room) {
+            right.clear();
+        }
         let right_width = width(&right) as u16;
         let title_room = room - if right.is_empty() { 0 } else { right_width + 1 };
         let style = match mark {
@@ -173,17 +178,17 @@ fn detail(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, are
         Mark::Running(_) => {
             if let Some((probe, since, limit)) = running_probe(snapshot, &check.id) {
                 let elapsed = d.elapsed(model.clock).saturating_sub(since);
-                wrapped(&mut lines, &format!("{}   {}", probe_words(snapshot, probe), of_limit(elapsed, limit)), inner.width, "", theme.accent());
+                wrapped(&mut lines, &probe_words(snapshot, probe), inner.width, "", theme.accent());
+                lines.push((format!("  {}", of_limit(elapsed, limit)), theme.strong()));
             }
         }
         Mark::Waiting => wrapped(&mut lines, "Waits for what it needs to know first.", inner.width, "", theme.muted()),
         _ => {
             let style = if mark == Mark::Fail { theme.strong() } else { theme.text() };
-            let text = format!("{} {}", mark.glyph(), check.reason);
-            wrapped(&mut lines, &text, inner.width, "", style);
-            for (at, line) in lines.iter_mut().enumerate().skip(1) {
-                let _ = at;
-                line.0 = format!("  {}", line.0.trim_end());
+            let reason = check.reason.trim_start_matches("cannot tell: ");
+            wrapped(&mut lines, reason, inner.width, "  ", style);
+            if let Some(first) = lines.first_mut() {
+                first.0.replace_range(..1, mark.glyph());
             }
             for evidence in &check.evidence {
                 if !check.reason.contains(&evidence.text) {
@@ -274,7 +279,7 @@ fn panel(model: &Model, d: &Diagnosing, columns: u16) -> Vec<PanelLine> {
     if snapshot.finished && d.ask.is_none() && question_here(d, false).is_some() && diagnosis.overall != Overall::Healthy {
         out.push(line(vec![
             ("a".to_owned(), Role::Key),
-            (" you can answer this check yourself".to_owned(), Role::Muted),
+            (" answer the selected check yourself".to_owned(), Role::Muted),
         ]));
     }
     out
@@ -395,10 +400,22 @@ fn inconclusive(snapshot: &Snapshot, room: usize) -> Vec<PanelLine> {
         n => format!("  {n} checks could not be decided:"),
     };
     let mut out = vec![line(vec![(head.to_owned(), Role::Warn), (note, Role::Text)])];
-    for check in missing.iter().take(3) {
-        let title = catalogue::get().checks.get(&check.id).map_or(check.id.as_str(), |w| w.title.as_str());
-        let text = format!("{title}: {}", check.reason.trim_start_matches("cannot tell: "));
-        out.push(line(vec![("  ? ".to_owned(), Role::Warn), (fit_middle(&text, room * 2), Role::Text)]));
+    // One missing permission often hides several checks: said once.
+    let mut reasons: Vec<(&str, usize)> = Vec::new();
+    for check in &missing {
+        let reason = check.reason.trim_start_matches("cannot tell: ");
+        match reasons.iter_mut().find(|(r, _)| *r == reason) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((reason, 1)),
+        }
+    }
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    for (reason, count) in reasons.iter().take(3) {
+        let checks = if *count == 1 { "1 check:  ".to_owned() } else { format!("{count} checks: ") };
+        out.push(line(vec![("  ? ".to_owned(), Role::Warn), (checks, Role::Muted), (fit_middle(reason, room - 14), Role::Text)]));
+    }
+    if reasons.len() > 3 {
+        out.push(line(vec![(format!("    and {} more reasons; ↑↓ shows them", reasons.len() - 3), Role::Muted)]));
     }
     if snapshot.cancelled {
         out.push(line(vec![("r".to_owned(), Role::Key), (" runs the checks again".to_owned(), Role::Muted)]));

@@ -22,7 +22,7 @@ pub fn draw(model: &Model, f: &Fixing, pen: &mut Pen) {
     let area = body(pen);
     match &f.phase {
         Phase::Planning => message(pen, area, "Looking before the change: permissions, and who else is affected …", theme.muted()),
-        Phase::NoPlan(reason) => message(pen, area, &format!("There is no plan: {reason}"), theme.warn()),
+        Phase::NoPlan(reason) => no_plan(f, reason, pen, area),
         Phase::Preview { plan, typed } => preview(model, f, plan, typed, pen, area),
         Phase::Running { plan, steps } => running(model, f, plan, steps, "", pen, area),
         Phase::Verifying { plan, steps, attempt, snapshot } => {
@@ -37,6 +37,20 @@ pub fn draw(model: &Model, f: &Fixing, pen: &mut Pen) {
 fn message(pen: &mut Pen, area: Rect, text: &str, style: Style) {
     let inside = pen.frame(area, "What will happen", "", true);
     pen.paragraph(Rect::new(inside.x + 2, inside.y + 1, inside.width - 4, inside.height - 2), text, style);
+}
+
+fn no_plan(f: &Fixing, reason: &str, pen: &mut Pen, area: Rect) {
+    let theme = pen.theme;
+    let inside = pen.frame(area, "No plan", "", true);
+    let room = inside.width - 2;
+    let mut lines: Vec<(String, Style)> = Vec::new();
+    wrapped(&mut lines, &format!("? {reason}"), room, " ", theme.warn());
+    if let Some(words) = crate::core::catalogue::get().fixes.get(&f.fix) {
+        lines.push((String::new(), theme.text()));
+        lines.push((" By hand".to_owned(), theme.key()));
+        wrapped(&mut lines, words.by_hand.trim(), room, "   ", theme.code());
+    }
+    pen.lines(Rect::new(inside.x + 1, inside.y, room, inside.height), &lines, f.scroll);
 }
 
 /// The steps of a plan: text, command, undo; while running their state and time.
@@ -102,6 +116,9 @@ fn gate_lines(model: &Model, f: &Fixing, plan: &Plan, room: u16, pen: &Pen) -> V
     if f.undo.is_some() {
         out.push((Mark::Warn, "the world may have changed since; each step looks before it acts".to_owned(), theme.warn()));
     } else {
+        if plan.steps.iter().all(|s| s.action.is_none()) {
+            out.push((Mark::Pass, "there is nothing to change".to_owned(), theme.text()));
+        }
         // What stops the plan comes first, what is fine last.
         let mut gates: Vec<_> = plan.gates.iter().collect();
         gates.sort_by_key(|g| std::cmp::Reverse(g.state));

@@ -19,8 +19,10 @@ use ratatui::style::Style;
 /// Draws the screen.
 pub fn draw(model: &Model, d: &Diagnosing, pen: &mut Pen) {
     top(model, d, pen);
-    let hops = d.diagnosis().map(|x| x.path.as_slice()).unwrap_or_default();
-    path::draw(pen, 1, hops, d.finished());
+    // The path would tell the answers: it is drawn when the way has come to its end.
+    let at_end = d.diagnosis().and_then(|x| x.tree.get(d.walk.at)).is_some_and(|s| s.verdict.is_none());
+    let hops = d.diagnosis().filter(|_| at_end).map(|x| x.path.as_slice()).unwrap_or_default();
+    path::draw(pen, 1, hops, at_end && d.finished());
     let left = if pen.area.width >= WIDE { 44 } else { 32 };
     let height = pen.area.height - 5;
     let tree_area = Rect::new(0, 4, left, height);
@@ -108,12 +110,12 @@ fn step(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area:
     let theme = pen.theme;
     let words = catalogue::get().checks.get(&step.at);
     let mark = mark_of(snapshot, &step.at);
-    let number = format!("question {}", d.walk.at + 1);
+    let number = format!("Question {}", d.walk.at + 1);
     let inside = pen.frame(area, &number, &score_words(model, d), true);
     let inner = Rect::new(inside.x + 1, inside.y, inside.width - 2, inside.height);
     let mut lines: Vec<(String, Style)> = Vec::new();
     let title = words.map_or(step.at.as_str(), |w| w.title.as_str());
-    wrapped(&mut lines, &format!("Is it so: {}?", title.trim_end_matches('.')), inner.width, "", theme.strong());
+    wrapped(&mut lines, &format!("{}?", title.trim_end_matches('.')), inner.width, "", theme.strong());
     let section = |lines: &mut Vec<(String, Style)>, name: &str, text: &str, style: Style| {
         lines.push((String::new(), theme.text()));
         lines.push((name.to_owned(), theme.key()));
@@ -134,7 +136,7 @@ fn step(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area:
     } else if let Some(check) = snapshot.diagnosis.checks.iter().find(|c| c.id == step.at) {
         lines.push((String::new(), theme.text()));
         lines.push((format!("Answer: {} {}", mark.glyph(), mark_word(mark)), theme.mark(mark).add_modifier(ratatui::style::Modifier::BOLD)));
-        wrapped(&mut lines, &check.reason, inner.width, "", theme.text());
+        wrapped(&mut lines, check.reason.trim_start_matches("cannot tell: "), inner.width, "", theme.text());
         for evidence in &check.evidence {
             wrapped(&mut lines, &format!("{} ({})", evidence.text, evidence.source), inner.width, "  ", theme.muted());
         }

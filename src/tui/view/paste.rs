@@ -1,6 +1,7 @@
 //! What was recognised in a paste, and what Enter will do with it.
 
 use crate::tui::layout::popup;
+use crate::tui::text::width;
 use crate::tui::model::{Model, PasteBox};
 use crate::tui::update::paste::host_of;
 use crate::tui::update::start::symptom_title;
@@ -14,6 +15,23 @@ fn client(name: &str) -> &str {
         "putty" | "plink" => "PuTTY",
         "unknown" | "" => "A program",
         other => other,
+    }
+}
+
+/// Puts items on lines, as many as fit, none torn where it fits on a line of its own.
+fn packed(lines: &mut Vec<(String, Style)>, items: &[String], room: u16, style: Style) {
+    let mut line = String::new();
+    for item in items {
+        if !line.is_empty() && width(&line) + 3 + width(item) > usize::from(room) - 2 {
+            wrapped(lines, &std::mem::take(&mut line), room, "  ", style);
+        }
+        if !line.is_empty() {
+            line.push_str("   ");
+        }
+        line.push_str(item);
+    }
+    if !line.is_empty() {
+        wrapped(lines, &line, room, "  ", style);
     }
 }
 
@@ -43,9 +61,7 @@ pub fn draw(model: &Model, paste: &PasteBox, pen: &mut Pen) {
         (None, _) => {}
     }
     facts.extend(target.and_then(|t| t.port).or(found.extract.port).map(|p| format!("port {p}")));
-    if !facts.is_empty() {
-        wrapped(&mut lines, &facts.join("   "), room, "  ", theme.text());
-    }
+    packed(&mut lines, &facts, room, theme.text());
     let keys = target.map(|t| t.keys.join(", ")).unwrap_or_default();
     let mut more: Vec<String> = Vec::new();
     if !keys.is_empty() {
@@ -53,9 +69,7 @@ pub fn draw(model: &Model, paste: &PasteBox, pen: &mut Pen) {
     }
     more.extend(found.extract.key_mode.as_ref().map(|m| format!("mode {m}")));
     more.extend(found.extract.methods.as_ref().map(|m| format!("server still offers: {}", if m.is_empty() { "nothing".to_owned() } else { m.join(", ") })));
-    if !more.is_empty() {
-        wrapped(&mut lines, &more.join("   "), room, "  ", theme.text());
-    }
+    packed(&mut lines, &more, room, theme.text());
     if let Some(note) = &paste.note {
         wrapped(&mut lines, &format!("! {note}"), room, "  ", theme.warn());
     }

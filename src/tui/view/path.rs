@@ -47,6 +47,7 @@ pub fn draw(pen: &mut Pen, y: u16, path: &[Hop], finished: bool) {
     let mut x = (usize::from(pen.area.width).saturating_sub(total) / 2).max(1) as u16;
     let first_broken = HopId::ALL.into_iter().find(|h| state(*h) == HopState::Blocked);
     let mut passed = true;
+    let mut free = 0;
     for (at, hop) in HopId::ALL.into_iter().enumerate() {
         let here = state(hop);
         let label = name(hop, long);
@@ -62,8 +63,10 @@ pub fn draw(pen: &mut Pen, y: u16, path: &[Hop], finished: bool) {
         let sign = mark(here, finished);
         if first_broken == Some(hop) {
             let word = "✗ blocked";
-            pen.put(middle.saturating_sub(width(word) as u16 / 2), y + 1, 9, word, theme.bad());
-        } else if !first_broken.is_some_and(|b| b < hop && (hop as u8).abs_diff(b as u8) == 1 && w < 3) {
+            let begin = middle.saturating_sub(4).min(pen.area.width - 10);
+            pen.put(begin, y + 1, 9, word, theme.bad());
+            free = begin + 9;
+        } else if middle >= free {
             pen.mark(middle, y + 1, sign);
         }
         x += w;
@@ -82,6 +85,12 @@ pub fn draw(pen: &mut Pen, y: u16, path: &[Hop], finished: bool) {
             passed = passed && !blocked && here == HopState::Open;
             x += gap as u16;
         }
+    }
+    let unknown = path.iter().find(|h| finished && h.state == HopState::Unknown && !h.detail.is_empty());
+    if let (None, Some(hop)) = (first_broken, unknown) {
+        let theme = pen.theme;
+        let head = format!("{}: ", name(hop.hop, true));
+        pen.spans(1, y + 2, pen.area.width - 2, &[("? ", theme.warn()), (&head, theme.strong()), (&hop.detail, theme.muted())]);
     }
     if let Some(broken) = path.iter().find(|h| Some(h.hop) == first_broken) {
         let theme = pen.theme;

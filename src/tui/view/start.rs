@@ -4,7 +4,7 @@ use crate::core::catalogue;
 use crate::core::facts::aws::Instance;
 use crate::tui::layout;
 use crate::tui::model::{Model, Pane, Row};
-use crate::tui::text::{ago, fit_middle, width};
+use crate::tui::text::{ago, fit_middle};
 use crate::tui::theme::Theme;
 use crate::tui::update::start::{chosen_symptom, symptom_title, typed_target};
 use crate::tui::view::widgets::{Pen, header};
@@ -51,7 +51,7 @@ fn top(model: &Model, pen: &mut Pen) {
 /// The columns of the list: name, state, type, address, way in; widths in cells.
 fn columns(inner: u16, regions: bool) -> Vec<(&'static str, u16)> {
     let wide = inner >= 70;
-    let mut fixed: Vec<(&'static str, u16)> = vec![("state", 8)];
+    let mut fixed: Vec<(&'static str, u16)> = vec![("state", 7)];
     if wide {
         fixed.push(("type", 12));
     }
@@ -100,8 +100,9 @@ fn instances(model: &Model, pen: &mut Pen, area: Rect, detail_rows: u16) {
     }
     pen.more(list, start.offset > 0, start.offset + rows < start.shown.len());
     let y = area.bottom() - 2 - detail_rows;
+    let name = model.selected_row().and_then(|r| r.instance.name.clone()).unwrap_or_default();
     let id = model.selected_row().map(|r| r.instance.id.clone()).unwrap_or_default();
-    pen.divider(area, y, &id, "", focused);
+    pen.divider(area, y, if name.is_empty() { &id } else { &name }, if name.is_empty() { "" } else { &id }, focused);
     if let Some(row) = model.selected_row() {
         detail(pen, Rect::new(inside.x + 1, y + 1, inside.width - 2, detail_rows), row, model.clock.unix);
     }
@@ -239,7 +240,6 @@ fn symptoms(model: &Model, pen: &mut Pen, area: Rect, detail_rows: u16) {
     } else {
         pen.divider(area, y, "", "", focused);
         let text = "Paste the error or the ssh command anywhere: it picks the instance and symptom.";
-        debug_assert!(width(text) < 120);
         pen.paragraph(note, text, theme.muted());
     }
 }

@@ -218,10 +218,11 @@ pub fn header(pen: &mut Pen, left: &[Span], right: &[Span]) {
     let end = pen.area.width.saturating_sub(total as u16);
     let mut x = 0;
     for (text, style) in left {
-        if text.is_empty() || x + 4 > end {
+        // A piece that would be cut to nothing is left out; two cells stay before what is at the right.
+        if text.is_empty() || x + 6 > end {
             continue;
         }
-        x += pen.put(x, 0, end - x, text, *style) + 2;
+        x += pen.put(x, 0, end - x - 2, text, *style) + 2;
     }
     let mut x = end;
     for (text, style) in right {

@@ -1,0 +1,186 @@
+//! Runs the cases of `tests/cases/rules`: facts in a few lines, and what has to be judged from them.
+
+mod case;
+mod contract;
+/// The builder of the network's cases: what a case says in `net` is a case of theirs.
+#[path = "network/tests/case.rs"]
+#[allow(dead_code)]
+mod network_case;
+
+use crate::core::cause::Certainty;
+use crate::core::diagnosis::{Diagnosis, judge};
+use crate::core::facts::Facts;
+use case::{Case, File, facts};
+
+const FILES: [(&str, &str); 5] = [
+    ("local", include_str!("../../../tests/cases/rules/local.toml")),
+    ("auth", include_str!("../../../tests/cases/rules/auth.toml")),
+    ("instance", include_str!("../../../tests/cases/rules/instance.toml")),
+    ("wire", include_str!("../../../tests/cases/rules/wire.toml")),
+    ("together", include_str!("../../../tests/cases/rules/together.toml")),
+];
+
+fn all_cases() -> Vec<(String, Case)> {
+    let read = |(file, text): (&str, &str)| {
+        let cases: File = toml::from_str(text).unwrap_or_else(|e| panic!("{file}: {e}"));
+        cases.case.into_iter().map(move |c| (format!("{file}: {}", c.name), c)).collect::<Vec<_>>()
+    };
+    FILES.into_iter().flat_map(read).collect()
+}
+
+fn word<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_value(value).unwrap().as_str().unwrap_or_default().to_owned()
+}
+
+fn listed(diagnosis: &Diagnosis) -> Vec<String> {
+    diagnosis.causes.iter().map(|f| format!("{} {}", f.id, word(&f.certainty))).collect()
+}
+
+/// What is wrong about a case; empty when nothing is.
+fn complaints(case: &Case) -> Vec<String> {
+    let facts = facts(case);
+    let diagnosis = judge(&facts);
+    let mut wrong = Vec::new();
+    let mut differs = |what: &str, got: &str, wanted: &str| {
+        if got != wanted {
+            wrong.push(format!("{what} is {got:?}, expected {wanted:?}"));
+        }
+    };
+    let got = listed(&diagnosis);
+    if let Some(first) = &case.first {
+        differs("first cause", got.first().map_or("none", String::as_str), first);
+    }
+    if let Some(causes) = &case.causes {
+        differs("causes", &got.join(", "), &causes.join(", "));
+    }
+    differs("verdict", &word(&diagnosis.overall), &case.verdict);
+    if let Some(symptom) = &case.seen {
+        differs("symptom", diagnosis.symptom.as_deref().unwrap_or("none"), symptom);
+    }
+    for (id, verdict) in &case.checks {
+        let got = diagnosis.checks.iter().find(|c| &c.id == id).map(|c| word(&c.verdict)).unwrap_or_default();
+        differs(&format!("check {id}"), &got, verdict);
+    }
+    for (id, state) in &case.doors {
+        let got = diagnosis.doors.iter().find(|d| &d.id == id).map(|d| word(&d.state)).unwrap_or_default();
+        differs(&format!("door {id}"), &got, state);
+    }
+    for (id, state) in &case.hops {
+        let got = diagnosis.path.iter().find(|h| &word(&h.hop) == id).map(|h| word(&h.state)).unwrap_or_default();
+        differs(&format!("hop {id}"), &got, state);
+    }
+    if let Some(end) = &case.leaf {
+        differs("leaf", diagnosis.tree.last().map_or("none", |s| s.at.as_str()), end);
+    }
+    if let Some(user) = &case.suggests {
+        differs("suggested user", super::suggested_user(&facts).as_deref().unwrap_or("none"), user);
+    }
+    if let Some(users) = &case.tries {
+        differs("users to try", &super::users_to_try(&facts).join(" "), users);
+    }
+    for id in &case.never {
+        if let Some(found) = got.iter().find(|f| f.split(' ').next() == Some(id)) {
+            wrong.push(format!("{found} must not be named"));
+        }
+    }
+    let said: Vec<&str> = diagnosis.causes.iter().flat_map(|c| &c.evidence).map(|e| e.text.as_str()).chain(diagnosis.checks.iter().map(|c| c.reason.as_str())).collect();
+    for piece in &case.says {
+        if !said.iter().any(|text| text.contains(piece)) {
+            wrong.push(format!("nothing says {piece:?}: {said:?}"));
+        }
+    }
+    wrong.extend(careless(&diagnosis));
+    wrong.extend(contract::broken(&facts, &diagnosis));
+    wrong
+}
+
+/// What no diagnosis may show.
+fn careless(diagnosis: &Diagnosis) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for cause in &diagnosis.causes {
+        if cause.evidence.is_empty() || cause.evidence.iter().any(|e| e.text.trim().is_empty() || e.source.trim().is_empty()) {
+            wrong.push(format!("{} has evidence without text or source: {:?}", cause.id, cause.evidence));
+        }
+        if cause.certainty < Certainty::Proven && cause.would_prove.is_none() {
+            wrong.push(format!("{} does not say what would prove it", cause.id));
+        }
+        if cause.certainty == Certainty::Proven && cause.would_prove.is_some() {
+            wrong.push(format!("{} is proven, and says what would prove it", cause.id));
+        }
+    }
+    let mut ids: Vec<&str> = diagnosis.causes.iter().map(|c| c.id.as_str()).collect();
+    ids.sort_unstable();
+    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
+        wrong.push("a cause is named twice".to_owned());
+    }
+    wrong
+}
+
+#[test]
+fn every_case_is_judged_as_it_should_be() {
+    let cases = all_cases();
+    assert!(cases.len() > 90, "only {} cases were read", cases.len());
+    let wrong: Vec<String> = cases.iter().flat_map(|(name, case)| complaints(case).into_iter().map(move |c| format!("{name}: {c}"))).collect();
+    assert!(wrong.is_empty(), "{} complaints:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Every cause of these rules is raised by a case, and in some case with the highest certainty that it can have.
+#[test]
+fn every_cause_of_these_rules_has_a_case() {
+    let mut raised: Vec<String> = all_cases().iter().flat_map(|(_, c)| judge(&facts(c)).causes).map(|c| c.id).collect();
+    raised.sort();
+    raised.dedup();
+    let sources = [include_str!("local.rs"), include_str!("auth.rs"), include_str!("instance.rs"), include_str!("wire.rs")];
+    let named = |id: &str| sources.iter().any(|text| text.contains(&format!("\"{id}\"")));
+    let missing: Vec<&String> = crate::core::catalogue::get().causes.keys().filter(|id| named(id) && !raised.contains(id)).collect();
+    assert!(missing.is_empty(), "no case raises {missing:?}");
+}
+
+/// Takes the facts of every case away one by one: nothing becomes proven because less is known.
+#[test]
+fn a_missing_fact_never_makes_a_proof() {
+    type Take = (&'static str, fn(&mut Facts));
+    let takes: [Take; 9] = [
+        ("status", |f| f.aws.status = Default::default()),
+        ("image", |f| f.aws.image = Default::default()),
+        ("key pair", |f| f.aws.key_pair = Default::default()),
+        ("console", |f| f.aws.console = Default::default()),
+        ("ssm", |f| f.aws.ssm = Default::default()),
+        ("groups", |f| f.aws.groups = Default::default()),
+        ("launched", |f| if let crate::core::fact::Fact::Known { value, .. } = &mut f.aws.instance { value.launched = None }),
+        ("known hosts", |f| f.local.known_hosts = Default::default()),
+        ("ssh version", |f| f.local.ssh_version = Default::default()),
+    ];
+    let proven = |facts: &Facts| -> Vec<String> { judge(facts).causes.into_iter().filter(|c| c.certainty == Certainty::Proven).map(|c| c.id).collect() };
+    for (name, case) in all_cases() {
+        let full = facts(&case);
+        let before = proven(&full);
+        let works = judge(&full).overall == crate::core::diagnosis::Overall::Healthy;
+        for (what, take) in &takes {
+            let mut less = full.clone();
+            take(&mut less);
+            let new: Vec<String> = proven(&less).into_iter().filter(|id| !before.contains(id)).collect();
+            // Without the console log a changed host key is no longer verified, which is less.
+            let new: Vec<String> = new.into_iter().filter(|id| id != "host-key-changed-unverified").collect();
+            assert!(works || new.is_empty(), "{name}: without {what}, {new:?} are proven");
+        }
+    }
+}
+
+/// The walk ends at a leaf for every symptom, whatever the checks say.
+#[test]
+fn every_walk_ends_at_a_leaf() {
+    use crate::core::check::{CheckResult, Verdict};
+    let verdicts = [Verdict::Pass, Verdict::Fail, Verdict::CannotTell, Verdict::Skipped, Verdict::NotApplicable];
+    let symptoms = crate::core::catalogue::get().symptoms.keys().map(|s| Some(s.as_str())).chain([None, Some("nobody-knows")]);
+    for symptom in symptoms {
+        for seed in 0..500_usize {
+            let check = |(nth, (id, _)): (usize, &(&str, _))| CheckResult { verdict: verdicts[(seed * 7 + nth * (seed % 11 + 1) + seed / 5) % 5], ..CheckResult::unclear(id, "-") };
+            let checks: Vec<CheckResult> = super::CHECKS.iter().enumerate().map(check).collect();
+            let steps = super::walk::walk(symptom, &checks);
+            let end = steps.last().unwrap();
+            assert!(end.verdict.is_none() && end.at.contains(':'), "{symptom:?}: ends at {end:?}");
+            assert!(steps[..steps.len() - 1].iter().all(|s| s.verdict.is_some()), "{symptom:?}");
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! The form of a case, and the facts that it stands for.
+
+use super::network_case;
+use crate::core::fact::{Fact, Why};
+use crate::core::facts::Facts;
+use crate::core::facts::aws::{Image, InstanceStatus, KeyPair, SsmAgent};
+use crate::core::facts::local::{AgentKey, KeyFileState, KeyProbe, KnownHost, KnownHosts, SshConfig};
+use crate::core::facts::wire::{Answer, Budget, Offer, SshServer, Tcp};
+use crate::core::key::{self, KeyFile};
+use crate::core::recognise;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// When the run begins.
+const NOW: i64 = 1_800_000_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) case: Vec<Case>,
+}
+
+/// One case. What is left out is a running Amazon Linux instance with open network, launched long ago with
+/// the key pair of `rsa`, which nobody has dialled yet.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Case {
+    pub(super) name: String,
+    /// A case of the network's builder, which is the base.
+    #[serde(default)]
+    net: toml::Table,
+    user: Option<String>,
+    port: Option<u16>,
+    /// `ORIGIN PATH CONTENT [MODE]`; contents: see [`content`].
+    #[serde(default)]
+    keys: Vec<String>,
+    /// Files found beside, in the same form.
+    #[serde(default)]
+    others: Vec<String>,
+    /// Contents whose keys the agent holds, and `stranger` for another key each.
+    agent: Option<Vec<String>>,
+    ssh_version: Option<String>,
+    /// `ok`, `invalid`, or settings such as `user=x`, `port=2222`, `only`, `jump=x`.
+    config: Option<String>,
+    /// `same`, `changed`, `other-type`, `none`.
+    known_host: Option<String>,
+    /// Content of the key pair named at launch, `none` when launched without, `deleted`, `denied`; `+new` when created after the instance.
+    #[serde(default = "rsa")]
+    pair: String,
+    /// `al2023`, `ubuntu`, `bottlerocket`, `windows`, `unknown`, `denied`.
+    #[serde(default = "al2023")]
+    image: String,
+    state: Option<String>,
+    state_reason: Option<String>,
+    #[serde(default)]
+    transition: Option<String>,
+    instance_type: Option<String>,
+    /// Seconds since the last start.
+    age: Option<i64>,
+    /// `system instance [ebs]`.
+    status: Option<String>,
+    #[serde(default)]
+    events: Vec<String>,
+    console: Option<String>,
+    /// `PING` of the agent; `never`.
+    ssm: Option<String>,
+    /// AWS facts that are refused; `all`, `credentials`, `not-found`.
+    #[serde(default)]
+    denied: Vec<String>,
+    /// `connected`, `refused`, `timed_out`, `unreachable`.
+    tcp: Option<String>,
+    /// `ready`, `not-ssh TEXT`, `silent`, `closed TEXT`, `kex TEXT`.
+    ssh: Option<String>,
+    /// `USER PATH|none ANSWER [TEXT]`, with the methods left over in front of ANSWER as `methods=a,b`.
+    #[serde(default)]
+    offers: Vec<String>,
+    symptom: Option<String>,
+    paste: Option<String>,
+    #[serde(default)]
+    answers: BTreeMap<String, String>,
+
+    pub(super) verdict: String,
+    /// All causes, `id certainty`, in order.
+    pub(super) causes: Option<Vec<String>>,
+    pub(super) first: Option<String>,
+    #[serde(default)]
+    pub(super) never: Vec<String>,
+    pub(super) seen: Option<String>,
+    #[serde(default)]
+    pub(super) checks: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) doors: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) hops: BTreeMap<String, String>,
+    pub(super) leaf: Option<String>,
+    pub(super) suggests: Option<String>,
+    pub(super) tries: Option<String>,
+    #[serde(default)]
+    pub(super) says: Vec<String>,
+}
+
+fn rsa() -> String {
+    "rsa".to_owned()
+}
+
+fn al2023() -> String {
+    "al2023".to_owned()
+}
+
+/// What is in a key file of the tests.
+fn content(name: &str) -> KeyFile {
+    let rsa: &[u8] = include_bytes!("../../../../tests/keys/rsa.pem");
+    key::inspect(match name {
+        "rsa" => rsa,
+        "ed" => include_bytes!("../../../../tests/keys/ed25519_openssh"),
+        "locked" => include_bytes!("../../../../tests/keys/ed25519_openssh_encrypted"),
+        "pkcs8" => include_bytes!("../../../../tests/keys/ed25519_pkcs8.pem"),
+        "ppk" => include_bytes!("../../../../tests/keys/rsa_v3.ppk"),
+        "public" => include_bytes!("../../../../tests/keys/ed25519.pub"),
+        "ecdsa" => include_bytes!("../../../../tests/keys/ecdsa.pem"),
+        "cut" => &rsa[..400],
+        "dsa" => b"-----BEGIN DSA PRIVATE KEY-----\nMIIBuwIBAAKBgQD\n-----END DSA PRIVATE KEY-----\n",
+        other => panic!("no such key: {other}"),
+    })
+}
+
+fn key_probe(text: &str) -> KeyProbe {
+    let words: Vec<&str> = text.split(' ').collect();
+    let read = |name: &str, modeless_fs: Option<String>, pub_file: Option<String>| KeyFileState::Read {
+        mode: words.get(3).map_or(0o600, |m| u32::from_str_radix(m, 8).unwrap()),
+        owner: 1000,
+        me: 1000,
+        modeless_fs,
+        key: Box::new(content(name)),
+        pub_file,
+    };
+    let state = match words[2] {
+        "missing" => KeyFileState::Missing,
+        "directory" => KeyFileState::NotAFile { what: "a directory".to_owned() },
+        "unreadable" => KeyFileState::Unreadable { owner: Some(0), reason: "Permission denied".to_owned() },
+        "huge" => KeyFileState::TooLarge { bytes: 9_000_000 },
+        "on-vfat" => read("rsa", Some("vfat".to_owned()), None),
+        "stale" => read("rsa", None, content("ed").public),
+        "fresh" => read("rsa", None, content("rsa").public),
+        name => read(name, None, None),
+    };
+    KeyProbe { path: words[1].to_owned(), origin: words[0].to_owned(), file: Fact::known(state, format!("file {}", words[1])) }
+}
+
+fn agent_key((nth, name): (usize, &String)) -> AgentKey {
+    let fingerprint = match name.as_str() {
+        "stranger" => format!("SHA256:stranger{nth}"),
+        name => content(name).sha256.unwrap(),
+    };
+    AgentKey { fingerprint, algorithm: "ssh-ed25519".to_owned(), comment: name.clone() }
+}
+
+fn image(name: &str) -> Fact<Option<Image>> {
+    let (owner, alias, title) = match name {
+        "al2023" => ("137112412989", "amazon", "al2023-ami-2023.5.20240805.0-kernel-6.1-x86_64"),
+        "ubuntu" => ("099720109477", "", "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20240801"),
+        "bottlerocket" => ("092701018921", "amazon", "bottlerocket-aws-k8s-1.30-x86_64-v1.20.5-a3e8bda1"),
+        "windows" => ("801119661308", "amazon", "Windows_Server-2022-English-Full-Base-2024.08.14"),
+        "nixos" => ("427812963091", "", "nixos/24.05.3345.1811c4fec88-x86_64-linux"),
+        "unknown" => return Fact::known(None, "DescribeImages"),
+        "denied" => return refused("ec2:DescribeImages"),
+        other => panic!("no such image: {other}"),
+    };
+    let image = Image {
+        id: "ami-1".to_owned(),
+        name: Some(title.to_owned()),
+        owner_id: Some(owner.to_owned()),
+        owner_alias: Some(alias.to_owned()).filter(|a| !a.is_empty()),
+        ..Image::default()
+    };
+    Fact::known(Some(image), "DescribeImages ami-1")
+}
+
+fn refused<T>(action: &str) -> Fact<T> {
+    Fact::unknown(Why::Denied { action: action.to_owned(), reason: String::new() })
+}
+
+fn pair(text: &str) -> Fact<Option<KeyPair>> {
+    let (name, new) = text.strip_suffix("+new").map_or((text, false), |name| (name, true));
+    match name {
+        "none" => return Fact::unknown(Why::needs("a key pair, and the instance was launched without one")),
+        "deleted" => return Fact::known(None, "DescribeKeyPairs"),
+        "denied" => return refused("ec2:DescribeKeyPairs"),
+        _ => {}
+    }
+    let created = if new { NOW - 1000 } else { NOW - 9_000_000 };
+    let pair = KeyPair { name: "web".to_owned(), public_key: content(name).public, fingerprint: content(name).sha256, created: Some(created), ..KeyPair::default() };
+    Fact::known(Some(pair), "DescribeKeyPairs web")
+}
+
+fn offer(text: &str) -> Offer {
+    let mut words = text.splitn(3, ' ');
+    let (user, key, rest) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
+    let (methods, rest) = match rest.strip_prefix("methods=").and_then(|r| r.split_once(' ')) {
+        Some((list, rest)) => (list.split(',').map(str::to_owned).collect(), rest),
+        None => (vec!["publickey".to_owned()], rest),
+    };
+    let (answer, said) = rest.split_once(' ').unwrap_or((rest, ""));
+    let reason = said.to_owned();
+    let answer = match answer {
+        "logged-in" => Answer::LoggedIn,
+        "would-accept" => Answer::WouldAccept,
+        "refused" => Answer::Refused,
+        "then-refused" => Answer::AcceptedThenRefused { reason },
+        "failed" => Answer::Failed { reason },
+        other => panic!("no such answer: {other}"),
+    };
+    Offer { user: user.to_owned(), key: Some(key.to_owned()).filter(|k| k != "none"), fingerprint: None, answer, methods, banner: None }
+}
+
+fn config(text: &str) -> Fact<SshConfig> {
+    if text == "invalid" {
+        return Fact::unknown(Why::failed("reading the ssh configuration", "/home/me/.ssh/config: line 3: Bad configuration option: hostnam"));
+    }
+    if text == "no-program" {
+        return Fact::unknown(Why::failed("starting ssh", "Exec format error"));
+    }
+    let mut out = SshConfig::default();
+    for word in text.split(' ').filter(|w| *w != "ok") {
+        out.matched = true;
+        match word.split_once('=') {
+            Some(("user", value)) => out.user = Some(value.to_owned()),
+            Some(("port", value)) => out.port = Some(value.parse().unwrap()),
+            Some(("jump", value)) => out.proxy_jump = Some(value.to_owned()),
+            None if word == "only" => out.identities_only = true,
+            _ => panic!("no such setting: {word}"),
+        }
+    }
+    Fact::known(out, "ssh -G web")
+}
+
+/// The host key that the server of a case shows.
+const HOST_KEY: &str = "SHA256:host0000000000000000000000000000000000000000";
+
+fn server(text: &str) -> SshServer {
+    let (kind, said) = text.split_once(' ').unwrap_or((text, ""));
+    let (said, banner) = (said.to_owned(), "SSH-2.0-OpenSSH_9.6".to_owned());
+    match kind {
+        "ready" => SshServer::Ready { banner, host_key_type: "ssh-ed25519".to_owned(), host_key: HOST_KEY.to_owned() },
+        "not-ssh" => SshServer::NotSsh { first_bytes: said },
+        "silent" => SshServer::BannerTimeout { after_ms: 8000 },
+        "closed" => SshServer::ClosedBeforeBanner { reason: said },
+        "kex" => SshServer::KexFailed { banner, reason: said },
+        other => panic!("no such server: {other}"),
+    }
+}
+
+pub(super) fn facts(case: &Case) -> Facts {
+    let mut net = case.net.clone();
+    net.insert("name".to_owned(), case.name.clone().into());
+    net.insert("findings".to_owned(), toml::Value::Array(Vec::new()));
+    net.entry("source").or_insert_with(|| "198.51.100.7".into());
+    let base: network_case::Case = net.try_into().unwrap_or_else(|e| panic!("{}: net: {e}", case.name));
+    let mut facts = network_case::facts(&base);
+    facts.now = NOW;
+    facts.target.user.clone_from(&case.user);
+    facts.target.port = case.port;
+    facts.symptom.clone_from(&case.symptom);
+    facts.answers.clone_from(&case.answers);
+    facts.paste = case.paste.as_ref().map(|text| recognise::identify(text, None));
+    local(case, &mut facts);
+    aws(case, &mut facts);
+    wire(case, &mut facts);
+    facts
+}
+
+fn local(case: &Case, facts: &mut Facts) {
+    let local = &mut facts.local;
+    local.keys = case.keys.iter().map(|k| key_probe(k)).collect();
+    local.other_keys = case.others.iter().map(|k| key_probe(k)).collect();
+    local.agent = match &case.agent {
+        Some(keys) => Fact::known(keys.iter().enumerate().map(agent_key).collect(), "ssh agent"),
+        None => Fact::unknown(Why::needs("an agent (SSH_AUTH_SOCK is not set)")),
+    };
+    if let Some(line) = &case.ssh_version {
+        local.ssh_version = Fact::known(line.clone(), "ssh -V");
+    }
+    if let Some(text) = &case.config {
+        local.config = config(text);
+    }
+    let entry = |algorithm: &str, fingerprint: &str| KnownHost { file: "~/.ssh/known_hosts".to_owned(), line: 4, algorithm: algorithm.to_owned(), fingerprint: fingerprint.to_owned() };
+    let entries = match case.known_host.as_deref() {
+        Some("same") => vec![entry("ssh-ed25519", HOST_KEY)],
+        Some("changed") => vec![entry("ssh-ed25519", "SHA256:older")],
+        Some("other-type") => vec![entry("ssh-rsa", "SHA256:older")],
+        _ => Vec::new(),
+    };
+    local.known_hosts = Fact::known(KnownHosts { entries }, "known_hosts");
+}
+
+fn aws(case: &Case, facts: &mut Facts) {
+    facts.aws.region = Some("eu-west-1".to_owned());
+    if let Fact::Known { value: instance, source } = &mut facts.aws.instance {
+        "DescribeInstances i-0a1b2c3d4e5f60718".clone_into(source);
+        instance.region = "eu-west-1".to_owned();
+        instance.launched = Some(NOW - case.age.unwrap_or(900_000));
+        instance.root_attached = Some(NOW - 900_000);
+        instance.key_name = Some("web".to_owned()).filter(|_| case.pair != "none");
+        instance.image_id = Some("ami-1".to_owned());
+        instance.instance_type = case.instance_type.clone().unwrap_or_else(|| "t3.micro".to_owned());
+        instance.platform = Some("windows".to_owned()).filter(|_| case.image == "windows");
+        instance.state_reason.clone_from(&case.state_reason);
+        instance.transition_reason.clone_from(&case.transition);
+        if let Some(state) = &case.state {
+            instance.state.clone_from(state);
+        }
+    }
+    let words: Vec<&str> = case.status.as_deref().unwrap_or("ok ok").split(' ').collect();
+    let event = |text: &String| {
+        let (code, description) = text.split_once(' ').unwrap();
+        (code.to_owned(), description.to_owned(), None)
+    };
+    let status = InstanceStatus { system: words[0].to_owned(), instance: words[1].to_owned(), ebs: words.get(2).map(|w| (*w).to_owned()), events: case.events.iter().map(event).collect() };
+    facts.aws.status = Fact::known(status, "DescribeInstanceStatus");
+    facts.aws.image = image(&case.image);
+    facts.aws.key_pair = pair(&case.pair);
+    facts.aws.console = match &case.console {
+        Some(text) => Fact::known(text.replace("HOSTKEY", HOST_KEY), "GetConsoleOutput"),
+        None => Fact::unknown(Why::NotFound { what: "console output yet".to_owned() }),
+    };
+    facts.aws.ssm = match case.ssm.as_deref() {
+        None => refused("ssm:DescribeInstanceInformation"),
+        Some("never") => Fact::known(None, "DescribeInstanceInformation"),
+        Some(ping) => Fact::known(Some(SsmAgent { ping: ping.to_owned(), ..SsmAgent::default() }), "DescribeInstanceInformation"),
+    };
+    for what in &case.denied {
+        let why = match what.as_str() {
+            "credentials" => Why::Credentials { reason: "the token has expired".to_owned() },
+            "not-found" => Why::NotFound { what: format!("instance '{}' in eu-west-1", facts.target.name) },
+            _ => Why::Denied { action: "ec2:DescribeInstances".to_owned(), reason: String::new() },
+        };
+        match what.as_str() {
+            "status" => facts.aws.status = refused("ec2:DescribeInstanceStatus"),
+            "all" | "credentials" | "not-found" => {
+                let (now, instance) = (facts.aws.region.take(), Fact::unknown(why.clone()));
+                facts.aws = crate::core::facts::aws::AwsFacts { region: now, instance, ..Default::default() };
+                facts.aws.caller = if what == "credentials" { Fact::unknown(why) } else { Fact::NotAsked };
+                // The builder's address came from the instance.
+                facts.wire.address = facts.address();
+            }
+            other => panic!("what is {other}?"),
+        }
+    }
+}
+
+fn wire(case: &Case, facts: &mut Facts) {
+    facts.wire.port = Some(facts.port());
+    let tcp = case.tcp.as_deref().or(case.ssh.as_ref().map(|_| "connected"));
+    let tcp = tcp.map(|outcome| match outcome {
+        "connected" => Tcp::Connected { millis: 20 },
+        "refused" => Tcp::Refused { millis: 20 },
+        "timed_out" => Tcp::TimedOut { after_ms: 5000 },
+        "unreachable" => Tcp::Unreachable { reason: "No route to host".to_owned() },
+        other => panic!("no such outcome: {other}"),
+    });
+    if let Some(tcp) = tcp {
+        facts.wire.tcp = Fact::known(tcp, "TCP connect 203.0.113.7:22");
+    }
+    if let Some(text) = &case.ssh {
+        facts.wire.ssh = Fact::known(server(text), "SSH to 203.0.113.7:22");
+    }
+    facts.wire.offers = case.offers.iter().map(|o| offer(o)).collect();
+    facts.wire.budget = Budget { used: u32::try_from(facts.wire.offers.len()).unwrap(), cap: 3 };
+}

@@ -1,0 +1,115 @@
+//! The catalogue against the code: every id that a rule, a check or the design names has its words.
+
+use crate::contract::{CONSOLE_SYMPTOMS, SSH_SYMPTOMS};
+use port22::core::catalogue::Catalogue;
+use port22::core::{fixes, rules};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// Fix ids of the contract.
+const FIXES: &[&str] = &[
+    "key-chmod", "key-convert", "known-hosts-update", "ssh-config-entry", "sg-allow-my-ip", "nacl-allow-my-ip", "route-to-igw", "igw-attach",
+    "eip-associate", "instance-start", "instance-reboot", "instance-stop-start", "ssm-role-attach", "ssm-shell", "remote-repair-permissions",
+    "remote-sshd-repair", "remote-add-key", "eic-push-key", "troubleshoot-ssh-runbook", "user-data-repair", "user-data-restore",
+    "key-pair-import", "root-volume-rescue", "icmp-allow-my-ip", "rdp-allow-my-ip", "serial-console",
+];
+
+/// Causes of the first slice.
+const CAUSES: &[&str] = &[
+    "key-file-missing", "key-perms-open", "key-format-ppk-with-openssh", "key-file-is-public", "key-file-damaged", "key-passphrase-needed",
+    "key-mismatch", "wrong-user-name", "instance-not-running", "no-public-ip", "sg-no-rule", "sg-source-ip-changed", "nacl-inbound-deny",
+    "nacl-outbound-ephemeral", "route-missing-igw", "igw-not-attached", "sshd-not-listening", "home-perms", "ssh-dir-perms",
+    "authkeys-perms", "credentials-missing-or-expired", "iam-denied-read",
+];
+
+fn load() -> Catalogue {
+    Catalogue::load().unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn every_link_in_it_holds() {
+    assert_eq!(load().problems(), Vec::<String>::new());
+}
+
+#[test]
+fn checks_and_their_words_are_the_same_set() {
+    let words: BTreeSet<String> = load().checks.into_keys().collect();
+    let asked: BTreeSet<String> = rules::CHECKS.iter().map(|(id, _)| (*id).to_owned()).collect();
+    assert_eq!(words, asked);
+    assert_eq!(asked.len(), rules::CHECKS.len(), "an id twice");
+    assert!(rules::CHECKS.iter().all(|(_, probes)| !probes.is_empty()));
+}
+
+#[test]
+fn every_id_of_the_contract_has_words() {
+    let catalogue = load();
+    for (ids, kind) in [(SSH_SYMPTOMS, "ssh"), (CONSOLE_SYMPTOMS, "console")] {
+        for id in ids {
+            // "other" is one word for both.
+            let found = catalogue.symptoms.get(*id).is_some_and(|s| s.kind == kind || *id == "other");
+            assert!(found, "no {kind} symptom {id}");
+        }
+    }
+    for id in FIXES {
+        assert!(catalogue.fixes.contains_key(*id), "no fix {id}");
+    }
+    for id in CAUSES {
+        assert!(catalogue.causes.contains_key(*id), "no cause {id}");
+    }
+    for id in fixes::APPLICABLE {
+        assert!(FIXES.contains(id), "{id} is applied, and not in the contract");
+    }
+}
+
+#[test]
+fn every_cause_that_a_rule_names_has_words() {
+    let catalogue = load();
+    let mut missing = BTreeSet::new();
+    let mut seen = 0;
+    let mut all = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/core/rules"), &mut all);
+    for text in &all {
+        for id in named_causes(text) {
+            seen += 1;
+            if !catalogue.causes.contains_key(&id) {
+                missing.insert(id);
+            }
+        }
+    }
+    assert!(seen > 50, "only {seen} ids are found in the rules: does this test still read them?");
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+fn sources(below: &Path, into: &mut Vec<String>) {
+    for path in fs::read_dir(below).expect("a directory").map(|e| e.expect("an entry").path()) {
+        if path.is_dir() && !path.ends_with("tests") {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
+            into.push(fs::read_to_string(&path).expect("a source file"));
+        }
+    }
+}
+
+/// Texts in the code that have the form of an id and are no id of a check, probe, door or gate.
+fn named_causes(text: &str) -> Vec<String> {
+    let checks: BTreeSet<&str> = rules::CHECKS.iter().map(|(id, _)| *id).collect();
+    let program = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let after = ["Finding::new(\"", "=> (\"", "Some((\"", "=> \"", "return (\"", "{ \"", "    (\"", "    \"", "[\"", " | \"", ", \""];
+    let mut ids = Vec::new();
+    for line in program.lines().filter(|line| !line.trim_start().starts_with("//")) {
+        for start in after {
+            for rest in line.split(start).skip(1) {
+                let id = rest.split('"').next().unwrap_or_default();
+                let form = id.contains('-') && id.len() > 4 && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+                if form && !checks.contains(id) && !NO_CAUSES.contains(&id) {
+                    ids.push(id.to_owned());
+                }
+            }
+        }
+    }
+    ids
+}
+
+/// What the rules name besides causes: addresses, users, states, algorithms, words of descriptions.
+const NO_CAUSES: &[&str] = &["ec2-user", "shutting-down", "insufficient-data", "ssh-rsa", "ssh-ed25519", "my-ip", "eic-push-key", "rsa-sha2"];

@@ -1,0 +1,142 @@
+//! The practice account from the command line: its list, its endpoint for other programs, and a
+//! diagnosis and a fix against it over HTTP.
+
+use crate::program::{Home, PORT22, Report};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+#[test]
+fn the_scenarios_are_listed() {
+    let home = Home::new();
+    let list = home.run(&["lab", "list", "--json"]).exits(0).json();
+    assert_eq!(list["schema"], 1);
+    let scenarios = list["scenarios"].as_array().expect("scenarios");
+    for one in scenarios {
+        for field in ["id", "symptom", "title"] {
+            assert!(one[field].as_str().is_some_and(|t| !t.is_empty()), "{field}: {one}");
+        }
+    }
+    for symptom in ["timeout", "connection_refused", "permission_denied", "unprotected_key", "success"] {
+        assert!(scenarios.iter().any(|s| s["symptom"] == symptom), "no scenario for {symptom}");
+    }
+    let text = home.run(&["lab", "list"]).exits(0).stdout;
+    assert_eq!(text.lines().count(), scenarios.len());
+}
+
+/// A lab that serves; its end is ours.
+struct Serving {
+    child: Child,
+    config: String,
+    source: String,
+    home: Home,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts `lab serve` and takes over the environment that it prints.
+fn serve(arguments: &[&str]) -> Serving {
+    let own = Home::new();
+    let mut child = Command::new(PORT22)
+        .args(["lab", "serve"])
+        .args(arguments)
+        .env("HOME", own.path())
+        .env("TMPDIR", own.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("port22");
+    let mut home = own;
+    let (mut config, mut source) = (String::new(), String::new());
+    let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    for line in lines.map_while(Result::ok) {
+        if let Some((name, value)) = line.strip_prefix("export ").and_then(|l| l.split_once('=')) {
+            home = home.set(name, value.trim_matches('\''));
+        } else if let Some(rest) = line.strip_prefix("# port22 diagnose ") {
+            let words: Vec<&str> = rest.split(' ').map(|w| w.trim_matches('\'')).collect();
+            let after = |flag: &str| words.iter().position(|w| *w == flag).map(|at| words[at + 1].to_owned());
+            config = after("-F").expect("a configuration");
+            source = after("--source-ip").expect("an address");
+            break;
+        } else if line.starts_with("http") {
+            let address = line.trim_start_matches("http://");
+            assert!(address.starts_with("127."), "the practice account serves loopback only: {line}");
+        }
+    }
+    assert!(!config.is_empty(), "lab serve ended: {:?}", child.try_wait());
+    Serving { child, config, source, home }
+}
+
+impl Serving {
+    fn diagnose(&self, name: &str) -> Report {
+        let run = self.home.run(&["diagnose", name, "--json", "-F", &self.config, "--source-ip", &self.source]);
+        Report::read(run)
+    }
+
+    fn fix(&self, fix: &str, name: &str, more: &[&str]) -> crate::program::Run {
+        self.home.run(&[&["fix", fix, name, "-F", &self.config, "--source-ip", &self.source], more].concat())
+    }
+}
+
+#[test]
+fn a_served_lab_is_diagnosed_and_mended_over_http() {
+    let lab = serve(&[]);
+    let healthy = lab.diagnose("web-healthy");
+    assert_eq!((healthy.exit, &healthy.json["verdict"]), (0, &"healthy".into()), "{}", healthy.brief());
+    let mut wrong = Vec::new();
+    for (name, cause) in [
+        ("web-timeout", "sg-no-rule proven"),
+        ("web-moved", "sg-source-ip-changed proven"),
+        ("web-nacl", "nacl-inbound-deny proven"),
+        ("web-ephemeral", "nacl-outbound-ephemeral proven"),
+        ("web-noroute", "route-missing-igw proven"),
+        ("web-noigw", "igw-not-attached proven"),
+        // Its configuration dials the private address, which a VPN could reach.
+        ("web-nopublicip", "no-public-ip likely"),
+        ("web-refused", "sshd-not-listening proven"),
+        ("web-keymode", "key-perms-open proven"),
+        ("web-nokeyfile", "key-file-missing proven"),
+        ("web-ppk", "key-format-ppk-with-openssh proven"),
+        ("web-public", "key-file-is-public proven"),
+        ("web-damaged", "key-file-damaged proven"),
+        ("web-passphrase", "key-passphrase-needed proven"),
+        ("web-user", "wrong-user-name proven"),
+        ("web-stopped", "instance-not-running proven"),
+    ] {
+        let report = lab.diagnose(name);
+        if (report.first().as_str(), report.exit) != (cause, 1) {
+            wrong.push(format!("{name}: {:?} and exit {} instead of {cause}", report.causes(), report.exit));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    let key = lab.diagnose("web-key");
+    assert!(key.first().starts_with("key-mismatch "), "{}", key.brief());
+
+    for (fix, name) in [("sg-allow-my-ip", "web-timeout"), ("sg-allow-my-ip", "web-moved"), ("key-chmod", "web-keymode")] {
+        let done: Value = lab.fix(fix, name, &["--yes", "--json"]).exits(0).json();
+        assert_eq!((&done["verified"], &done["login_works"]), (&true.into(), &true.into()), "{name}: {done}");
+        assert_eq!(lab.diagnose(name).exit, 0, "{name}");
+        lab.home.run(&["undo", "--yes"]).exits(0);
+        assert_eq!(lab.diagnose(name).exit, 1, "{name}: the fault is back");
+    }
+}
+
+#[test]
+fn one_scenario_alone_is_served() {
+    let lab = serve(&["--scenario", "web-timeout"]);
+    assert_eq!(lab.diagnose("web-timeout").first(), "sg-no-rule proven");
+    lab.home.run(&["diagnose", "web-nacl", "-F", "none", "--source-ip", &lab.source]).exits(2).one_sentence();
+}
+
+#[test]
+fn a_scenario_that_does_not_exist() {
+    let home = Home::new();
+    let run = home.run(&["lab", "serve", "--scenario", "web-nonsense"]).exits(2);
+    assert!(run.one_sentence().contains("web-nonsense"), "{run:#?}");
+}
