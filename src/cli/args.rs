@@ -18,7 +18,8 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-const EXIT_CODES: &str = "Exit status: diagnose 0 login works, 1 cause found, 2 bad usage or could not run, 3 inconclusive.
+const EXIT_CODES: &str =
+    "Exit status: diagnose 0 login works, 1 cause found, 2 bad usage or could not run, 3 inconclusive.
 identify 0 recognised, 3 not recognised, 2 usage.
 fix, undo 0 applied and verified, 1 failed or not verified, 2 usage, 4 refused by a safety gate, 5 not confirmed.";
 
@@ -273,7 +274,9 @@ mod tests {
         let cli = Cli::try_parse_from(["port22", "ubuntu@web-1", "-i", "a.pem", "-i", "b.pem", "-p", "2222"]).unwrap();
         assert_eq!(cli.target.as_deref(), Some("ubuntu@web-1"));
         assert_eq!(cli.ssh.identity, ["a.pem", "b.pem"]);
-        let cli = Cli::try_parse_from(["port22", "diagnose", "web-1", "--json", "--region", "eu-west-1", "-l", "admin"]).unwrap();
+        let cli =
+            Cli::try_parse_from(["port22", "diagnose", "web-1", "--json", "--region", "eu-west-1", "-l", "admin"])
+                .unwrap();
         assert!(cli.wants_json() && cli.target.is_none());
         assert_eq!(cli.global.region, ["eu-west-1"]);
         assert!(Cli::try_parse_from(["port22", "diagnose", "web-1", "--no-such-option"]).is_err());

@@ -1,8 +1,8 @@
 //! `port22 diagnose`: one diagnosis, headless.
 
 use super::args::{Cli, DiagnoseArgs};
-use super::output::{self, Exit};
 use super::input;
+use super::output::{self, Exit};
 use crate::core::catalogue;
 use crate::core::diagnosis::Overall;
 use crate::core::facts::Facts;
@@ -12,10 +12,11 @@ use crate::core::report::Run;
 use crate::engine::diagnose::{self, Request};
 use crate::engine::event::{ProbeState, RunId, Snapshot};
 use crate::engine::failure::Failure;
-use crate::engine::world::World;
 use crate::engine::report;
+use crate::engine::world::World;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
@@ -27,21 +28,27 @@ pub async fn run(cli: &Cli, args: &DiagnoseArgs) -> Result<Exit, Failure> {
     let target = input::target(name, &args.ssh, &cli.global)?;
     let mut request = input::request(target, &cli.global);
     request.symptom = symptom(args.symptom.as_deref())?;
-    if let Some(text) = input::piped_paste().await {
-        let paste = recognise::identify(&text, None);
-        if paste.symptom != "other" {
-            take_from_paste(&mut request, &paste);
-            request.paste = Some(paste);
-        }
+    let mut piped = input::Piped::begin();
+    if let Some(paste) = piped.text(WAIT).await.and_then(|text| recognised(&text)) {
+        take_from_paste(&mut request, &paste);
+        request.paste = Some(paste);
     }
     if cli.global.inside {
-        eprintln!("port22: --inside: this version does not look inside the instance; what needs that stays open");
+        output::note(
+            "port22: --inside: this version looks inside only as root, to hear who the image wants to log in; the rest stays open",
+        );
     }
     let world: Arc<dyn World> = Arc::new(input::world(&cli.global).await);
     if let Some(exit) = hopeless_keys(&world, &request, args.json).await {
         return exit;
     }
-    let snapshot = observe(world, request).await;
+    let mut snapshot = observe(world, request).await;
+    if snapshot.facts.paste.is_none() && piped.is_open() {
+        match piped.text(WAIT).await {
+            Some(text) => late_paste(&mut snapshot, &text),
+            None => output::note("port22: standard input was still open and is not waited for"),
+        }
+    }
     if let Some(file) = &args.record {
         record(file, &snapshot.facts)?;
     }
@@ -58,6 +65,23 @@ pub async fn run(cli: &Cli, args: &DiagnoseArgs) -> Result<Exit, Failure> {
     Ok(exit_of(snapshot.diagnosis.overall))
 }
 
+/// How long a pipe is waited for: another program may have left its own standard input open.
+const WAIT: Duration = Duration::from_millis(700);
+
+fn recognised(text: &str) -> Option<recognise::Recognised> {
+    Some(recognise::identify(text, None)).filter(|found| found.symptom != "other")
+}
+
+/// A paste that came while the probes ran: it is judged with what they found.
+fn late_paste(snapshot: &mut Snapshot, text: &str) {
+    let Some(paste) = recognised(text) else { return };
+    let mut facts = (*snapshot.facts).clone();
+    facts.paste = Some(paste);
+    let (facts, diagnosis) = diagnose::replay(facts);
+    snapshot.facts = Arc::new(facts);
+    snapshot.diagnosis = Arc::new(diagnosis);
+}
+
 /// Key files that cannot be keys end the run before anything is asked of the network.
 async fn hopeless_keys(world: &Arc<dyn World>, request: &Request, json: bool) -> Option<Result<Exit, Failure>> {
     let mut facts = Facts { target: request.target.clone(), now: request.now, ..Facts::default() };
@@ -72,7 +96,7 @@ async fn hopeless_keys(world: &Arc<dyn World>, request: &Request, json: bool) ->
     // JSON readers get the cause as well, from the file alone.
     let (facts, diagnosis) = diagnose::replay(facts);
     output::print_json(&crate::core::report::json(&facts, &diagnosis, &Run::default()));
-    eprintln!("port22: {failure}");
+    output::note(&format!("port22: {failure}"));
     Some(Ok(Exit::Usage))
 }
 
@@ -129,13 +153,21 @@ fn exit_of(overall: Overall) -> Exit {
 fn record(file: &Path, facts: &Facts) -> Result<(), Failure> {
     let doing = format!("write the record {}", file.display());
     let json = serde_json::to_vec_pretty(facts).map_err(|e| Failure::failed(&doing, e.to_string(), ""))?;
-    std::fs::write(file, json).map_err(|e| Failure::usage(doing, e.to_string(), "name a file that you may write"))
+    // The record holds console output: for its owner only.
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(file).and_then(|mut f| std::io::Write::write_all(&mut f, &json));
+    written.map_err(|e| Failure::usage(doing, e.to_string(), "name a file that you may write"))
 }
 
 fn replay(cli: &Cli, args: &DiagnoseArgs, file: &Path) -> Result<Exit, Failure> {
     let doing = format!("read the record {}", file.display());
-    let bytes = std::fs::read(file).map_err(|e| Failure::usage(&doing, e.to_string(), "name a file written by --record"))?;
-    let facts: Facts = serde_json::from_slice(&bytes).map_err(|e| Failure::usage(&doing, format!("it is no record: {e}"), "name a file written by --record"))?;
+    let bytes =
+        input::record(file).map_err(|e| Failure::usage(&doing, e.to_string(), "name a file written by --record"))?;
+    let facts: Facts = serde_json::from_slice(&bytes)
+        .map_err(|e| Failure::usage(&doing, format!("it is no record: {e}"), "name a file written by --record"))?;
     let (facts, diagnosis) = diagnose::replay(facts);
     let run = Run::default();
     if args.json {

@@ -15,18 +15,27 @@ pub fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     };
     // Some ids are both a check and a word: all meanings are shown.
-    let pages: Vec<String> = [cause(words, id), check(words, id), fix(words, id), symptom(words, id), word(words, id)].into_iter().flatten().collect();
+    let pages: Vec<String> = [cause(words, id), check(words, id), fix(words, id), symptom(words, id), word(words, id)]
+        .into_iter()
+        .flatten()
+        .collect();
     match pages.is_empty() {
         false => {
             output::print(&pages.join("\n\n"));
             Ok(Exit::Ok)
         }
-        true => Err(Failure::usage(format!("explain '{id}'"), "there is no such cause, check, symptom, fix or word", "port22 explain lists them all")),
+        true => Err(Failure::usage(
+            format!("explain '{id}'"),
+            "there is no such cause, check, symptom, fix or word",
+            "port22 explain lists them all",
+        )),
     }
 }
 
 fn overview(words: &Catalogue) -> String {
-    let list = |title: &str, ids: Vec<&String>| format!("{title}\n  {}", ids.iter().map(|i| i.as_str()).collect::<Vec<_>>().join(" "));
+    let list = |title: &str, ids: Vec<&String>| {
+        format!("{title}\n  {}", ids.iter().map(|i| i.as_str()).collect::<Vec<_>>().join(" "))
+    };
     [
         list("causes", words.causes.keys().collect()),
         list("checks", words.checks.keys().collect()),
@@ -39,7 +48,13 @@ fn overview(words: &Catalogue) -> String {
 
 fn cause(words: &Catalogue, id: &str) -> Option<String> {
     let cause = words.causes.get(id)?;
-    let mut out = vec![format!("{} ({id}, a cause in layer {})", cause.title, cause.layer), String::new(), cause.explain.clone(), String::new(), format!("Proven by: {}", cause.proven_by)];
+    let mut out = vec![
+        format!("{} ({id}, a cause in layer {})", cause.title, cause.layer),
+        String::new(),
+        cause.explain.clone(),
+        String::new(),
+        format!("Proven by: {}", cause.proven_by),
+    ];
     for fix in &cause.fixes {
         let title = words.fixes.get(fix).map_or("", |f| f.title.as_str());
         let how = if fixes::APPLICABLE.contains(&fix.as_str()) { "" } else { " (by hand)" };
@@ -55,7 +70,13 @@ fn cause(words: &Catalogue, id: &str) -> Option<String> {
 
 fn check(words: &Catalogue, id: &str) -> Option<String> {
     let check = words.checks.get(id)?;
-    let mut out = vec![format!("{} ({id}, a check)", check.title), String::new(), check.why.clone(), format!("A pass rules out: {}", check.rules_out), format!("By hand: {}", check.by_hand)];
+    let mut out = vec![
+        format!("{} ({id}, a check)", check.title),
+        String::new(),
+        check.why.clone(),
+        format!("A pass rules out: {}", check.rules_out),
+        format!("By hand: {}", check.by_hand),
+    ];
     out.extend(check.link.iter().map(|l| format!("Read: {l}")));
     Some(out.join("\n"))
 }
@@ -65,7 +86,12 @@ fn fix(words: &Catalogue, id: &str) -> Option<String> {
     let applies = if fixes::APPLICABLE.contains(&id) { "port22 fix applies it" } else { "by hand in this version" };
     Some(format!(
         "{} ({id}, a fix; {applies})\n\n{}\nRisk {:?}, downtime {}, can be taken back: {}\nBy hand: {}\nPermissions: {}",
-        fix.title, fix.explain, fix.risk, if fix.downtime { "yes" } else { "no" }, if fix.reversible { "yes" } else { "no" }, fix.by_hand,
+        fix.title,
+        fix.explain,
+        fix.risk,
+        if fix.downtime { "yes" } else { "no" },
+        if fix.reversible { "yes" } else { "no" },
+        fix.by_hand,
         if fix.permissions.is_empty() { "none".to_owned() } else { fix.permissions.join(", ") },
     ))
 }
@@ -73,13 +99,24 @@ fn fix(words: &Catalogue, id: &str) -> Option<String> {
 fn symptom(words: &Catalogue, id: &str) -> Option<String> {
     let symptom = words.symptoms.get(id)?;
     let tree = words.tree(Some(id)).filter(|_| symptom.kind == "ssh");
-    let checks = tree.map(|t| t.nodes.iter().map(|n| n.check.clone()).collect::<Vec<_>>().join(" → ")).unwrap_or_default();
-    Some(format!("{} ({id}, a symptom)\n\n{}\n{}", symptom.title, symptom.proves, if checks.is_empty() { String::new() } else { format!("Checked in this order: {checks}") }).trim_end().to_owned())
+    let checks =
+        tree.map(|t| t.nodes.iter().map(|n| n.check.clone()).collect::<Vec<_>>().join(" → ")).unwrap_or_default();
+    Some(
+        format!(
+            "{} ({id}, a symptom)\n\n{}\n{}",
+            symptom.title,
+            symptom.proves,
+            if checks.is_empty() { String::new() } else { format!("Checked in this order: {checks}") }
+        )
+        .trim_end()
+        .to_owned(),
+    )
 }
 
 fn word(words: &Catalogue, id: &str) -> Option<String> {
     let id = id.to_ascii_lowercase();
-    let found = words.glossary.get(&id).or_else(|| words.glossary.values().find(|w| w.title.to_ascii_lowercase() == id))?;
+    let found =
+        words.glossary.get(&id).or_else(|| words.glossary.values().find(|w| w.title.to_ascii_lowercase() == id))?;
     Some(format!("{}\n\n{}", found.title, found.means))
 }
 
@@ -92,7 +129,11 @@ pub fn policy(args: &PolicyArgs) -> Result<Exit, Failure> {
     let mut writes: Vec<String> = Vec::new();
     for id in &args.fix {
         let Some(fix) = words.fixes.get(id) else {
-            return Err(Failure::usage("print the policy", format!("there is no fix '{id}'"), format!("fixes: {}", words.fixes.keys().cloned().collect::<Vec<_>>().join(", "))));
+            return Err(Failure::usage(
+                "print the policy",
+                format!("there is no fix '{id}'"),
+                format!("fixes: {}", words.fixes.keys().cloned().collect::<Vec<_>>().join(", ")),
+            ));
         };
         writes.extend(fix.permissions.iter().cloned());
     }

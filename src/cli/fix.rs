@@ -20,13 +20,26 @@ use tokio::sync::mpsc::unbounded_channel;
 pub async fn run(cli: &Cli, args: &FixArgs) -> Result<Exit, Failure> {
     let doing = format!("plan {}", args.fix);
     if !catalogue::get().fixes.contains_key(&args.fix) {
-        return Err(Failure::usage(doing, format!("there is no fix '{}'", args.fix), format!("fixes: {}", fixes::APPLICABLE.join(", "))));
+        return Err(Failure::usage(
+            doing,
+            format!("there is no fix '{}'", args.fix),
+            format!("fixes: {}", fixes::APPLICABLE.join(", ")),
+        ));
     }
     if !fixes::APPLICABLE.contains(&args.fix.as_str()) {
-        return Err(Failure::usage(doing, "this version cannot apply it", format!("port22 explain {} tells how to do it by hand", args.fix)));
+        return Err(Failure::usage(
+            doing,
+            "this version cannot apply it",
+            format!("port22 explain {} tells how to do it by hand", args.fix),
+        ));
     }
     if cli.global.read_only && !args.dry_run {
-        return Err(Failure::new(FailureKind::Refused, format!("apply {}", args.fix), "--read-only refuses every change", "leave it out to apply the plan"));
+        return Err(Failure::new(
+            FailureKind::Refused,
+            format!("apply {}", args.fix),
+            "--read-only refuses every change",
+            "leave it out to apply the plan",
+        ));
     }
     let target = input::target(&args.target, &args.ssh, &cli.global)?;
     let request = input::request(target, &cli.global);
@@ -63,7 +76,7 @@ pub async fn run(cli: &Cli, args: &FixArgs) -> Result<Exit, Failure> {
         tell(args, &plan, true, true, None, &why, None);
         return Ok(Exit::Ok);
     }
-    eprintln!("{}", report::plan_text(&plan, cli.global.ascii));
+    output::note(&report::plan_text(&plan, cli.global.ascii));
     let confirmed = confirm(plan, args.yes)?;
     let journal: Arc<dyn Journal> = Arc::new(journal::open()?);
     let result = apply(world, journal, confirmed, request).await;
@@ -77,7 +90,9 @@ fn refused(plan: &Plan, why: &str) -> Failure {
 /// Asks on the terminal, or takes `--yes`.
 pub fn confirm(plan: Plan, yes: bool) -> Result<Confirmed, Failure> {
     let doing = format!("apply {}", plan.fix);
-    let not = |reason: String| Failure::new(FailureKind::NotConfirmed, &doing, reason, "nothing was changed; pass --yes to consent");
+    let not = |reason: String| {
+        Failure::new(FailureKind::NotConfirmed, &doing, reason, "nothing was changed; pass --yes to consent")
+    };
     let typed = if yes {
         match &plan.consent {
             Consent::Type(word) => Some(word.clone()),
@@ -88,8 +103,8 @@ pub fn confirm(plan: Plan, yes: bool) -> Result<Confirmed, Failure> {
             return Err(not("it was not confirmed".to_owned()));
         }
         match &plan.consent {
-            Consent::Yes => eprint!("Apply this plan? [y/N] "),
-            Consent::Type(word) => eprint!("Type {word} to apply this plan: "),
+            Consent::Yes => output::ask("Apply this plan? [y/N] "),
+            Consent::Type(word) => output::ask(&format!("Type {word} to apply this plan: ")),
         }
         let mut line = String::new();
         let _ = std::io::stdin().lock().read_line(&mut line);
@@ -106,13 +121,22 @@ pub fn confirm(plan: Plan, yes: bool) -> Result<Confirmed, Failure> {
     })
 }
 
-async fn apply(world: Arc<dyn World>, journal: Arc<dyn Journal>, plan: Confirmed, request: crate::engine::diagnose::Request) -> RepairResult {
+async fn apply(
+    world: Arc<dyn World>,
+    journal: Arc<dyn Journal>,
+    plan: Confirmed,
+    request: crate::engine::diagnose::Request,
+) -> RepairResult {
     let (sender, mut receiver) = unbounded_channel();
     let watch = async {
         while let Some(event) = receiver.recv().await {
             match event {
-                RepairEvent::Step { index, state: StepState::Done(text) } => output::progress(&format!("  step {}: {text}", index + 1)),
-                RepairEvent::Step { index, state: StepState::Failed(text) } => output::progress(&format!("  step {} failed: {text}", index + 1)),
+                RepairEvent::Step { index, state: StepState::Done(text) } => {
+                    output::progress(&format!("  step {}: {text}", index + 1))
+                }
+                RepairEvent::Step { index, state: StepState::Failed(text) } => {
+                    output::progress(&format!("  step {} failed: {text}", index + 1))
+                }
                 _ => {}
             }
         }
@@ -125,12 +149,24 @@ fn finish(args: &FixArgs, result: RepairResult) -> Result<Exit, Failure> {
     let after = result.after.as_ref();
     match &result.outcome {
         RepairOutcome::Fixed { login } => {
-            let text = if *login { "fixed: the login works".to_owned() } else { format!("applied and verified; {}", still(&result)) };
+            let text = if *login {
+                "fixed: the login works".to_owned()
+            } else {
+                format!("applied and verified; {}", still(&result))
+            };
             tell(args, &result.plan, true, true, result.entry.as_deref(), &text, after);
             Ok(Exit::Ok)
         }
         RepairOutcome::NotVerified(why) => {
-            tell(args, &result.plan, true, false, result.entry.as_deref(), &format!("applied, not verified: {why}"), after);
+            tell(
+                args,
+                &result.plan,
+                true,
+                false,
+                result.entry.as_deref(),
+                &format!("applied, not verified: {why}"),
+                after,
+            );
             Ok(Exit::Found)
         }
         RepairOutcome::Failed(failure) => Err(failure.clone()),
@@ -147,15 +183,26 @@ fn still(result: &RepairResult) -> String {
     format!("the login still fails: {title} ({})", first.id)
 }
 
-fn tell(args: &FixArgs, plan: &Plan, applied: bool, verified: bool, entry: Option<&str>, text: &str, after: Option<&crate::engine::event::Snapshot>) {
+fn tell(
+    args: &FixArgs,
+    plan: &Plan,
+    applied: bool,
+    verified: bool,
+    entry: Option<&str>,
+    text: &str,
+    after: Option<&crate::engine::event::Snapshot>,
+) {
     if args.json {
         let mut out = report::plan_json(plan);
         out["applied"] = json!(applied);
         out["verified"] = json!(verified);
         out["entry"] = json!(entry);
         out["message"] = json!(text);
-        out["login_works"] = json!(after.is_some_and(|a| a.diagnosis.overall == crate::core::diagnosis::Overall::Healthy));
-        out["causes"] = json!(after.map(|a| a.diagnosis.causes.iter().map(|c| c.id.clone()).collect::<Vec<_>>()).unwrap_or_default());
+        out["login_works"] =
+            json!(after.is_some_and(|a| a.diagnosis.overall == crate::core::diagnosis::Overall::Healthy));
+        out["causes"] = json!(
+            after.map(|a| a.diagnosis.causes.iter().map(|c| c.id.clone()).collect::<Vec<_>>()).unwrap_or_default()
+        );
         output::print_json(&out);
     } else {
         output::print(text);

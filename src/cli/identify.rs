@@ -30,7 +30,10 @@ fn json(found: &Recognised) -> serde_json::Value {
         "symptom": found.symptom,
         "also": found.also,
         "client": found.client,
-        "extract": found.extract,
+        "extract": {
+            "user": found.extract.user, "host": found.extract.host, "port": found.extract.port,
+            "key_path": found.extract.key_path, "key_mode": found.extract.key_mode, "methods": found.extract.methods,
+        },
         "explanation": found.explanation,
         "causes": found.causes,
         "facts": {"host_keys": found.host_keys, "user": found.console_user, "key_fingerprints": found.console_key_fingerprints},

@@ -22,12 +22,27 @@ pub fn now() -> i64 {
 
 /// The target with its ssh options.
 pub fn target(name: &str, ssh: &SshArgs, global: &Global) -> Result<Target, Failure> {
-    if RESERVED.contains(&name) {
-        return Err(Failure::usage(format!("run '{name}'"), "this version does not have that command", "port22 --help lists the commands; an instance of that name can be given by its id"));
-    }
-    let mut target = Target::parse(name).map_err(|e| Failure::usage("read the target", e, "give an instance id, a Name tag, an address, a DNS name or an ssh_config alias"))?;
+    let mut target = Target::parse(name).map_err(|e| {
+        Failure::usage(
+            "read the target",
+            e,
+            "give an instance id, a Name tag, an address, a DNS name or an ssh_config alias",
+        )
+    })?;
     options(&mut target, ssh, global)?;
     Ok(target)
+}
+
+/// Refuses a bare word that is a command of the contract which this version lacks.
+pub fn not_a_command(name: &str) -> Result<(), Failure> {
+    if RESERVED.contains(&name) {
+        return Err(Failure::usage(
+            format!("run '{name}'"),
+            "this version does not have that command",
+            "port22 --help lists the commands; port22 diagnose takes an instance of that name",
+        ));
+    }
+    Ok(())
 }
 
 /// Puts the ssh options into a target.
@@ -39,10 +54,24 @@ pub fn options(target: &mut Target, ssh: &SshArgs, global: &Global) -> Result<()
     target.jump.clone_from(&ssh.jump);
     target.config_file.clone_from(&ssh.config);
     target.options.clone_from(&ssh.option);
+    for (name, value) in ssh.option.iter().filter_map(|o| o.split_once(['=', ' '])) {
+        let value = value.trim().trim_matches('"');
+        match name.trim().to_ascii_lowercase().as_str() {
+            "user" => target.user = target.user.take().or_else(|| Some(value.to_owned())),
+            "port" => target.port = target.port.or_else(|| value.parse().ok()),
+            "proxyjump" => target.jump = target.jump.take().or_else(|| Some(value.to_owned())),
+            "identityfile" => target.keys.push(value.to_owned()),
+            _ => {}
+        }
+    }
     target.address = global.address;
     target.source_ip = global.source_ip;
     if let Some(file) = ssh.config.as_ref().filter(|f| *f != "none" && !Path::new(f).is_file()) {
-        return Err(Failure::usage(format!("read the ssh configuration {file}"), "there is no such file", "correct -F, or leave it out"));
+        return Err(Failure::usage(
+            format!("read the ssh configuration {file}"),
+            "there is no such file",
+            "correct -F, or leave it out",
+        ));
     }
     Ok(())
 }
@@ -55,7 +84,15 @@ pub fn request(target: Target, global: &Global) -> Request {
 /// The real world of these options.
 pub async fn world(global: &Global) -> RealWorld {
     let aws = AwsSettings { profile: global.profile.clone(), regions: global.region.clone(), ..AwsSettings::default() };
-    RealWorld::new(Settings { aws, source_ip: global.source_ip, limit: global.timeout.map(Duration::from_secs) }).await
+    let limit = global.timeout.map(Duration::from_secs);
+    RealWorld::new(Settings {
+        aws,
+        source_ip: global.source_ip,
+        limit,
+        inside: global.inside,
+        read_only: global.read_only,
+    })
+    .await
 }
 
 /// Reads a text from a file, or from standard input for `-` or nothing.
@@ -63,14 +100,19 @@ pub fn text(file: Option<&Path>) -> Result<String, Failure> {
     let bytes = match file.filter(|f| *f != Path::new("-")) {
         Some(path) => {
             let doing = format!("read {}", path.display());
-            let file = std::fs::File::open(path).map_err(|e| Failure::usage(&doing, e.to_string(), "name a text file, or pipe the text in"))?;
+            let file = std::fs::File::open(path)
+                .map_err(|e| Failure::usage(&doing, e.to_string(), "name a text file, or pipe the text in"))?;
             if file.metadata().is_ok_and(|m| m.is_dir()) {
                 return Err(Failure::usage(doing, "it is a directory", "name a text file, or pipe the text in"));
             }
             read(file, &doing)?
         }
         None if std::io::stdin().is_terminal() => {
-            return Err(Failure::usage("read the text to recognise", "nothing is piped in", "ssh … 2>&1 | port22 identify, or port22 identify FILE"));
+            return Err(Failure::usage(
+                "read the text to recognise",
+                "nothing is piped in",
+                "ssh … 2>&1 | port22 identify, or port22 identify FILE",
+            ));
         }
         None => read(std::io::stdin(), "read standard input")?,
     };
@@ -79,15 +121,26 @@ pub fn text(file: Option<&Path>) -> Result<String, Failure> {
 
 fn read(source: impl Read, doing: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    source.take(MAX_TEXT).read_to_end(&mut bytes).map_err(|e| Failure::usage(doing, e.to_string(), "try again with a text file"))?;
+    source
+        .take(MAX_TEXT)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Failure::usage(doing, e.to_string(), "try again with a text file"))?;
     Ok(bytes)
 }
 
 /// Text of any sensible encoding; binary data and nothing are refused with a sentence.
 pub fn decode(bytes: &[u8]) -> Result<String, Failure> {
-    let refuse = |reason: &str| Err(Failure::usage("read the text to recognise", reason, "paste what the ssh client printed, or the instance's console log, as text"));
+    let refuse = |reason: &str| {
+        Err(Failure::usage(
+            "read the text to recognise",
+            reason,
+            "paste what the ssh client printed, or the instance's console log, as text",
+        ))
+    };
     let wide = |big: bool| {
-        let units = bytes[2..].chunks_exact(2).map(|c| if big { u16::from_be_bytes([c[0], c[1]]) } else { u16::from_le_bytes([c[0], c[1]]) });
+        let units = bytes[2..]
+            .chunks_exact(2)
+            .map(|c| if big { u16::from_be_bytes([c[0], c[1]]) } else { u16::from_le_bytes([c[0], c[1]]) });
         String::from_utf16_lossy(&units.collect::<Vec<_>>())
     };
     // PowerShell's redirection writes UTF-16 with a byte-order mark.
@@ -107,15 +160,34 @@ pub fn decode(bytes: &[u8]) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// A paste piped into `diagnose`, if there is one. Waits for a pipe only a moment: another program
-/// may have left its own standard input open.
-pub async fn piped_paste() -> Option<String> {
-    if std::io::stdin().is_terminal() {
-        return None;
+/// Standard input, read beside the work: a paste piped into `diagnose`.
+pub struct Piped(Option<tokio::task::JoinHandle<Result<Vec<u8>, Failure>>>);
+
+impl Piped {
+    /// Begins to read, unless standard input is a terminal.
+    pub fn begin() -> Self {
+        let piped = !std::io::stdin().is_terminal();
+        Self(piped.then(|| tokio::task::spawn_blocking(|| read(std::io::stdin(), "read standard input"))))
     }
-    let reading = tokio::task::spawn_blocking(|| read(std::io::stdin(), "read standard input"));
-    let bytes = tokio::time::timeout(Duration::from_millis(700), reading).await.ok()?.ok()?.ok()?;
-    decode(&bytes).ok()
+
+    /// Whether it is still being read.
+    pub fn is_open(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The text, if it ends within the time.
+    pub async fn text(&mut self, wait: Duration) -> Option<String> {
+        let bytes = tokio::time::timeout(wait, self.0.as_mut()?).await.ok()?;
+        self.0 = None;
+        decode(&bytes.ok()?.ok()?).ok()
+    }
+}
+
+/// Reads a recorded diagnosis, of a size that one can have.
+pub fn record(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)?.take(64 << 20).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Refuses key files that are no keys at all, before anything is asked: empty, huge, unreadable, no files.
@@ -126,9 +198,17 @@ pub fn refuse_hopeless_keys(keys: &[crate::core::facts::local::KeyProbe]) -> Opt
         let doing = format!("read the key file {}", probe.path);
         let next = "name the private key (.pem) that you downloaded or made for this instance with -i";
         match probe.file.value()? {
-            KeyFileState::Read { key, .. } if key.format == KeyFormat::Empty => Some(Failure::usage(doing, "it is empty", next)),
-            KeyFileState::TooLarge { bytes } => Some(Failure::usage(doing, format!("it has {bytes} bytes, and no private key is that large"), next)),
-            KeyFileState::Unreadable { reason, .. } => Some(Failure::usage(doing, reason.clone(), "make it readable for you (sudo chown $USER FILE), or name another key with -i")),
+            KeyFileState::Read { key, .. } if key.format == KeyFormat::Empty => {
+                Some(Failure::usage(doing, "it is empty", next))
+            }
+            KeyFileState::TooLarge { bytes } => {
+                Some(Failure::usage(doing, format!("it has {bytes} bytes, and no private key is that large"), next))
+            }
+            KeyFileState::Unreadable { reason, .. } => Some(Failure::usage(
+                doing,
+                reason.clone(),
+                "make it readable for you (sudo chown $USER FILE), or name another key with -i",
+            )),
             KeyFileState::NotAFile { what } => Some(Failure::usage(doing, format!("it is {what}"), next)),
             _ => None,
         }
@@ -142,15 +222,28 @@ pub fn unknown_target(facts: &crate::core::facts::Facts) -> Option<Failure> {
     match why {
         Why::Ambiguous { what, matches } => {
             let lines = matches.iter().map(|m| format!("\n  {m}")).collect::<String>();
-            Some(Failure::usage("find the instance", format!("{} instances are named {what}:{lines}", matches.len()), "give the instance id of one of them"))
+            Some(Failure::usage(
+                "find the instance",
+                format!("{} instances are named {what}:{lines}", matches.len()),
+                "give the instance id of one of them",
+            ))
         }
         Why::NotFound { what } => {
-            let elsewhere = facts.local.dns.value().is_some_and(|d| !d.is_empty()) || facts.local.config.value().is_some_and(|c| c.matched && c.hostname.as_ref().is_some_and(|h| *h != facts.target.name));
+            let elsewhere = facts.local.dns.value().is_some_and(|d| !d.is_empty())
+                || facts
+                    .local
+                    .config
+                    .value()
+                    .is_some_and(|c| c.matched && c.hostname.as_ref().is_some_and(|h| *h != facts.target.name));
             // An address can be probed even when no instance has it.
             if matches!(facts.target.kind(), TargetKind::Address(_)) || elsewhere || facts.target.address.is_some() {
                 return None;
             }
-            Some(Failure::usage("find the instance", format!("there is no {what}"), "check the spelling, --region and --profile; port22 without arguments lists the instances"))
+            Some(Failure::usage(
+                "find the instance",
+                format!("there is no {what}"),
+                "check the spelling, --region and --profile; port22 without arguments lists the instances",
+            ))
         }
         _ => None,
     }
@@ -162,7 +255,8 @@ mod tests {
 
     #[test]
     fn powershell_text_is_read_and_binary_is_refused() {
-        let wide: Vec<u8> = [0xff, 0xfe].into_iter().chain("Permission denied".encode_utf16().flat_map(u16::to_le_bytes)).collect();
+        let wide: Vec<u8> =
+            [0xff, 0xfe].into_iter().chain("Permission denied".encode_utf16().flat_map(u16::to_le_bytes)).collect();
         assert_eq!(decode(&wide).unwrap(), "Permission denied");
         let noise: Vec<u8> = (0..4000u32).map(|n| u8::try_from((n * 7919 >> 3) & 0xff).unwrap_or(0)).collect();
         for bytes in [&noise[..], b"", b"  \n", &[0; 64]] {
@@ -172,7 +266,8 @@ mod tests {
 
     #[test]
     fn commands_of_the_contract_are_no_targets() {
-        assert!(target("shell", &SshArgs::default(), &Global::default()).is_err());
+        assert!(not_a_command("shell").is_err());
+        assert!(not_a_command("web-1").is_ok());
         assert!(target("web-1", &SshArgs::default(), &Global::default()).is_ok());
     }
 }

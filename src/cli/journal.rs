@@ -18,7 +18,9 @@ use tokio::sync::mpsc::unbounded_channel;
 pub fn open() -> Result<JournalFile, Failure> {
     let dirs = directories::ProjectDirs::from("", "", "port22");
     let dir = dirs.map(|d| d.state_dir().unwrap_or_else(|| d.data_local_dir()).to_path_buf());
-    let dir = dir.ok_or_else(|| Failure::usage("find the state directory", "there is no home directory", "set HOME or XDG_STATE_HOME"))?;
+    let dir = dir.ok_or_else(|| {
+        Failure::usage("find the state directory", "there is no home directory", "set HOME or XDG_STATE_HOME")
+    })?;
     Ok(JournalFile::new(dir))
 }
 
@@ -40,7 +42,14 @@ pub fn list(args: &JournalArgs) -> Result<Exit, Failure> {
         output::print("nothing was changed yet");
     } else {
         for entry in &entries {
-            output::print(&format!("{}  {}  {}  {} ({})", entry.id, state(entry), entry.plan.fix, entry.plan.title, entry.text));
+            output::print(&format!(
+                "{}  {}  {}  {} ({})",
+                entry.id,
+                state(entry),
+                entry.plan.fix,
+                entry.plan.title,
+                entry.text
+            ));
         }
     }
     Ok(Exit::Ok)
@@ -50,7 +59,12 @@ pub async fn undo(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
     let journal: Arc<dyn Journal> = Arc::new(open()?);
     let entry = repair::find_entry(journal.as_ref(), args.entry.as_deref())?;
     if cli.global.read_only {
-        return Err(Failure::new(FailureKind::Refused, format!("undo {}", entry.id), "--read-only refuses every change", "leave it out"));
+        return Err(Failure::new(
+            FailureKind::Refused,
+            format!("undo {}", entry.id),
+            "--read-only refuses every change",
+            "leave it out",
+        ));
     }
     // The plan of the undo is shown and confirmed like any other.
     let mut plan = entry.plan.clone();
@@ -65,7 +79,7 @@ pub async fn undo(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
             action: Some(action),
         })
         .collect();
-    eprintln!("{}", crate::core::report::plan_text(&plan, cli.global.ascii));
+    output::note(&crate::core::report::plan_text(&plan, cli.global.ascii));
     fix::confirm(plan, args.yes)?;
     let world: Arc<dyn World> = Arc::new(input::world(&cli.global).await);
     let (sender, _receiver) = unbounded_channel();

@@ -33,15 +33,22 @@ fn list(as_json: bool) -> Result<Exit, Failure> {
 
 async fn start(scenario: Option<String>, port: Option<u16>) -> Result<Lab, Failure> {
     let options = LabOptions { scenario, port, ..LabOptions::default() };
-    Lab::start(options).await.map_err(|e| Failure::usage("start the practice account", e, "port22 lab list shows the scenarios"))
+    Lab::start(options)
+        .await
+        .map_err(|e| Failure::usage("start the practice account", e, "port22 lab list shows the scenarios"))
 }
 
 /// The settings with which the program reaches the practice account: what a user would set by environment.
 pub fn settings(lab: &Lab) -> Settings {
     let value = |name: &str| lab.environment().into_iter().find(|(n, _)| n == name).map(|(_, v)| v);
     let keys = value("AWS_ACCESS_KEY_ID").zip(value("AWS_SECRET_ACCESS_KEY"));
-    let aws = AwsSettings { profile: None, regions: value("AWS_REGION").into_iter().collect(), endpoint: Some(lab.endpoint()), keys };
-    Settings { aws, source_ip: Some(lab.source_ip()), limit: None }
+    let aws = AwsSettings {
+        profile: None,
+        regions: value("AWS_REGION").into_iter().collect(),
+        endpoint: Some(lab.endpoint()),
+        keys,
+    };
+    Settings { aws, source_ip: Some(lab.source_ip()), ..Settings::default() }
 }
 
 async fn serve(port: Option<u16>, scenario: Option<String>) -> Result<Exit, Failure> {
@@ -50,8 +57,15 @@ async fn serve(port: Option<u16>, scenario: Option<String>) -> Result<Exit, Fail
     for (name, value) in lab.environment() {
         output::print(&format!("export {name}={}", crate::core::text::shell_quote(&value)));
     }
-    output::print(&format!("# ssh -F {} web-healthy", crate::core::text::shell_quote(&lab.config_file().display().to_string())));
-    output::print(&format!("# port22 diagnose web-timeout -F {} --source-ip {}", crate::core::text::shell_quote(&lab.config_file().display().to_string()), lab.source_ip()));
+    output::print(&format!(
+        "# ssh -F {} web-healthy",
+        crate::core::text::shell_quote(&lab.config_file().display().to_string())
+    ));
+    output::print(&format!(
+        "# port22 diagnose web-timeout -F {} --source-ip {}",
+        crate::core::text::shell_quote(&lab.config_file().display().to_string()),
+        lab.source_ip()
+    ));
     wizard::until_signal().await;
     lab.stop().await;
     Ok(Exit::Ok)
@@ -62,9 +76,15 @@ async fn practise(cli: &Cli, scenario: Option<String>) -> Result<Exit, Failure> 
     let world = Arc::new(RealWorld::new(settings(&lab)).await);
     // The journal of practice stays with the practice account.
     let journal: Arc<dyn Journal> = Arc::new(JournalFile::new(lab.home().join("journal")));
-    let base = Target { config_file: Some(lab.config_file().display().to_string()), source_ip: Some(lab.source_ip()), ..Target::default() };
+    let base = Target {
+        config_file: Some(lab.config_file().display().to_string()),
+        source_ip: Some(lab.source_ip()),
+        ..Target::default()
+    };
     let chosen = match scenario {
-        Some(id) => lab.scenarios().into_iter().find(|s| s.id == id).map(|s| Target { name: s.instance_name, ..base.clone() }),
+        Some(id) => {
+            lab.scenarios().into_iter().find(|s| s.id == id).map(|s| Target { name: s.instance_name, ..base.clone() })
+        }
         None => None,
     };
     let exit = wizard::show(cli, world, journal, base, chosen, true).await;

@@ -33,7 +33,11 @@ pub fn main() -> ExitCode {
     };
     if let (Some(_), Some(target)) = (&cli.command, &cli.target) {
         // The options of every command may stand before it; a target may not.
-        let failure = Failure::usage("read the arguments", format!("'{target}' stands before the command"), "port22 COMMAND TARGET, or port22 TARGET");
+        let failure = Failure::usage(
+            "read the arguments",
+            format!("'{target}' stands before the command"),
+            "port22 COMMAND TARGET, or port22 TARGET",
+        );
         return output::report(&failure, false).into();
     }
     if let Err(failure) = start_log(&cli) {
@@ -63,12 +67,17 @@ async fn run(cli: Cli) -> Exit {
         Some(Command::Explain(args)) => explain::explain(args),
         Some(Command::Policy(args)) => explain::policy(args),
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(*shell, &mut Cli::command(), "port22", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "port22", &mut script);
+            let _ = std::io::Write::write_all(&mut std::io::stdout(), &script);
             Ok(Exit::Ok)
         }
         Some(Command::Man) => {
             let man = clap_mangen::Man::new(Cli::command());
-            man.render(&mut std::io::stdout()).map(|()| Exit::Ok).map_err(|e| Failure::failed("write the manual page", e.to_string(), ""))
+            let mut page = Vec::new();
+            // A reader that has seen enough is no error.
+            let _ = man.render(&mut page).and_then(|()| std::io::Write::write_all(&mut std::io::stdout(), &page));
+            Ok(Exit::Ok)
         }
     };
     result.unwrap_or_else(|failure| output::report(&failure, json))
@@ -79,9 +88,15 @@ fn start_log(cli: &Cli) -> Result<(), Failure> {
     let path = cli.global.log.clone().or_else(|| std::env::var_os("PORT22_LOG").map(Into::into));
     let Some(path) = path else { return Ok(()) };
     let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-    let file = file.map_err(|e| Failure::usage(format!("open the log {}", path.display()), e.to_string(), "name a file that you may write"))?;
+    let file = file.map_err(|e| {
+        Failure::usage(format!("open the log {}", path.display()), e.to_string(), "name a file that you may write")
+    })?;
     // Only this program's own events: the SDK's debug lines would show requests.
     let filter = tracing_subscriber::EnvFilter::new("off,port22=debug");
-    let _ = tracing_subscriber::fmt().with_writer(std::sync::Mutex::new(file)).with_env_filter(filter).with_ansi(false).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_writer(std::sync::Mutex::new(file))
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .try_init();
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Exit codes and the one shape of an error.
 
+use crate::core::recognise::strip_controls;
 use crate::engine::failure::{Failure, FailureKind};
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 /// Exit status of the contract.
@@ -36,9 +38,9 @@ impl From<Exit> for ExitCode {
 /// Prints a failure: to stderr, and as JSON to stdout when JSON was asked for.
 pub fn report(failure: &Failure, json: bool) -> Exit {
     if json {
-        print(&serde_json::json!({"schema": 1, "error": failure}).to_string());
+        print_json(&serde_json::json!({"schema": 1, "error": failure}));
     }
-    eprintln!("port22: {failure}");
+    note(&format!("port22: {failure}"));
     match failure.kind {
         FailureKind::Usage => Exit::Usage,
         FailureKind::Failed => Exit::Found,
@@ -49,19 +51,39 @@ pub fn report(failure: &Failure, json: bool) -> Exit {
 
 /// Prints a result line to stdout. A reader that closed the pipe is no error.
 pub fn print(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = writeln!(std::io::stdout(), "{}", strip_controls(text));
+}
+
+/// Prints a line to stderr. One that cannot be written is no reason to stop in the middle of a change.
+pub fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", strip_controls(text));
+}
+
+/// Asks on stderr, without a line end.
+pub fn ask(text: &str) {
+    let _ = write!(std::io::stderr(), "{}", strip_controls(text));
+    let _ = std::io::stderr().flush();
 }
 
 /// Prints JSON, indented for people.
 pub fn print_json(value: &serde_json::Value) {
-    print(&serde_json::to_string_pretty(value).unwrap_or_default());
+    print(&serde_json::to_string_pretty(&clean(value)).unwrap_or_default());
+}
+
+/// Takes control and direction characters out of every string: JSON is read by people, too.
+fn clean(value: &serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => Value::String(strip_controls(text)),
+        Value::Array(all) => Value::Array(all.iter().map(clean).collect()),
+        Value::Object(all) => Value::Object(all.iter().map(|(k, v)| (k.clone(), clean(v))).collect()),
+        other => other.clone(),
+    }
 }
 
 /// Prints a progress line to stderr, when somebody watches.
 pub fn progress(text: &str) {
-    use std::io::IsTerminal;
     if std::io::stderr().is_terminal() {
-        eprintln!("{text}");
+        note(text);
     }
 }

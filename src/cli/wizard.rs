@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
     let mut base = Target::default();
     input::options(&mut base, &cli.ssh, &cli.global)?;
+    cli.target.as_deref().map_or(Ok(()), input::not_a_command)?;
     let target = cli.target.as_deref().map(|name| input::target(name, &cli.ssh, &cli.global)).transpose()?;
     needs_terminal()?;
     let world = Arc::new(input::world(&cli.global).await);
@@ -25,11 +26,22 @@ fn needs_terminal() -> Result<(), Failure> {
     if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
         return Ok(());
     }
-    Err(Failure::usage("open the full screen", "standard input or output is no terminal", "port22 diagnose TARGET works without one"))
+    Err(Failure::usage(
+        "open the full screen",
+        "standard input or output is no terminal",
+        "port22 diagnose TARGET works without one",
+    ))
 }
 
 /// Opens the full screen on a world.
-pub async fn show(cli: &Cli, world: Arc<dyn World>, journal: Arc<dyn Journal>, base: Target, target: Option<Target>, lab: bool) -> Result<Exit, Failure> {
+pub async fn show(
+    cli: &Cli,
+    world: Arc<dyn World>,
+    journal: Arc<dyn Journal>,
+    base: Target,
+    target: Option<Target>,
+    lab: bool,
+) -> Result<Exit, Failure> {
     needs_terminal()?;
     let global = &cli.global;
     let no_color = global.no_color || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
@@ -43,7 +55,9 @@ pub async fn show(cli: &Cli, world: Arc<dyn World>, journal: Arc<dyn Journal>, b
         base,
         ..tui::Settings::default()
     };
-    tui::run(world, journal, settings).await.map_err(|e| Failure::usage("draw on the terminal", e.to_string(), "port22 diagnose TARGET works without a full screen"))?;
+    tui::run(world, journal, settings).await.map_err(|e| {
+        Failure::usage("draw on the terminal", e.to_string(), "port22 diagnose TARGET works without a full screen")
+    })?;
     Ok(Exit::Ok)
 }
 

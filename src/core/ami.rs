@@ -126,11 +126,7 @@ impl Entry {
     }
 
     fn guess(&self, confidence: Confidence, because: String) -> Guess {
-        Guess {
-            family: self.family(),
-            confidence,
-            because,
-        }
+        Guess { family: self.family(), confidence, because }
     }
 
     /// Whether this family's images may report themselves as that one.
@@ -142,10 +138,7 @@ impl Entry {
 /// The parsed data; the error names what is wrong with it.
 fn entries() -> Result<&'static [Entry], &'static str> {
     static ENTRIES: OnceLock<Result<Vec<Entry>, String>> = OnceLock::new();
-    ENTRIES
-        .get_or_init(|| parse(DATA))
-        .as_deref()
-        .map_err(String::as_str)
+    ENTRIES.get_or_init(|| parse(DATA)).as_deref().map_err(String::as_str)
 }
 
 /// Reads and checks the data.
@@ -170,19 +163,11 @@ fn parse(text: &str) -> Result<Vec<Entry>, String> {
         {
             return fail(format!("{owner} is no account"));
         }
-        if let Some(owner) = signs
-            .owners_alone
-            .iter()
-            .find(|owner| alone.contains(owner))
-        {
+        if let Some(owner) = signs.owners_alone.iter().find(|owner| alone.contains(owner)) {
             return fail(format!("{owner} alone already means another family"));
         }
         alone.extend(&signs.owners_alone);
-        if let Some(base) = signs
-            .built_on
-            .iter()
-            .find(|base| data.family.iter().all(|other| other.id != **base))
-        {
+        if let Some(base) = signs.built_on.iter().find(|base| data.family.iter().all(|other| other.id != **base)) {
             return fail(format!("is built on {base}, which is not there"));
         }
     }
@@ -191,9 +176,7 @@ fn parse(text: &str) -> Result<Vec<Entry>, String> {
 
 /// Every family that is known, for lists and help.
 pub fn families() -> Result<Vec<Family>, String> {
-    entries()
-        .map(|entries| entries.iter().map(Entry::family).collect())
-        .map_err(str::to_owned)
+    entries().map(|entries| entries.iter().map(Entry::family).collect()).map_err(str::to_owned)
 }
 
 /// Whether a text fits a pattern: `*` any text, `?` any character, `#` a digit; case counts not.
@@ -244,38 +227,21 @@ pub fn identify(
         .or_else(|| console_text.and_then(|text| from_console(entries, text)));
     let found = match (by_image, itself) {
         // The image is known more closely than the system inside it, such as Bitnami on Debian.
-        (Some((entry, image)), Some((system, _)))
-            if entry.id != system.id && entry.may_call_itself(system) =>
-        {
+        (Some((entry, image)), Some((system, _))) if entry.id != system.id && entry.may_call_itself(system) => {
             match image.confidence {
-                Confidence::Guess => {
-                    Some((system, system.guess(Confidence::Likely, image.because)))
-                }
+                Confidence::Guess => Some((system, system.guess(Confidence::Likely, image.because))),
                 _ => Some((entry, image)),
             }
         }
         (_, Some((system, own))) => {
             // A vendor's appliance may have any user, whatever it is built on.
-            let vendor =
-                image.is_some_and(|image| image.owner_alias.as_deref() == Some("aws-marketplace"));
-            Some((
-                system,
-                system.guess(
-                    if vendor {
-                        Confidence::Likely
-                    } else {
-                        Confidence::Sure
-                    },
-                    own,
-                ),
-            ))
+            let vendor = image.is_some_and(|image| image.owner_alias.as_deref() == Some("aws-marketplace"));
+            Some((system, system.guess(if vendor { Confidence::Likely } else { Confidence::Sure }, own)))
         }
         (by_image, None) => {
             let billed = from_platform(entries, image, instance);
             match (by_image, billed) {
-                (Some(image), Some(billed)) if billed.1.confidence > image.1.confidence => {
-                    Some(billed)
-                }
+                (Some(image), Some(billed)) if billed.1.confidence > image.1.confidence => Some(billed),
                 (Some(image), _) => Some(image),
                 (None, billed) => billed,
             }
@@ -290,17 +256,11 @@ pub fn identify(
 
 /// What the SSM agent says the system is.
 fn from_ssm<'a>(entries: &'a [Entry], agent: &SsmAgent) -> Option<(&'a Entry, String)> {
-    let name = agent
-        .platform_name
-        .as_deref()
-        .map(str::trim)
-        .filter(|name| !name.is_empty())?;
+    let name = agent.platform_name.as_deref().map(str::trim).filter(|name| !name.is_empty())?;
     let version = agent.platform_version.as_deref().unwrap_or_default().trim();
     let whole = format!("{name} {version}");
     // Coarse and fine names live in different entries: the first that fits is the finer one.
-    let entry = entries
-        .iter()
-        .find(|entry| any_fits(&entry.signs.ssm, whole.trim()))?;
+    let entry = entries.iter().find(|entry| any_fits(&entry.signs.ssm, whole.trim()))?;
     Some((entry, format!("The SSM agent reports {}.", whole.trim())))
 }
 
@@ -308,16 +268,8 @@ fn from_ssm<'a>(entries: &'a [Entry], agent: &SsmAgent) -> Option<(&'a Entry, St
 fn from_console<'a>(entries: &'a [Entry], text: &str) -> Option<(&'a Entry, String)> {
     text.lines().rev().find_map(|line| {
         let line = plain_line(line);
-        let entry = entries
-            .iter()
-            .find(|entry| any_fits(&entry.signs.banners, &line))?;
-        Some((
-            entry,
-            format!(
-                "The console log shows \"{}\".",
-                crate::core::text::shorten(&line, 60)
-            ),
-        ))
+        let entry = entries.iter().find(|entry| any_fits(&entry.signs.banners, &line))?;
+        Some((entry, format!("The console log shows \"{}\".", crate::core::text::shorten(&line, 60))))
     })
 }
 
@@ -351,46 +303,20 @@ fn plain_line(line: &str) -> String {
 
 /// What the image says, by owner and name.
 fn from_image<'a>(entries: &'a [Entry], image: &Image) -> Option<(&'a Entry, Guess)> {
-    let location = image
-        .location
-        .as_deref()
-        .and_then(|location| location.split_once('/'));
-    let name = image
-        .name
-        .as_deref()
-        .filter(|name| !name.is_empty())
-        .or(location.map(|(_, name)| name));
-    let owner = image
-        .owner_id
-        .as_deref()
-        .or(location.map(|(owner, _)| owner))
-        .unwrap_or_default();
+    let location = image.location.as_deref().and_then(|location| location.split_once('/'));
+    let name = image.name.as_deref().filter(|name| !name.is_empty()).or(location.map(|(_, name)| name));
+    let owner = image.owner_id.as_deref().or(location.map(|(owner, _)| owner)).unwrap_or_default();
     let alias = image.owner_alias.as_deref().unwrap_or_default();
     let named: Vec<&Entry> = name
-        .map(|name| {
-            entries
-                .iter()
-                .filter(|entry| any_fits(&entry.signs.names, name))
-                .collect()
-        })
+        .map(|name| entries.iter().filter(|entry| any_fits(&entry.signs.names, name)).collect())
         .unwrap_or_default();
     let shown = name.unwrap_or_default();
     let owns = |entry: &Entry| entry.signs.owners.iter().any(|known| known == owner);
     // AWS gives the alias "amazon" to itself and to publishers that it has verified; nobody can take it.
-    if let Some(entry) = named
-        .iter()
-        .copied()
-        .find(|entry| alias == "amazon" || owns(entry))
-    {
+    if let Some(entry) = named.iter().copied().find(|entry| alias == "amazon" || owns(entry)) {
         return Some((
             entry,
-            entry.guess(
-                Confidence::Sure,
-                format!(
-                    "The image {shown} is published by {}.",
-                    publisher(owner, alias)
-                ),
-            ),
+            entry.guess(Confidence::Sure, format!("The image {shown} is published by {}.", publisher(owner, alias))),
         ));
     }
     if let Some(entry) = named.first().copied() {
@@ -398,48 +324,27 @@ fn from_image<'a>(entries: &'a [Entry], image: &Image) -> Option<(&'a Entry, Gue
             entry,
             entry.guess(
                 Confidence::Likely,
-                format!(
-                    "The image is named {shown}, but its owner is not the publisher of {}.",
-                    entry.title
-                ),
+                format!("The image is named {shown}, but its owner is not the publisher of {}.", entry.title),
             ),
         ));
     }
-    if let Some(entry) = entries
-        .iter()
-        .find(|entry| entry.signs.owners_alone.iter().any(|known| known == owner))
-    {
+    if let Some(entry) = entries.iter().find(|entry| entry.signs.owners_alone.iter().any(|known| known == owner)) {
         return Some((
             entry,
             entry.guess(
                 Confidence::Likely,
-                format!(
-                    "The image is published by account {owner}, which publishes {}.",
-                    entry.title
-                ),
+                format!("The image is published by account {owner}, which publishes {}.", entry.title),
             ),
         ));
     }
-    let words = format!(
-        "{shown} {}",
-        image.description.as_deref().unwrap_or_default()
-    )
-    .to_lowercase();
-    let hinted: Vec<&Entry> = entries
-        .iter()
-        .filter(|entry| entry.signs.hints.iter().any(|hint| has_word(&words, hint)))
-        .collect();
+    let words = format!("{shown} {}", image.description.as_deref().unwrap_or_default()).to_lowercase();
+    let hinted: Vec<&Entry> =
+        entries.iter().filter(|entry| entry.signs.hints.iter().any(|hint| has_word(&words, hint))).collect();
     // Words of two systems with different users say nothing.
     match hinted.as_slice() {
         [entry, rest @ ..] if rest.iter().all(|other| other.users == entry.users) => Some((
             entry,
-            entry.guess(
-                Confidence::Guess,
-                format!(
-                    "The name or description of the image speaks of {}.",
-                    entry.title
-                ),
-            ),
+            entry.guess(Confidence::Guess, format!("The name or description of the image speaks of {}.", entry.title)),
         )),
         _ => None,
     }
@@ -463,77 +368,38 @@ fn publisher(owner: &str, alias: &str) -> String {
 }
 
 /// What the platform says: Windows and Mac are certain, what is billed is likely.
-fn from_platform<'a>(
-    entries: &'a [Entry],
-    image: Option<&Image>,
-    instance: &Instance,
-) -> Option<(&'a Entry, Guess)> {
+fn from_platform<'a>(entries: &'a [Entry], image: Option<&Image>, instance: &Instance) -> Option<(&'a Entry, Guess)> {
     let by_id = |id: &str| entries.iter().find(|entry| entry.id == id);
     let details = instance
         .platform_details
         .as_deref()
         .or(image.and_then(|image| image.platform_details.as_deref()))
         .unwrap_or_default();
-    if instance
-        .platform
-        .as_deref()
-        .is_some_and(|platform| platform.eq_ignore_ascii_case("windows"))
+    if instance.platform.as_deref().is_some_and(|platform| platform.eq_ignore_ascii_case("windows"))
         || details.starts_with("Windows")
     {
         let entry = by_id("windows")?;
-        return Some((
-            entry,
-            entry.guess(
-                Confidence::Sure,
-                "EC2 reports the platform Windows.".to_owned(),
-            ),
-        ));
+        return Some((entry, entry.guess(Confidence::Sure, "EC2 reports the platform Windows.".to_owned())));
     }
-    if instance
-        .architecture
-        .as_deref()
-        .is_some_and(|architecture| architecture.ends_with("_mac"))
-    {
+    if instance.architecture.as_deref().is_some_and(|architecture| architecture.ends_with("_mac")) {
         let entry = by_id("macos")?;
-        return Some((
-            entry,
-            entry.guess(
-                Confidence::Sure,
-                "EC2 reports the architecture of a Mac.".to_owned(),
-            ),
-        ));
+        return Some((entry, entry.guess(Confidence::Sure, "EC2 reports the architecture of a Mac.".to_owned())));
     }
-    let entry = entries
-        .iter()
-        .find(|entry| any_fits(&entry.signs.details, details))?;
-    Some((
-        entry,
-        entry.guess(
-            Confidence::Likely,
-            format!("EC2 bills the instance as {details}."),
-        ),
-    ))
+    let entry = entries.iter().find(|entry| any_fits(&entry.signs.details, details))?;
+    Some((entry, entry.guess(Confidence::Likely, format!("EC2 bills the instance as {details}."))))
 }
 
 /// Puts the user that the console log names in place of the family's.
 fn with_console_user(guess: Option<Guess>, user: &str) -> Guess {
     let because = format!("The console log lists the authorized keys of user {user}.");
     let family = match guess {
-        Some(Guess {
-            mut family,
-            because: why,
-            confidence,
-        }) => {
+        Some(Guess { mut family, because: why, confidence }) => {
             if family.users.first().is_some_and(|first| first == user) {
                 family.users = vec![user.to_owned()];
                 return Guess {
                     family,
                     confidence: Confidence::Sure,
-                    because: if confidence == Confidence::Sure {
-                        why
-                    } else {
-                        because
-                    },
+                    because: if confidence == Confidence::Sure { why } else { because },
                 };
             }
             family.users = vec![user.to_owned()];
@@ -552,9 +418,5 @@ fn with_console_user(guess: Option<Guess>, user: &str) -> Guess {
             eic_preinstalled: None,
         },
     };
-    Guess {
-        family,
-        confidence: Confidence::Sure,
-        because,
-    }
+    Guess { family, confidence: Confidence::Sure, because }
 }

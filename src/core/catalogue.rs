@@ -181,7 +181,9 @@ impl Catalogue {
     pub fn problems(&self) -> Vec<String> {
         let mut out = Vec::new();
         for (id, cause) in &self.causes {
-            out.extend(cause.fixes.iter().filter(|f| !self.fixes.contains_key(*f)).map(|f| format!("cause {id}: no fix {f}")));
+            out.extend(
+                cause.fixes.iter().filter(|f| !self.fixes.contains_key(*f)).map(|f| format!("cause {id}: no fix {f}")),
+            );
             if !["local", "client", "vpc", "instance", "os", "aws", "windows"].contains(&cause.layer.as_str()) {
                 out.push(format!("cause {id}: no layer {}", cause.layer));
             }
@@ -211,7 +213,12 @@ impl Catalogue {
 
     fn tree_problems(&self, tree: &Tree, out: &mut Vec<String>) {
         let name = tree.symptoms.join("+");
-        out.extend(tree.symptoms.iter().filter(|s| !self.symptoms.contains_key(*s)).map(|s| format!("tree {name}: no symptom {s}")));
+        out.extend(
+            tree.symptoms
+                .iter()
+                .filter(|s| !self.symptoms.contains_key(*s))
+                .map(|s| format!("tree {name}: no symptom {s}")),
+        );
         let mut reached = vec![tree.nodes.first().map(|n| n.check.as_str()).unwrap_or_default()];
         let mut next = 0;
         while let Some(at) = reached.get(next).copied() {
@@ -226,13 +233,22 @@ impl Catalogue {
             for to in [&node.pass, &node.fail, &node.unknown] {
                 match to.split_once(':') {
                     None if !reached.contains(&to.as_str()) => reached.push(to),
-                    Some(("cause", id)) if !self.causes.contains_key(id) => out.push(format!("tree {name}, {at}: no cause {id}")),
-                    Some((kind, _)) if !["cause", "door", "end"].contains(&kind) => out.push(format!("tree {name}, {at}: what is {to}?")),
+                    Some(("cause", id)) if !self.causes.contains_key(id) => {
+                        out.push(format!("tree {name}, {at}: no cause {id}"))
+                    }
+                    Some((kind, _)) if !["cause", "door", "end"].contains(&kind) => {
+                        out.push(format!("tree {name}, {at}: what is {to}?"))
+                    }
                     _ => {}
                 }
             }
         }
-        out.extend(tree.nodes.iter().filter(|n| !reached.contains(&n.check.as_str())).map(|n| format!("tree {name}: {} is never reached", n.check)));
+        out.extend(
+            tree.nodes
+                .iter()
+                .filter(|n| !reached.contains(&n.check.as_str()))
+                .map(|n| format!("tree {name}: {} is never reached", n.check)),
+        );
     }
 }
 

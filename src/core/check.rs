@@ -117,8 +117,17 @@ pub enum HopId {
 
 impl HopId {
     /// All hops in order.
-    pub const ALL: [Self; 9] =
-        [Self::Client, Self::Internet, Self::Igw, Self::Route, Self::Nacl, Self::SecurityGroup, Self::Eni, Self::Sshd, Self::Auth];
+    pub const ALL: [Self; 9] = [
+        Self::Client,
+        Self::Internet,
+        Self::Igw,
+        Self::Route,
+        Self::Nacl,
+        Self::SecurityGroup,
+        Self::Eni,
+        Self::Sshd,
+        Self::Auth,
+    ];
 }
 
 /// One hop and its state.

@@ -89,7 +89,9 @@ impl Why {
             Self::Cancelled => "cancelled".to_owned(),
             Self::Failed { doing, reason } => format!("{doing} failed: {reason}"),
             Self::NotFound { what } => format!("there is no {what}"),
-            Self::Ambiguous { what, matches } => format!("{} instances are named {what}: {}", matches.len(), matches.join("; ")),
+            Self::Ambiguous { what, matches } => {
+                format!("{} instances are named {what}: {}", matches.len(), matches.join("; "))
+            }
             Self::Needs { what } => format!("needs {what}"),
         }
     }

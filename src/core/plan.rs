@@ -98,6 +98,22 @@ pub enum Action {
         /// `sgr-…`.
         rule: String,
     },
+    /// Takes back an `AuthorizeIngress` of which nobody knows whether it was done: removes the rule that
+    /// has exactly this address and these ports and carries our tag, if there is one.
+    RevokeOwn {
+        /// Region.
+        region: String,
+        /// `sg-…`.
+        group: String,
+        /// `tcp` or `icmp`.
+        protocol: String,
+        /// First port.
+        from_port: i32,
+        /// Last port.
+        to_port: i32,
+        /// The address.
+        cidr: IpNet,
+    },
     /// `ec2:ModifySecurityGroupRules`: another address in the same rule.
     ModifyIngress {
         /// Region.
@@ -133,6 +149,35 @@ pub enum Action {
         /// `i-…`.
         instance: String,
     },
+}
+
+impl Action {
+    /// The deed that takes this one back when nobody knows whether it was done. Each looks first, so
+    /// that it changes nothing where there is nothing to take back. `None` where that cannot be told.
+    pub fn reverse(&self) -> Option<Self> {
+        match self {
+            Self::Chmod { path, from, to } => Some(Self::Chmod { path: path.clone(), from: *to, to: *from }),
+            Self::AuthorizeIngress { region, group, protocol, from_port, to_port, cidr, .. } => Some(Self::RevokeOwn {
+                region: region.clone(),
+                group: group.clone(),
+                protocol: protocol.clone(),
+                from_port: *from_port,
+                to_port: *to_port,
+                cidr: *cidr,
+            }),
+            Self::ModifyIngress { from, to, .. } => {
+                let mut back = self.clone();
+                if let Self::ModifyIngress { from: f, to: t, .. } = &mut back {
+                    (*f, *t) = (*to, *from);
+                }
+                Some(back)
+            }
+            Self::RevokeIngress { .. }
+            | Self::RevokeOwn { .. }
+            | Self::StartInstance { .. }
+            | Self::StopInstance { .. } => None,
+        }
+    }
 }
 
 /// One step of a plan.
@@ -185,6 +230,9 @@ pub struct Plan {
     pub consent: Consent,
     /// IAM actions that the plan needs.
     pub permissions: Vec<String>,
+    /// Account that the plan was made for; an undo in another one is refused.
+    #[serde(default)]
+    pub account: Option<String>,
 }
 
 impl Plan {

@@ -57,9 +57,28 @@ pub enum ProbeId {
 impl ProbeId {
     /// All probes.
     pub const ALL: [Self; 22] = [
-        Self::SshConfig, Self::Dns, Self::SourceIp, Self::Keys, Self::Agent, Self::KnownHosts, Self::Caller, Self::Instance,
-        Self::Status, Self::Interfaces, Self::SecurityGroups, Self::NetworkAcls, Self::RouteTables, Self::InternetGateways,
-        Self::Subnet, Self::PrefixLists, Self::KeyPair, Self::Image, Self::Console, Self::Ssm, Self::Tcp, Self::Ssh,
+        Self::SshConfig,
+        Self::Dns,
+        Self::SourceIp,
+        Self::Keys,
+        Self::Agent,
+        Self::KnownHosts,
+        Self::Caller,
+        Self::Instance,
+        Self::Status,
+        Self::Interfaces,
+        Self::SecurityGroups,
+        Self::NetworkAcls,
+        Self::RouteTables,
+        Self::InternetGateways,
+        Self::Subnet,
+        Self::PrefixLists,
+        Self::KeyPair,
+        Self::Image,
+        Self::Console,
+        Self::Ssm,
+        Self::Tcp,
+        Self::Ssh,
     ];
 
     /// Whether the probe is an AWS call.
@@ -84,7 +103,14 @@ impl ProbeId {
             Self::Image => "ec2:DescribeImages",
             Self::Console => "ec2:GetConsoleOutput",
             Self::Ssm => "ssm:DescribeInstanceInformation",
-            Self::SshConfig | Self::Dns | Self::SourceIp | Self::Keys | Self::Agent | Self::KnownHosts | Self::Tcp | Self::Ssh => return None,
+            Self::SshConfig
+            | Self::Dns
+            | Self::SourceIp
+            | Self::Keys
+            | Self::Agent
+            | Self::KnownHosts
+            | Self::Tcp
+            | Self::Ssh => return None,
         })
     }
 

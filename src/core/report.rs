@@ -9,6 +9,7 @@ use crate::core::diagnosis::{Diagnosis, Overall};
 use crate::core::facts::Facts;
 use crate::core::fixes;
 use crate::core::plan::{GateState, Plan};
+use crate::core::recognise::strip_controls;
 use crate::core::rules;
 use crate::core::text::{millis, shell_quote};
 use serde_json::{Value, json};
@@ -185,7 +186,9 @@ pub fn text(facts: &Facts, diagnosis: &Diagnosis, run: &Run, ascii: bool) -> Str
         }
         Overall::CauseFound => push_causes(facts, diagnosis, &mut lines, "CAUSE"),
     }
-    if let Some(door) = diagnosis.doors.iter().find(|d| d.id == "ssm" && d.state == crate::core::diagnosis::DoorState::Open && diagnosis.overall != Overall::Healthy) {
+    if let Some(door) = diagnosis.doors.iter().find(|d| {
+        d.id == "ssm" && d.state == crate::core::diagnosis::DoorState::Open && diagnosis.overall != Overall::Healthy
+    }) {
         lines.push(format!("Way in meanwhile: Session Manager ({})", door.why));
     }
     lines.join("\n")
@@ -222,7 +225,11 @@ fn push_causes(facts: &Facts, diagnosis: &Diagnosis, lines: &mut Vec<String>, he
         }
         for id in cause.map(|w| w.fixes.as_slice()).unwrap_or_default() {
             let Some(fix) = words.fixes.get(id) else { continue };
-            let how = if fixes::APPLICABLE.contains(&id.as_str()) { format!("port22 fix {id} {}", target_words(facts)) } else { format!("by hand: port22 explain {id}") };
+            let how = if fixes::APPLICABLE.contains(&id.as_str()) {
+                format!("port22 fix {id} {}", target_words(facts))
+            } else {
+                format!("by hand: port22 explain {id}")
+            };
             lines.push(format!("  fix: {} ({} risk)  {how}", fix.title, fix.risk.word()));
         }
         if let Some(cause) = cause.filter(|c| !c.fixes.iter().any(|f| fixes::APPLICABLE.contains(&f.as_str()))) {
@@ -234,8 +241,12 @@ fn push_causes(facts: &Facts, diagnosis: &Diagnosis, lines: &mut Vec<String>, he
 
 /// A Markdown report.
 pub fn markdown(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> String {
-    let mut out = format!("# SSH to {}\n\n", facts.instance().map_or_else(|| facts.target.name.clone(), crate::core::facts::aws::Instance::label));
-    out.push_str(&format!("```\n{}\n{}\n```\n\n", headline(facts, run), path_line(diagnosis, Glyphs::new(false))));
+    let mut out = format!(
+        "# SSH to {}\n\n",
+        md(&facts.instance().map_or_else(|| facts.target.name.clone(), crate::core::facts::aws::Instance::label))
+    );
+    let head = strip_controls(&headline(facts, run)).replace(['`', '\n'], " ");
+    out.push_str(&format!("```\n{head}\n{}\n```\n\n", path_line(diagnosis, Glyphs::new(false))));
     let words = catalogue::get();
     out.push_str(match diagnosis.overall {
         Overall::Healthy => "**The login works.**\n",
@@ -246,7 +257,7 @@ pub fn markdown(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> String {
         let title = words.causes.get(&finding.id).map_or(finding.id.as_str(), |w| w.title.as_str());
         out.push_str(&format!("- **{title}** (`{}`, {})\n", finding.id, certainty(finding.certainty)));
         for evidence in &finding.evidence {
-            out.push_str(&format!("  - {} ({})\n", evidence.text, evidence.source));
+            out.push_str(&format!("  - {} ({})\n", md(&evidence.text), md(&evidence.source)));
         }
         for fix in words.causes.get(&finding.id).map(|w| w.fixes.as_slice()).unwrap_or_default() {
             if let Some(w) = words.fixes.get(fix) {
@@ -256,7 +267,7 @@ pub fn markdown(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> String {
     }
     out.push_str("\n## Checks\n\n| check | answer | reason |\n|---|---|---|\n");
     for check in &diagnosis.checks {
-        out.push_str(&format!("| {} | {} | {} |\n", check_title(&check.id), word(check.verdict), check.reason.replace('|', "\\|")));
+        out.push_str(&format!("| {} | {} | {} |\n", check_title(&check.id), word(check.verdict), md(&check.reason)));
     }
     out
 }
@@ -270,7 +281,7 @@ pub fn fill(line: &str, facts: &Facts) -> String {
         ("ADDRESS", facts.address().map(|a| a.to_string())),
         ("MY_IP", facts.source_ip().map(|a| a.to_string())),
         ("KEY_FILE", facts.local.keys.first().map(|k| shell_quote(&k.path))),
-        ("USER", rules::login_user(facts)),
+        ("USER", rules::login_user(facts).map(|u| shell_quote(&u))),
         ("GROUP", group),
         ("VPC", instance.and_then(|i| i.vpc_id.clone())),
         ("SUBNET", instance.and_then(|i| i.subnet_id.clone())),
@@ -309,6 +320,19 @@ pub fn target_words(facts: &Facts) -> String {
     words.join(" ")
 }
 
+/// Text for Markdown: no markup of others, one line.
+fn md(text: &str) -> String {
+    let mut out = String::new();
+    for c in strip_controls(text).chars() {
+        match c {
+            '\n' => out.push(' '),
+            '\\' | '`' | '*' | '_' | '<' | '>' | '|' | '[' | ']' => out.extend(['\\', c]),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
 /// The ssh command that logs in, as far as the facts tell.
 pub fn ssh_command(facts: &Facts) -> String {
     ssh_command_as(facts, None)
@@ -327,8 +351,13 @@ pub fn ssh_command_as(facts: &Facts, user: Option<&str>) -> String {
         words.extend(["-p".to_owned(), facts.port().to_string()]);
     }
     let alias = facts.local.config.value().is_some_and(|c| c.matched);
-    let host = if alias { facts.target.name.clone() } else { facts.address().map_or_else(|| facts.target.name.clone(), |a| a.to_string()) };
-    let user = user.map(str::to_owned).or_else(|| rules::login_user(facts)).map(|u| format!("{u}@")).unwrap_or_default();
+    let host = if alias {
+        facts.target.name.clone()
+    } else {
+        facts.address().map_or_else(|| facts.target.name.clone(), |a| a.to_string())
+    };
+    let user =
+        user.map(str::to_owned).or_else(|| rules::login_user(facts)).map(|u| format!("{u}@")).unwrap_or_default();
     words.push(shell_quote(&format!("{user}{host}")));
     words.join(" ")
 }

@@ -55,7 +55,9 @@ impl Target {
             None => (None, text),
         };
         if user.is_some_and(str::is_empty) || name.is_empty() {
-            return Err(format!("'{text}' is not a target: write an instance id, a Name tag, an address or user@one of these"));
+            return Err(format!(
+                "'{text}' is not a target: write an instance id, a Name tag, an address or user@one of these"
+            ));
         }
         if text.chars().any(char::is_control) || name.starts_with('-') {
             return Err("a target has no control characters and does not begin with '-'".to_owned());
@@ -76,7 +78,9 @@ impl Target {
         let id = arn.rsplit_once(":instance/").map(|(_, id)| id);
         match id {
             Some(id) if is_instance_id(id) && arn.split(':').count() == 6 => Ok(id.to_owned()),
-            _ => Err(format!("'{arn}' is not the ARN of an instance (arn:aws:ec2:REGION:ACCOUNT:instance/i-…): give the instance id")),
+            _ => Err(format!(
+                "'{arn}' is not the ARN of an instance (arn:aws:ec2:REGION:ACCOUNT:instance/i-…): give the instance id"
+            )),
         }
     }
 
@@ -89,7 +93,11 @@ impl Target {
             return TargetKind::Address(address);
         }
         let lower = self.name.to_ascii_lowercase();
-        if lower.ends_with(".amazonaws.com") || lower.ends_with(".amazonaws.com.cn") || lower.ends_with(".compute.internal") || lower.ends_with(".ec2.internal") {
+        if lower.ends_with(".amazonaws.com")
+            || lower.ends_with(".amazonaws.com.cn")
+            || lower.ends_with(".compute.internal")
+            || lower.ends_with(".ec2.internal")
+        {
             return TargetKind::Ec2Dns;
         }
         TargetKind::Name
@@ -105,7 +113,9 @@ pub fn is_instance_id(text: &str) -> bool {
 
 fn looks_like_instance_id(text: &str) -> bool {
     text.strip_prefix("i-").is_some_and(|rest| {
-        rest.len() >= 6 && rest.chars().next().is_some_and(|c| c.is_ascii_digit()) && rest.chars().all(|c| c.is_ascii_alphanumeric())
+        rest.len() >= 6
+            && rest.chars().next().is_some_and(|c| c.is_ascii_digit())
+            && rest.chars().all(|c| c.is_ascii_alphanumeric())
     })
 }
 
@@ -132,7 +142,19 @@ mod tests {
 
     #[test]
     fn malformed_targets_are_refused_with_a_sentence() {
-        for text in ["", "@web", "ubuntu@", "i-0a1b2c3d4e5f6071", "i-0000000g", "999.1.2.3", "1.2.3", "arn:aws:s3:::bucket", "-oProxyCommand=x", "a\u{1b}[2Jb", "arn:aws:ec2:eu-west-1:111122223333:vpc/vpc-1"] {
+        for text in [
+            "",
+            "@web",
+            "ubuntu@",
+            "i-0a1b2c3d4e5f6071",
+            "i-0000000g",
+            "999.1.2.3",
+            "1.2.3",
+            "arn:aws:s3:::bucket",
+            "-oProxyCommand=x",
+            "a\u{1b}[2Jb",
+            "arn:aws:ec2:eu-west-1:111122223333:vpc/vpc-1",
+        ] {
             let error = Target::parse(text).expect_err(text);
             assert!(error.len() > 20, "{text}: {error}");
         }

@@ -28,26 +28,12 @@ pub async fn list_at(socket: Option<OsString>) -> Fact<Vec<AgentKey>> {
     };
     let name = socket.to_string_lossy().into_owned();
     let doing = format!("asking the agent at {name}");
-    let answer = timeout(LIMIT, async {
-        AgentClient::connect_uds(&socket)
-            .await?
-            .request_identities()
-            .await
-    })
-    .await;
+    let answer = timeout(LIMIT, async { AgentClient::connect_uds(&socket).await?.request_identities().await }).await;
     match answer {
-        Err(_) => Fact::unknown(Why::TimedOut {
-            doing,
-            after_ms: whole_millis(LIMIT),
-        }),
-        Ok(Err(russh::keys::Error::IO(error))) => {
-            Fact::unknown(Why::failed(doing, crate::edge::tcp::os_words(&error)))
-        }
+        Err(_) => Fact::unknown(Why::TimedOut { doing, after_ms: whole_millis(LIMIT) }),
+        Ok(Err(russh::keys::Error::IO(error))) => Fact::unknown(Why::failed(doing, crate::edge::tcp::os_words(&error))),
         Ok(Err(error)) => Fact::unknown(Why::failed(doing, error.to_string())),
-        Ok(Ok(identities)) => Fact::known(
-            identities.iter().map(describe).collect(),
-            format!("agent at {name}"),
-        ),
+        Ok(Ok(identities)) => Fact::known(identities.iter().map(describe).collect(), format!("agent at {name}")),
     }
 }
 
@@ -60,14 +46,8 @@ fn describe(identity: &AgentIdentity) -> AgentKey {
             comment: clean(comment),
         },
         // A certificate goes with the key that it certifies.
-        AgentIdentity::Certificate {
-            certificate,
-            comment,
-        } => AgentKey {
-            fingerprint: certificate
-                .public_key()
-                .fingerprint(HashAlg::Sha256)
-                .to_string(),
+        AgentIdentity::Certificate { certificate, comment } => AgentKey {
+            fingerprint: certificate.public_key().fingerprint(HashAlg::Sha256).to_string(),
             algorithm: clean(&certificate.algorithm().to_certificate_type()),
             comment: clean(comment),
         },
@@ -83,10 +63,7 @@ mod tests {
     #[tokio::test]
     async fn no_agent_and_a_dead_socket_are_told_apart() {
         let none = list_at(None).await;
-        assert_eq!(
-            none.why_not().unwrap().text(),
-            "needs an agent (SSH_AUTH_SOCK is not set)"
-        );
+        assert_eq!(none.why_not().unwrap().text(), "needs an agent (SSH_AUTH_SOCK is not set)");
         assert_eq!(list_at(Some(OsString::new())).await, none);
         let dir = tempfile::tempdir().unwrap();
         let dead = dir.path().join("socket");
@@ -101,18 +78,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
         let listener = UnixListener::bind(&path).unwrap();
-        let blob = STANDARD
-            .decode("AAAAC3NzaC1lZDI1NTE5AAAAIK2pr+Bfus1hvPof4Wb/plZCzSbqadHH0u+/f4ODtKnE")
-            .unwrap();
-        let string =
-            |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+        let blob = STANDARD.decode("AAAAC3NzaC1lZDI1NTE5AAAAIK2pr+Bfus1hvPof4Wb/plZCzSbqadHH0u+/f4ODtKnE").unwrap();
+        let string = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
         // SSH_AGENT_IDENTITIES_ANSWER with one key.
-        let body = [
-            &[12, 0, 0, 0, 1],
-            string(&blob).as_slice(),
-            &string(b"me\x1b[1m@here\n"),
-        ]
-        .concat();
+        let body = [&[12, 0, 0, 0, 1], string(&blob).as_slice(), &string(b"me\x1b[1m@here\n")].concat();
         let agent = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = [0; 5];
@@ -123,17 +92,8 @@ mod tests {
         let fact = list_at(Some(path.clone().into())).await;
         assert_eq!(agent.await.unwrap(), [0, 0, 0, 1, 11]);
         assert_eq!(fact.source(), format!("agent at {}", path.display()));
-        let [key] = fact.value().unwrap().as_slice() else {
-            panic!("{fact:?}")
-        };
-        assert_eq!(
-            (key.algorithm.as_str(), key.comment.as_str()),
-            ("ssh-ed25519", "me@here")
-        );
-        assert!(
-            key.fingerprint.starts_with("SHA256:") && key.fingerprint.len() == 50,
-            "{}",
-            key.fingerprint
-        );
+        let [key] = fact.value().unwrap().as_slice() else { panic!("{fact:?}") };
+        assert_eq!((key.algorithm.as_str(), key.comment.as_str()), ("ssh-ed25519", "me@here"));
+        assert!(key.fingerprint.starts_with("SHA256:") && key.fingerprint.len() == 50, "{}", key.fingerprint);
     }
 }

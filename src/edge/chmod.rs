@@ -22,51 +22,33 @@ const BITS: u32 = 0o7777;
 pub fn perform(path: &str, from: u32, to: u32) -> Result<String, Failure> {
     let doing = format!("chmod {to:04o} {}", shell_quote(path));
     let file_path = expand(path);
-    let seen = std::fs::metadata(&file_path).map_err(|error| {
-        failed(
-            &doing,
-            &os_words(&error),
-            "look at the path and at the rights of its directories",
-        )
-    })?;
+    let seen = std::fs::metadata(&file_path)
+        .map_err(|error| failed(&doing, &os_words(&error), "look at the path and at the rights of its directories"))?;
     check(&seen, from, to, &doing)?;
     let mode = seen.mode() & BITS;
     if mode == to {
         return Ok(format!("{path} already has mode {to:04o}"));
     }
     change(&file_path, &seen, to).map_err(|reason| {
-        failed(
-            &doing,
-            &reason,
-            "copy the key to a directory of your own, such as ~/.ssh, and use the copy",
-        )
+        failed(&doing, &reason, "copy the key to a directory of your own, such as ~/.ssh, and use the copy")
     })?;
-    let now = std::fs::metadata(&file_path)
-        .map_err(|error| failed(&doing, &os_words(&error), "look at the file"))?
-        .mode()
-        & BITS;
+    let now =
+        std::fs::metadata(&file_path).map_err(|error| failed(&doing, &os_words(&error), "look at the file"))?.mode()
+            & BITS;
     if now != to {
         let reason = format!("chmod has no effect on this filesystem: the mode is still {now:04o}");
-        return Err(failed(
-            &doing,
-            &reason,
-            "copy the key to ~/.ssh, where modes count, and use the copy",
-        ));
+        return Err(failed(&doing, &reason, "copy the key to ~/.ssh, where modes count, and use the copy"));
     }
     Ok(format!("{path} had mode {mode:04o} and has {to:04o} now"))
 }
 
 /// Whether the file is the one that the plan was made for.
 fn check(seen: &Metadata, from: u32, to: u32, doing: &str) -> Result<(), Failure> {
-    let refuse =
-        |reason: String, next: &str| Err(Failure::new(FailureKind::Refused, doing, reason, next));
+    let refuse = |reason: String, next: &str| Err(Failure::new(FailureKind::Refused, doing, reason, next));
     let me = rustix::process::geteuid().as_raw();
     let mode = seen.mode() & BITS;
     if !seen.is_file() {
-        return refuse(
-            "it is no regular file".to_owned(),
-            "give the path of the key file",
-        );
+        return refuse("it is no regular file".to_owned(), "give the path of the key file");
     }
     if seen.uid() != me {
         return refuse(
@@ -85,20 +67,15 @@ fn check(seen: &Metadata, from: u32, to: u32, doing: &str) -> Result<(), Failure
 
 /// Changes the very file that was looked at.
 fn change(path: &Path, seen: &Metadata, to: u32) -> Result<(), String> {
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(path);
+    let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
     match opened {
         Ok(file) => {
             same_file(&file, seen)?;
-            file.set_permissions(Permissions::from_mode(to))
-                .map_err(|error| os_words(&error))
+            file.set_permissions(Permissions::from_mode(to)).map_err(|error| os_words(&error))
         }
         // An own file without read permission can be changed by name only.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            std::fs::set_permissions(path, Permissions::from_mode(to))
-                .map_err(|error| os_words(&error))
+            std::fs::set_permissions(path, Permissions::from_mode(to)).map_err(|error| os_words(&error))
         }
         Err(error) => Err(os_words(&error)),
     }
@@ -137,19 +114,10 @@ mod tests {
     fn the_mode_is_set_and_a_second_time_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = file(dir.path(), 0o644);
-        assert_eq!(
-            perform(&path, 0o644, 0o600),
-            Ok(format!("{path} had mode 0644 and has 0600 now"))
-        );
+        assert_eq!(perform(&path, 0o644, 0o600), Ok(format!("{path} had mode 0644 and has 0600 now")));
         assert_eq!(mode(&path), 0o600);
-        assert_eq!(
-            perform(&path, 0o644, 0o600),
-            Ok(format!("{path} already has mode 0600"))
-        );
-        assert_eq!(
-            perform(&path, 0o600, 0o644),
-            Ok(format!("{path} had mode 0600 and has 0644 now"))
-        );
+        assert_eq!(perform(&path, 0o644, 0o600), Ok(format!("{path} already has mode 0600")));
+        assert_eq!(perform(&path, 0o600, 0o644), Ok(format!("{path} had mode 0600 and has 0644 now")));
     }
 
     #[test]
@@ -166,21 +134,12 @@ mod tests {
         let path = file(dir.path(), 0o666);
         let refused = perform(&path, 0o644, 0o600).unwrap_err();
         assert_eq!(refused.kind, FailureKind::Refused);
-        assert_eq!(
-            refused.reason,
-            "the mode was 0644 when the plan was made and is 0666 now"
-        );
+        assert_eq!(refused.reason, "the mode was 0644 when the plan was made and is 0666 now");
         assert_eq!(mode(&path), 0o666);
         let directory = perform(dir.path().to_str().unwrap(), 0o700, 0o600).unwrap_err();
-        assert_eq!(
-            (directory.kind, directory.reason.as_str()),
-            (FailureKind::Refused, "it is no regular file")
-        );
+        assert_eq!((directory.kind, directory.reason.as_str()), (FailureKind::Refused, "it is no regular file"));
         let missing = perform("/nonexistent/key", 0o644, 0o600).unwrap_err();
-        assert_eq!(
-            (missing.kind, missing.reason.as_str()),
-            (FailureKind::Failed, "No such file or directory")
-        );
+        assert_eq!((missing.kind, missing.reason.as_str()), (FailureKind::Failed, "No such file or directory"));
         assert_eq!(missing.doing, "chmod 0600 /nonexistent/key");
     }
 

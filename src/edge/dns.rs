@@ -42,16 +42,9 @@ fn sorted(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
 /// standard library's error; its words (glibc, musl, macOS) are what is left.
 fn why(name: &str, error: &Error) -> Why {
     let words = os_words(error);
-    let words = words
-        .strip_prefix("failed to lookup address information: ")
-        .unwrap_or(&words);
-    let absent = [
-        "not known",
-        "No address associated",
-        "nodename nor servname",
-        "does not resolve",
-        "Name does not exist",
-    ];
+    let words = words.strip_prefix("failed to lookup address information: ").unwrap_or(&words);
+    let absent =
+        ["not known", "No address associated", "nodename nor servname", "does not resolve", "Name does not exist"];
     if absent.iter().any(|text| words.contains(text)) {
         return no_address(name, words);
     }
@@ -73,14 +66,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_is_its_own_answer() {
-        assert_eq!(
-            lookup("203.0.113.7").await.value(),
-            Some(&vec!["203.0.113.7".parse().unwrap()])
-        );
-        assert_eq!(
-            lookup("[2001:db8::7]").await.value(),
-            Some(&vec!["2001:db8::7".parse().unwrap()])
-        );
+        assert_eq!(lookup("203.0.113.7").await.value(), Some(&vec!["203.0.113.7".parse().unwrap()]));
+        assert_eq!(lookup("[2001:db8::7]").await.value(), Some(&vec!["2001:db8::7".parse().unwrap()]));
         assert!(lookup("a b").await.why_not().is_some());
         assert!(lookup("").await.why_not().is_some());
     }
@@ -88,41 +75,24 @@ mod tests {
     #[tokio::test]
     async fn names_of_this_host_are_found() {
         let fact = lookup("localhost").await;
-        assert!(
-            fact.value().is_some_and(|found| found[0].is_loopback()),
-            "{fact:?}"
-        );
+        assert!(fact.value().is_some_and(|found| found[0].is_loopback()), "{fact:?}");
     }
 
     #[test]
     fn addresses_come_once_and_version_4_first() {
-        let given = ["2001:db8::1", "192.0.2.2", "192.0.2.1", "192.0.2.2"]
-            .map(|text| text.parse().unwrap());
-        let wanted: Vec<IpAddr> = ["192.0.2.2", "192.0.2.1", "2001:db8::1"]
-            .map(|text| text.parse().unwrap())
-            .into();
+        let given = ["2001:db8::1", "192.0.2.2", "192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());
+        let wanted: Vec<IpAddr> = ["192.0.2.2", "192.0.2.1", "2001:db8::1"].map(|text| text.parse().unwrap()).into();
         assert_eq!(sorted(given.into_iter()), wanted);
     }
 
     #[test]
     fn a_missing_name_is_not_a_broken_resolver() {
-        let of = |words: &str| {
-            why(
-                "web",
-                &Error::other(format!("failed to lookup address information: {words}")),
-            )
-        };
+        let of = |words: &str| why("web", &Error::other(format!("failed to lookup address information: {words}")));
         assert_eq!(
             of("Name or service not known").text(),
             "there is no address for the name web (Name or service not known)"
         );
-        assert!(matches!(
-            of("nodename nor servname provided, or not known"),
-            Why::NotFound { .. }
-        ));
-        assert!(matches!(
-            of("Temporary failure in name resolution"),
-            Why::Failed { .. }
-        ));
+        assert!(matches!(of("nodename nor servname provided, or not known"), Why::NotFound { .. }));
+        assert!(matches!(of("Temporary failure in name resolution"), Why::Failed { .. }));
     }
 }

@@ -33,10 +33,7 @@ impl JournalFile {
     /// A journal in a directory, which is made when the first line is written.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         let directory = directory.into();
-        Self {
-            locks: Locks::new(directory.join("locks")),
-            directory,
-        }
+        Self { locks: Locks::new(directory.join("locks")), directory }
     }
 
     /// Path of the file.
@@ -60,12 +57,7 @@ impl JournalFile {
         make_directory(&self.directory)?;
         let path = self.path();
         let new = !path.exists();
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)?;
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path)?;
         flock(&file, FlockOperation::LockExclusive)?;
         if new {
             sync_directory(&self.directory)?;
@@ -109,10 +101,7 @@ impl JournalFile {
 
 impl Journal for JournalFile {
     fn begin(&self, plan: &Plan) -> Result<String, Failure> {
-        let locked = self
-            .locks
-            .take(&plan.subject)
-            .map_err(|error| self.unwritable(&error))?;
+        let locked = self.locks.take(&plan.subject).map_err(|error| self.unwritable(&error))?;
         let Some(locked) = locked else {
             return Err(busy(&plan.subject));
         };
@@ -120,20 +109,11 @@ impl Journal for JournalFile {
             let mut file = self.open()?;
             let now = now();
             let lines = self.lines()?;
-            let last = lines
-                .iter()
-                .rev()
-                .find(|line| matches!(line.event, LineEvent::Begun { .. }));
+            let last = lines.iter().rev().find(|line| matches!(line.event, LineEvent::Begun { .. }));
             let entry = next_id(now, last.map(|line| line.entry.as_str()));
             Self::write(
                 &mut file,
-                &Line {
-                    entry: entry.clone(),
-                    at: now,
-                    event: LineEvent::Begun {
-                        plan: Box::new(plan.clone()),
-                    },
-                },
+                &Line { entry: entry.clone(), at: now, event: LineEvent::Begun { plan: Box::new(plan.clone()) } },
             )?;
             Ok(entry)
         };
@@ -148,34 +128,20 @@ impl Journal for JournalFile {
         let subject = if self.locks.holds(entry) {
             None
         } else {
-            self.subject_of(entry)
-                .map_err(|error| self.unwritable(&error))?
+            self.subject_of(entry).map_err(|error| self.unwritable(&error))?
         };
         if let Some(subject) = subject {
-            match self
-                .locks
-                .take(&subject)
-                .map_err(|error| self.unwritable(&error))?
-            {
+            match self.locks.take(&subject).map_err(|error| self.unwritable(&error))? {
                 Some(locked) => self.locks.keep_until_closed(entry, locked),
                 None => return Err(busy(&subject)),
             }
         }
         let closes = matches!(
             event,
-            LineEvent::Ended { .. }
-                | LineEvent::Undone
-                | LineEvent::UndoFailed { .. }
-                | LineEvent::StepFailed { .. }
+            LineEvent::Ended { .. } | LineEvent::Undone | LineEvent::UndoFailed { .. } | LineEvent::StepFailed { .. }
         );
-        let line = Line {
-            entry: entry.to_owned(),
-            at: now(),
-            event,
-        };
-        let written = self
-            .open()
-            .and_then(|mut file| Self::write(&mut file, &line));
+        let line = Line { entry: entry.to_owned(), at: now(), event };
+        let written = self.open().and_then(|mut file| Self::write(&mut file, &line));
         if closes || written.is_err() {
             self.locks.close(entry);
         }
@@ -217,11 +183,7 @@ fn parse(bytes: &[u8], path: &Path) -> Vec<Line> {
         }
         match serde_json::from_slice(text) {
             Ok(line) => out.push(line),
-            Err(error) => tracing::warn!(
-                "{}:{}: not a line of the journal: {error}",
-                path.display(),
-                index + 1
-            ),
+            Err(error) => tracing::warn!("{}:{}: not a line of the journal: {error}", path.display(), index + 1),
         }
     }
     out
@@ -244,9 +206,7 @@ fn make_directory(path: &Path) -> Result<(), Error> {
         return Ok(());
     }
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    path.parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .map_or(Ok(()), sync_directory)
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_directory)
 }
 
 /// The name of a new file is on the disk only after its directory is.
@@ -256,21 +216,14 @@ fn sync_directory(path: &Path) -> Result<(), Error> {
 
 /// Seconds since 1970.
 fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |passed| {
-            i64::try_from(passed.as_secs()).unwrap_or(i64::MAX)
-        })
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| i64::try_from(passed.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// The id after `last`: time (UTC) and a number, such as `20261121-093015-1`. It never goes back, even
 /// when the clock does.
 fn next_id(now: i64, last: Option<&str>) -> String {
     let time = stamp(now);
-    match last
-        .and_then(|id| id.rsplit_once('-'))
-        .and_then(|(time, number)| Some((time, number.parse::<u64>().ok()?)))
-    {
+    match last.and_then(|id| id.rsplit_once('-')).and_then(|(time, number)| Some((time, number.parse::<u64>().ok()?))) {
         Some((last_time, number)) if last_time >= time.as_str() => {
             format!("{last_time}-{}", number + 1)
         }
@@ -284,23 +237,13 @@ fn stamp(seconds: i64) -> String {
     // Civil date from days: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!(
-        "{year:04}{month:02}{day:02}-{:02}{:02}{:02}",
-        rest / 3600,
-        rest / 60 % 60,
-        rest % 60
-    )
+    format!("{year:04}{month:02}{day:02}-{:02}{:02}{:02}", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
 #[cfg(test)]

@@ -23,23 +23,12 @@ const MOST_NEARBY: usize = 50;
 /// Names of a directory that are looked at, at most.
 const MOST_NAMES: usize = 2000;
 /// Files that ssh tries when nobody names one, in its order (OpenSSH readconf.c, `fill_default_options`).
-const DEFAULTS: [&str; 5] = [
-    "id_rsa",
-    "id_ecdsa",
-    "id_ecdsa_sk",
-    "id_ed25519",
-    "id_ed25519_sk",
-];
+const DEFAULTS: [&str; 5] = ["id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk"];
 
 /// Looks at key files: path as typed, and where it comes from (`-i`, `ssh_config`, `default`).
 pub async fn probe(paths: &[(String, String)]) -> Vec<KeyProbe> {
     let paths = paths.to_vec();
-    let work = move || {
-        paths
-            .into_iter()
-            .map(|(path, origin)| describe(path, origin))
-            .collect()
-    };
+    let work = move || paths.into_iter().map(|(path, origin)| describe(path, origin)).collect();
     tokio::task::spawn_blocking(work).await.unwrap_or_default()
 }
 
@@ -47,33 +36,23 @@ pub async fn probe(paths: &[(String, String)]) -> Vec<KeyProbe> {
 /// is …". Unreadable and foreign files are passed over; `except` are paths already known.
 pub async fn nearby(directories: &[String], except: &[String]) -> Vec<KeyProbe> {
     let (directories, except) = (directories.to_vec(), except.to_vec());
-    tokio::task::spawn_blocking(move || find_nearby(&directories, &except))
-        .await
-        .unwrap_or_default()
+    tokio::task::spawn_blocking(move || find_nearby(&directories, &except)).await.unwrap_or_default()
 }
 
 /// The identity files that ssh tries by itself, as far as they exist, with their origin.
 pub async fn defaults() -> Vec<(String, String)> {
     let existing = || {
         let paths = DEFAULTS.iter().map(|name| format!("~/.ssh/{name}"));
-        paths
-            .filter(|path| expand(path).exists())
-            .map(|path| (path, "default".to_owned()))
-            .collect()
+        paths.filter(|path| expand(path).exists()).map(|path| (path, "default".to_owned())).collect()
     };
-    tokio::task::spawn_blocking(existing)
-        .await
-        .unwrap_or_default()
+    tokio::task::spawn_blocking(existing).await.unwrap_or_default()
 }
 
 /// The directories to look for other keys in: `~/.ssh` and those of the given paths, each once.
 pub fn directories(paths: &[String]) -> Vec<String> {
     let mut out = vec!["~/.ssh".to_owned()];
     for path in paths {
-        let parent = Path::new(path)
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+        let parent = Path::new(path).parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let parent = parent.display().to_string();
         if out.iter().all(|known| expand(known) != expand(&parent)) {
             out.push(parent);
@@ -86,10 +65,7 @@ pub fn directories(paths: &[String]) -> Vec<String> {
 pub fn load_private(path: &str) -> Result<Vec<u8>, String> {
     let (file, seen) = open(&expand(path)).map_err(|error| os_words(&error))?;
     if seen.len() > LONGEST {
-        return Err(format!(
-            "the file has {} bytes, far more than a key",
-            seen.len()
-        ));
+        return Err(format!("the file has {} bytes, far more than a key", seen.len()));
     }
     read(&file).map_err(|error| os_words(&error))
 }
@@ -98,9 +74,7 @@ pub fn load_private(path: &str) -> Result<Vec<u8>, String> {
 pub(super) fn expand(path: &str) -> PathBuf {
     match (path.strip_prefix('~'), std::env::home_dir()) {
         (Some(""), Some(home)) => home,
-        (Some(rest), Some(home)) if rest.starts_with('/') => {
-            home.join(rest.trim_start_matches('/'))
-        }
+        (Some(rest), Some(home)) if rest.starts_with('/') => home.join(rest.trim_start_matches('/')),
         _ => PathBuf::from(path),
     }
 }
@@ -108,10 +82,7 @@ pub(super) fn expand(path: &str) -> PathBuf {
 fn describe(path: String, origin: String) -> KeyProbe {
     let source = format!("file {path}");
     let file = if path.is_empty() || path.contains('\0') {
-        Fact::unknown(Why::failed(
-            format!("reading the key file '{}'", path.escape_default()),
-            "it is no path",
-        ))
+        Fact::unknown(Why::failed(format!("reading the key file '{}'", path.escape_default()), "it is no path"))
     } else {
         Fact::known(state(&expand(&path)), source)
     };
@@ -126,16 +97,10 @@ fn state(path: &Path) -> KeyFileState {
     };
     // Opening a device or a pipe can have effects: regular files only.
     if let Some(what) = no_file(seen.file_type()) {
-        return KeyFileState::NotAFile {
-            what: what.to_owned(),
-        };
+        return KeyFileState::NotAFile { what: what.to_owned() };
     }
     match open(path).and_then(|(file, seen)| {
-        if seen.len() > LONGEST {
-            Ok((seen, Vec::new()))
-        } else {
-            read(&file).map(|bytes| (seen, bytes))
-        }
+        if seen.len() > LONGEST { Ok((seen, Vec::new())) } else { read(&file).map(|bytes| (seen, bytes)) }
     }) {
         Err(error) => absent(&error, Some(seen.uid())),
         Ok((seen, _)) if seen.len() > LONGEST => KeyFileState::TooLarge { bytes: seen.len() },
@@ -154,10 +119,7 @@ fn state(path: &Path) -> KeyFileState {
 fn absent(error: &Error, owner: Option<u32>) -> KeyFileState {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => KeyFileState::Missing,
-        _ => KeyFileState::Unreadable {
-            owner,
-            reason: os_words(error),
-        },
+        _ => KeyFileState::Unreadable { owner, reason: os_words(error) },
     }
 }
 
@@ -176,16 +138,9 @@ fn no_file(kind: FileType) -> Option<&'static str> {
 /// Opens a file without waiting, and makes sure that it is a regular one.
 fn open(path: &Path) -> Result<(File, Metadata), Error> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     let seen = file.metadata()?;
-    if seen.is_file() {
-        Ok((file, seen))
-    } else {
-        Err(Error::other("it is no regular file"))
-    }
+    if seen.is_file() { Ok((file, seen)) } else { Err(Error::other("it is no regular file")) }
 }
 
 fn read(file: &File) -> Result<Vec<u8>, Error> {
@@ -199,41 +154,29 @@ fn public_beside(path: &Path) -> Option<String> {
     let mut name = path.as_os_str().to_owned();
     name.push(".pub");
     let (file, seen) = open(Path::new(&name)).ok()?;
-    let bytes = (seen.len() <= LONGEST)
-        .then(|| read(&file).ok())
-        .flatten()?;
+    let bytes = (seen.len() <= LONGEST).then(|| read(&file).ok()).flatten()?;
     let text = String::from_utf8_lossy(&bytes);
     text.lines().find_map(public_of).map(|(line, _)| line)
 }
 
 /// Private keys in directories.
 fn find_nearby(directories: &[String], except: &[String]) -> Vec<KeyProbe> {
-    let except: Vec<PathBuf> = except
-        .iter()
-        .filter_map(|path| expand(path).canonicalize().ok())
-        .collect();
+    let except: Vec<PathBuf> = except.iter().filter_map(|path| expand(path).canonicalize().ok()).collect();
     let mut out: Vec<KeyProbe> = Vec::new();
     for directory in directories {
         let Ok(entries) = std::fs::read_dir(expand(directory)) else {
             continue;
         };
-        let mut names: Vec<_> = entries
-            .take(MOST_NAMES)
-            .flatten()
-            .map(|entry| entry.file_name())
-            .filter(|name| may_be_key(name))
-            .collect();
+        let mut names: Vec<_> =
+            entries.take(MOST_NAMES).flatten().map(|entry| entry.file_name()).filter(|name| may_be_key(name)).collect();
         names.sort_by_key(|name| (!is_named_like_key(name), name.clone()));
         for name in names {
             if out.len() >= MOST_NEARBY {
                 return out;
             }
             let Some(name) = name.to_str() else { continue };
-            let path = if directory == "." {
-                name.to_owned()
-            } else {
-                format!("{}/{name}", directory.trim_end_matches('/'))
-            };
+            let path =
+                if directory == "." { name.to_owned() } else { format!("{}/{name}", directory.trim_end_matches('/')) };
             let full = expand(&path);
             if full.canonicalize().is_ok_and(|real| except.contains(&real)) {
                 continue;
@@ -266,31 +209,18 @@ fn may_be_key(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else {
         return false;
     };
-    let extension = Path::new(name)
-        .extension()
-        .and_then(OsStr::to_str)
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let extension = Path::new(name).extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
     let foreign = [
-        "pub", "jpg", "jpeg", "png", "gif", "pdf", "zip", "gz", "tgz", "xz", "mp4", "mp3", "iso",
-        "deb", "rpm", "rs", "py", "js", "html", "csv", "json", "md", "log", "sock",
+        "pub", "jpg", "jpeg", "png", "gif", "pdf", "zip", "gz", "tgz", "xz", "mp4", "mp3", "iso", "deb", "rpm", "rs",
+        "py", "js", "html", "csv", "json", "md", "log", "sock",
     ];
     !foreign.contains(&extension.as_str())
-        && ![
-            "known_hosts",
-            "known_hosts.old",
-            "authorized_keys",
-            "config",
-        ]
-        .contains(&name)
+        && !["known_hosts", "known_hosts.old", "authorized_keys", "config"].contains(&name)
 }
 
 fn is_named_like_key(name: &OsStr) -> bool {
     let name = name.to_string_lossy().to_ascii_lowercase();
-    name.starts_with("id_")
-        || [".pem", ".ppk", ".key"]
-            .iter()
-            .any(|end| name.ends_with(end))
+    name.starts_with("id_") || [".pem", ".ppk", ".key"].iter().any(|end| name.ends_with(end))
 }
 
 #[cfg(test)]

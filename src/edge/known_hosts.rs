@@ -15,12 +15,8 @@ use std::io::{ErrorKind, Read as _};
 
 /// Files that ssh reads when the configuration names none (ssh_config(5), `UserKnownHostsFile`,
 /// `GlobalKnownHostsFile`).
-pub const DEFAULT_FILES: [&str; 4] = [
-    "~/.ssh/known_hosts",
-    "~/.ssh/known_hosts2",
-    "/etc/ssh/ssh_known_hosts",
-    "/etc/ssh/ssh_known_hosts2",
-];
+pub const DEFAULT_FILES: [&str; 4] =
+    ["~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
 
 /// Files are read up to this size.
 const LONGEST: u64 = 32 * 1024 * 1024;
@@ -30,25 +26,20 @@ const LONGEST: u64 = 32 * 1024 * 1024;
 /// marked `@revoked` or `@cert-authority` are left out: they are no remembered host keys.
 pub async fn lookup(names: &[String], port: u16, files: &[String]) -> Fact<KnownHosts> {
     let names: Vec<String> = names.iter().map(|name| entry_name(name, port)).collect();
-    let files: Vec<String> = if files.is_empty() {
-        DEFAULT_FILES.map(str::to_owned).into()
-    } else {
-        files.to_vec()
-    };
+    let files: Vec<String> = if files.is_empty() { DEFAULT_FILES.map(str::to_owned).into() } else { files.to_vec() };
     let work = move || read_all(&names, &files);
     tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or_else(|error| {
-            Fact::unknown(Why::failed("reading known_hosts", error.to_string()))
-        })
+        .unwrap_or_else(|error| Fact::unknown(Why::failed("reading known_hosts", error.to_string())))
 }
 
 fn read_all(names: &[String], files: &[String]) -> Fact<KnownHosts> {
     let mut found = KnownHosts::default();
-    for file in files
-        .iter()
-        .filter(|file| *file != "none" && !file.is_empty())
-    {
+    for file in files.iter().filter(|file| *file != "none" && !file.is_empty()) {
+        // A named pipe would never end.
+        if expand(file).metadata().is_ok_and(|seen| !seen.is_file()) {
+            continue;
+        }
         let text = std::fs::File::open(expand(file)).and_then(|opened| {
             let mut bytes = Vec::new();
             opened.take(LONGEST).read_to_end(&mut bytes).map(|_| bytes)
@@ -58,8 +49,7 @@ fn read_all(names: &[String], files: &[String]) -> Fact<KnownHosts> {
                 let lines = search(&String::from_utf8_lossy(&bytes), names, file);
                 found.entries.extend(lines);
             }
-            Err(error)
-                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
             Err(error) => {
                 return Fact::unknown(Why::failed(format!("reading {file}"), os_words(&error)));
             }
@@ -71,11 +61,7 @@ fn read_all(names: &[String], files: &[String]) -> Fact<KnownHosts> {
 /// The name as known_hosts has it: small letters, and `[name]:port` unless the port is 22.
 fn entry_name(name: &str, port: u16) -> String {
     let name = name.trim_matches(['[', ']']).to_ascii_lowercase();
-    if port == crate::core::target::SSH_PORT {
-        name
-    } else {
-        format!("[{name}]:{port}")
-    }
+    if port == crate::core::target::SSH_PORT { name } else { format!("[{name}]:{port}") }
 }
 
 /// Lines of one file's text that match any of the names.
@@ -96,24 +82,15 @@ fn search(text: &str, names: &[String], file: &str) -> Vec<KnownHost> {
 /// Key type and fingerprint of a line, if it is for any of the names.
 fn entry(line: &str, names: &[String]) -> Option<(String, String)> {
     let mut words = line.split_ascii_whitespace();
-    let hosts = words
-        .next()
-        .filter(|word| !word.starts_with('#') && !word.starts_with('@'))?;
+    let hosts = words.next().filter(|word| !word.starts_with('#') && !word.starts_with('@'))?;
     if !names.iter().any(|name| is_for(hosts, name)) {
         return None;
     }
     let algorithm = words.next()?;
     let blob = STANDARD.decode(words.next()?).ok()?;
     // The blob begins with its own type; a line of protocol 1 (bits, exponent, modulus) does not.
-    let named = blob
-        .get(4..4 + algorithm.len())
-        .is_some_and(|inner| inner == algorithm.as_bytes());
-    named.then(|| {
-        (
-            algorithm.to_owned(),
-            format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(&blob))),
-        )
-    })
+    let named = blob.get(4..4 + algorithm.len()).is_some_and(|inner| inner == algorithm.as_bytes());
+    named.then(|| (algorithm.to_owned(), format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(&blob)))))
 }
 
 /// Whether the first word of a line is for a name: hashed, or a list of patterns of which one matches
@@ -124,9 +101,7 @@ fn is_for(hosts: &str, name: &str) -> bool {
     }
     let mut matched = false;
     for pattern in hosts.split(',') {
-        let (pattern, negated) = pattern
-            .strip_prefix('!')
-            .map_or((pattern, false), |pattern| (pattern, true));
+        let (pattern, negated) = pattern.strip_prefix('!').map_or((pattern, false), |pattern| (pattern, true));
         if matches(pattern.to_ascii_lowercase().as_bytes(), name.as_bytes()) {
             if negated {
                 return false;
@@ -157,15 +132,8 @@ fn hmac_sha1(key: &[u8], message: &[u8]) -> [u8; 20] {
     } else {
         padded[..key.len()].copy_from_slice(key);
     }
-    let inner = Sha1::new()
-        .chain_update(padded.map(|byte| byte ^ 0x36))
-        .chain_update(message)
-        .finalize();
-    Sha1::new()
-        .chain_update(padded.map(|byte| byte ^ 0x5c))
-        .chain_update(inner)
-        .finalize()
-        .into()
+    let inner = Sha1::new().chain_update(padded.map(|byte| byte ^ 0x36)).chain_update(message).finalize();
+    Sha1::new().chain_update(padded.map(|byte| byte ^ 0x5c)).chain_update(inner).finalize().into()
 }
 
 /// `*` stands for any text, `?` for one character (OpenSSH match.c). Linear in practice: on a mismatch
@@ -199,15 +167,11 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    const KEY: &str =
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK2pr+Bfus1hvPof4Wb/plZCzSbqadHH0u+/f4ODtKnE";
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK2pr+Bfus1hvPof4Wb/plZCzSbqadHH0u+/f4ODtKnE";
 
     /// Line numbers that match a name.
     fn lines(text: &str, name: &str, port: u16) -> Vec<usize> {
-        search(text, &[entry_name(name, port)], "f")
-            .into_iter()
-            .map(|entry| entry.line)
-            .collect()
+        search(text, &[entry_name(name, port)], "f").into_iter().map(|entry| entry.line).collect()
     }
 
     #[test]
@@ -250,11 +214,7 @@ mod tests {
 
     #[test]
     fn the_fingerprint_is_that_of_ssh_keygen() {
-        let found = search(
-            &format!("web {KEY}"),
-            &["web".to_owned()],
-            "~/.ssh/known_hosts",
-        );
+        let found = search(&format!("web {KEY}"), &["web".to_owned()], "~/.ssh/known_hosts");
         let wanted = KnownHost {
             file: "~/.ssh/known_hosts".to_owned(),
             line: 1,
@@ -266,24 +226,14 @@ mod tests {
 
     #[test]
     fn hmac_agrees_with_the_examples_of_rfc_2202() {
-        let hex = |bytes: [u8; 20]| {
-            bytes
-                .iter()
-                .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-        };
-        assert_eq!(
-            hex(hmac_sha1(&[0x0b; 20], b"Hi There")),
-            "b617318655057264e28bc0b6fb378c8ef146be00"
-        );
+        let hex = |bytes: [u8; 20]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        assert_eq!(hex(hmac_sha1(&[0x0b; 20], b"Hi There")), "b617318655057264e28bc0b6fb378c8ef146be00");
         assert_eq!(
             hex(hmac_sha1(b"Jefe", b"what do ya want for nothing?")),
             "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"
         );
         assert_eq!(
-            hex(hmac_sha1(
-                &[0xaa; 80],
-                b"Test Using Larger Than Block-Size Key - Hash Key First"
-            )),
+            hex(hmac_sha1(&[0xaa; 80], b"Test Using Larger Than Block-Size Key - Hash Key First")),
             "aa4ae5e15272d00e95705637ce8a3b55ed402112"
         );
     }
@@ -296,23 +246,10 @@ mod tests {
         std::fs::write(path("two"), format!("web {KEY}\n")).unwrap();
         let files = [path("one"), path("none"), path("two"), "none".to_owned()];
         let fact = lookup(&["web".to_owned(), "203.0.113.7".to_owned()], 22, &files).await;
-        let found: Vec<_> = fact
-            .value()
-            .unwrap()
-            .entries
-            .iter()
-            .map(|entry| (entry.file.clone(), entry.line))
-            .collect();
+        let found: Vec<_> =
+            fact.value().unwrap().entries.iter().map(|entry| (entry.file.clone(), entry.line)).collect();
         assert_eq!(found, [(path("one"), 2), (path("two"), 1)]);
-        let unreadable = lookup(
-            &["web".to_owned()],
-            22,
-            &[dir.path().to_str().unwrap().to_owned()],
-        )
-        .await;
-        assert!(
-            unreadable.why_not().is_some(),
-            "a directory is no file: {unreadable:?}"
-        );
+        let unreadable = lookup(&["web".to_owned()], 22, &[dir.path().to_str().unwrap().to_owned()]).await;
+        assert!(unreadable.why_not().is_some(), "a directory is no file: {unreadable:?}");
     }
 }

@@ -34,6 +34,10 @@ pub struct Settings {
     pub source_ip: Option<IpAddr>,
     /// `--timeout`: shortens the TCP and SSH limits.
     pub limit: Option<Duration>,
+    /// `--inside`: consent to open a session, read-only.
+    pub inside: bool,
+    /// `--read-only`: not even DryRun is asked.
+    pub read_only: bool,
 }
 
 /// AWS, sockets and files.
@@ -70,7 +74,9 @@ impl RealWorld {
             };
         }
         if self.aws.is_emulated() {
-            return Fact::unknown(Why::needs("--source-ip: the AWS endpoint is an emulator on this machine, so nothing outside is asked"));
+            return Fact::unknown(Why::needs(
+                "--source-ip: the EC2 endpoint is not AWS's own, so nothing outside is asked",
+            ));
         }
         source_ip::checkip().await
     }
@@ -78,8 +84,10 @@ impl RealWorld {
     async fn tcp(&self, facts: &Facts) -> Vec<Observation> {
         let Some(address) = facts.address() else { return Vec::new() };
         let port = facts.port();
-        if self.aws.is_emulated() && !address.is_loopback() && facts.target.address.is_none() && !matches!(facts.target.kind(), TargetKind::Address(_)) {
-            let why = Why::needs(format!("--address: the AWS endpoint is an emulator on this machine, so {address} may belong to a stranger and is not dialled"));
+        if self.aws.is_emulated() && !address.is_loopback() && facts.target.address.is_none() {
+            let why = Why::needs(format!(
+                "--address: the EC2 endpoint is not AWS's own, so {address} may belong to a stranger and is not dialled"
+            ));
             return vec![Observation::Tcp(address, port, Fact::unknown(why))];
         }
         let (fact, stream) = tcp::connect(address, port, self.limit(CONNECT)).await;
@@ -102,8 +110,10 @@ impl RealWorld {
         if let Some(limit) = self.settings.limit {
             request.total_limit = request.total_limit.min(limit);
         }
-        let known = self.known_hosts(facts).await;
-        request.known_types = known.value().map(|k| k.entries.iter().map(|e| e.algorithm.clone()).collect()).unwrap_or_default();
+        let known = facts.local.known_hosts.value().map(|k| k.entries.clone()).unwrap_or_default();
+        request.known_types = known.iter().map(|e| e.algorithm.clone()).collect();
+        request.known = known.into_iter().map(|e| (e.algorithm, e.fingerprint)).collect();
+        request.inside = self.settings.inside;
         for probe in rules::auth::keys_to_offer(facts, request.users.len(), request.cap) {
             if let Some(key) = self.ssh_key(probe).await {
                 request.keys.push(key);
@@ -124,14 +134,21 @@ impl RealWorld {
         let Some(KeyFileState::Read { key, .. }) = probe.file.value() else { return None };
         let public = key.public.clone()?;
         // The private half signs only where ssh itself would load the file.
-        let private = if rules::local::usable(probe) && !key.encrypted { keys::load_private(&probe.path).ok() } else { None };
+        let private =
+            if rules::local::usable(probe) && !key.encrypted { keys::load_private(&probe.path).ok() } else { None };
         Some(SshKey { path: probe.path.clone(), public: Some(public), private, encrypted: key.encrypted })
     }
 
     async fn keys(&self, facts: &Facts) -> Vec<Observation> {
         let mut paths: Vec<(String, String)> = facts.target.keys.iter().map(|k| (k.clone(), "-i".to_owned())).collect();
         if let Some(config) = facts.local.config.value() {
-            paths.extend(config.identity_files.iter().filter(|f| !facts.target.keys.contains(f)).map(|f| (f.clone(), "ssh_config".to_owned())));
+            paths.extend(
+                config
+                    .identity_files
+                    .iter()
+                    .filter(|f| !facts.target.keys.contains(f))
+                    .map(|f| (f.clone(), "ssh_config".to_owned())),
+            );
         }
         if let (true, Some(path)) = (paths.is_empty(), facts.paste.as_ref().and_then(|p| p.extract.key_path.clone())) {
             paths.push((path, "paste".to_owned()));
@@ -148,11 +165,32 @@ impl RealWorld {
     async fn dns(&self, facts: &Facts) -> Fact<Vec<IpAddr>> {
         let config = facts.local.config.value().and_then(|c| c.hostname.clone());
         let name = config.unwrap_or_else(|| facts.target.name.clone());
-        if name.parse::<IpAddr>().is_ok() || matches!(facts.target.kind(), TargetKind::InstanceId | TargetKind::Address(_)) {
+        if name.parse::<IpAddr>().is_ok()
+            || matches!(facts.target.kind(), TargetKind::InstanceId | TargetKind::Address(_))
+        {
             return Fact::NotAsked;
+        }
+        if self.aws.is_emulated() && name != "localhost" {
+            return Fact::unknown(Why::needs("--address: the EC2 endpoint is not AWS's own, so no resolver is asked"));
         }
         dns::lookup(&name).await
     }
+}
+
+/// The journal outlives the current directory: files are named in full before a plan is shown.
+fn with_absolute_paths(mut plan: Plan) -> Plan {
+    for step in &mut plan.steps {
+        let Some(Action::Chmod { path, from, to }) = &mut step.action else { continue };
+        let full = std::path::absolute(keys::expand(path)).map(|p| p.display().to_string());
+        if let Ok(full) = full {
+            let quoted = crate::core::text::shell_quote(&full);
+            step.command = format!("chmod {to:04o} {quoted}");
+            step.undo = Some(format!("chmod {from:04o} {quoted}"));
+            plan.subject = format!("file {full}");
+            *path = full;
+        }
+    }
+    plan
 }
 
 /// Names under which ssh would look the host key up.
@@ -212,7 +250,7 @@ impl World for RealWorld {
     }
 
     fn preflight(&self, plan: Plan) -> BoxFuture<'_, Plan> {
-        self.aws.preflight(plan).boxed()
+        self.aws.preflight(with_absolute_paths(plan), self.settings.read_only).boxed()
     }
 
     fn perform(&self, action: Action) -> BoxFuture<'_, Result<Performed, Failure>> {
@@ -221,7 +259,9 @@ impl World for RealWorld {
                 Action::Chmod { path, from, to } => {
                     let (path_, from_, to_) = (path.clone(), *from, *to);
                     let done = tokio::task::spawn_blocking(move || chmod::perform(&path_, from_, to_)).await;
-                    let text = done.map_err(|e| Failure::failed(format!("set the mode of {path}"), e.to_string(), "run the diagnosis again"))??;
+                    let text = done.map_err(|e| {
+                        Failure::failed(format!("set the mode of {path}"), e.to_string(), "run the diagnosis again")
+                    })??;
                     let changed = !text.contains("already has mode");
                     let undo = changed.then(|| Action::Chmod { path: path.clone(), from: *to, to: *from });
                     Ok(Performed { text, undo, changed })

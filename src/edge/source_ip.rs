@@ -21,24 +21,19 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// No address is longer.
 const LONGEST: usize = 64;
 
-/// The public address that requests to AWS come from. Through a proxy it is the proxy's; the source of
-/// the fact says so, because ssh does not go through that proxy.
+/// The public address that requests to AWS come from. Through a proxy it would be the proxy's, and ssh
+/// does not go through that: then it is not asked for.
 pub async fn checkip() -> Fact<IpAddr> {
+    if proxied(|name| std::env::var(name).ok()) {
+        return Fact::unknown(Why::needs(
+            "--source-ip: HTTPS goes through a proxy here, and the instance sees another address of yours",
+        ));
+    }
     let doing = format!("asking {URL}");
     match timeout(LIMIT, ask()).await {
-        Err(_) => Fact::unknown(Why::TimedOut {
-            doing,
-            after_ms: whole_millis(LIMIT),
-        }),
+        Err(_) => Fact::unknown(Why::TimedOut { doing, after_ms: whole_millis(LIMIT) }),
         Ok(Err(reason)) => Fact::unknown(Why::failed(doing, reason)),
-        Ok(Ok(address)) => {
-            let through = if proxied(|name| std::env::var(name).ok()) {
-                ", through a proxy: the address of the proxy"
-            } else {
-                ""
-            };
-            Fact::known(address, format!("{URL}{through}"))
-        }
+        Ok(Ok(address)) => Fact::known(address, URL),
     }
 }
 
@@ -50,10 +45,7 @@ async fn ask() -> Result<IpAddr, String> {
         .build();
     let mut request = HttpRequest::empty();
     request.set_uri(URL).map_err(|error| error.to_string())?;
-    let response = connector
-        .call(request)
-        .await
-        .map_err(|error| innermost(&error))?;
+    let response = connector.call(request).await.map_err(|error| innermost(&error))?;
     let status = response.status().as_u16();
     if status != 200 {
         return Err(format!("the answer was HTTP {status}"));
@@ -71,31 +63,19 @@ async fn ask() -> Result<IpAddr, String> {
 
 /// Reads the body: one address and a line end.
 fn parse(body: &[u8]) -> Result<IpAddr, String> {
-    let text = std::str::from_utf8(body)
-        .ok()
-        .filter(|_| body.len() <= LONGEST)
-        .map(str::trim);
-    text.and_then(|text| text.parse().ok())
-        .ok_or_else(|| "the answer is no address".to_owned())
+    let text = std::str::from_utf8(body).ok().filter(|_| body.len() <= LONGEST).map(str::trim);
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| "the answer is no address".to_owned())
 }
 
 /// Whether the question goes through a proxy, as far as the environment tells.
 fn proxied(var: impl Fn(&str) -> Option<String>) -> bool {
     let set = |name: &str| var(name).is_some_and(|value| !value.trim().is_empty());
-    let exempt = ["NO_PROXY", "no_proxy"]
-        .iter()
-        .filter_map(|name| var(name))
-        .any(|list| {
-            list.split(',')
-                .map(|entry| entry.trim().trim_start_matches('.'))
-                .any(|entry| {
-                    entry == "*" || (!entry.is_empty() && "checkip.amazonaws.com".ends_with(entry))
-                })
-        });
-    !exempt
-        && ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
-            .iter()
-            .any(|name| set(name))
+    let exempt = ["NO_PROXY", "no_proxy"].iter().filter_map(|name| var(name)).any(|list| {
+        list.split(',')
+            .map(|entry| entry.trim().trim_start_matches('.'))
+            .any(|entry| entry == "*" || (!entry.is_empty() && "checkip.amazonaws.com".ends_with(entry)))
+    });
+    !exempt && ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].iter().any(|name| set(name))
 }
 
 /// The last error of a chain says what really happened.
@@ -110,19 +90,12 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 /// The address that this host would send from to reach `target`; no packet is sent. For a private
 /// target (VPN, Direct Connect) it is what the instance sees, unless something translates addresses.
 pub fn local_address_towards(target: IpAddr) -> Option<IpAddr> {
-    let any: IpAddr = if target.is_ipv4() {
-        std::net::Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        std::net::Ipv6Addr::UNSPECIFIED.into()
-    };
+    let any: IpAddr =
+        if target.is_ipv4() { std::net::Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).ok()?;
     // Connecting a datagram socket only asks the routing table. The port does not matter; it must not be 0.
     socket.connect(SocketAddr::new(target, 22)).ok()?;
-    socket
-        .local_addr()
-        .ok()
-        .map(|local| local.ip())
-        .filter(|ip| !ip.is_unspecified())
+    socket.local_addr().ok().map(|local| local.ip()).filter(|ip| !ip.is_unspecified())
 }
 
 #[cfg(test)]
@@ -148,32 +121,19 @@ mod tests {
 
     #[test]
     fn the_way_to_this_host_is_this_host() {
-        assert_eq!(
-            local_address_towards(Ipv4Addr::LOCALHOST.into()),
-            Some(Ipv4Addr::LOCALHOST.into())
-        );
+        assert_eq!(local_address_towards(Ipv4Addr::LOCALHOST.into()), Some(Ipv4Addr::LOCALHOST.into()));
     }
 
     #[test]
     fn a_proxy_is_noticed() {
         let with = |vars: &'static [(&'static str, &'static str)]| {
-            proxied(|name| {
-                vars.iter()
-                    .find(|(key, _)| *key == name)
-                    .map(|(_, value)| (*value).to_owned())
-            })
+            proxied(|name| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
         };
         assert!(with(&[("HTTPS_PROXY", "http://proxy:3128")]));
-        assert!(with(&[
-            ("all_proxy", "http://proxy:3128"),
-            ("NO_PROXY", "localhost,.internal")
-        ]));
+        assert!(with(&[("all_proxy", "http://proxy:3128"), ("NO_PROXY", "localhost,.internal")]));
         assert!(!with(&[]));
         assert!(!with(&[("https_proxy", " ")]));
         assert!(!with(&[("HTTP_PROXY", "http://proxy:3128")]));
-        assert!(!with(&[
-            ("HTTPS_PROXY", "http://proxy:3128"),
-            ("no_proxy", "x, .amazonaws.com")
-        ]));
+        assert!(!with(&[("HTTPS_PROXY", "http://proxy:3128"), ("no_proxy", "x, .amazonaws.com")]));
     }
 }

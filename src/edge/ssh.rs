@@ -53,6 +53,10 @@ pub struct SshRequest {
     /// Host key types that known_hosts has for the target (`ssh-ed25519`, …): asked for first, as
     /// OpenSSH does, so that the host key can be compared with the known one.
     pub known_types: Vec<String>,
+    /// Host keys that known_hosts has for the target: algorithm and fingerprint.
+    pub known: Vec<(String, String)>,
+    /// Consent to open a session as root, to hear who cloud images want to log in.
+    pub inside: bool,
 }
 
 impl SshRequest {
@@ -69,7 +73,19 @@ impl SshRequest {
             banner_limit: Duration::from_secs(8),
             total_limit: Duration::from_secs(18),
             known_types: Vec::new(),
+            known: Vec::new(),
+            inside: false,
         }
+    }
+}
+
+impl SshRequest {
+    /// Whether known_hosts has another key of the same type than the server shows.
+    fn contradicts(&self, server: &SshServer) -> bool {
+        let SshServer::Ready { host_key, host_key_type, .. } = server else { return false };
+        let same_type = |kind: &str| kind == host_key_type || (kind.contains("rsa") && host_key_type.contains("rsa"));
+        let known = || self.known.iter().filter(|(kind, _)| same_type(kind));
+        known().next().is_some() && !known().any(|(_, print)| print == host_key)
     }
 }
 
@@ -104,20 +120,10 @@ pub async fn probe(request: SshRequest) -> (Fact<SshServer>, Vec<Offer>, Budget)
 }
 
 /// The same over a connection that is already open (see [`tcp::connect`]); a second user gets its own.
-pub async fn probe_over(
-    stream: Option<TcpStream>,
-    request: SshRequest,
-) -> (Fact<SshServer>, Vec<Offer>, Budget) {
+pub async fn probe_over(stream: Option<TcpStream>, request: SshRequest) -> (Fact<SshServer>, Vec<Offer>, Budget) {
     let pace = Pace::new(request.banner_limit, request.total_limit);
-    let mut asking = Asking {
-        offers: Vec::new(),
-        budget: Budget {
-            used: 0,
-            cap: request.cap,
-        },
-        pace,
-        request: &request,
-    };
+    let mut asking =
+        Asking { offers: Vec::new(), budget: Budget { used: 0, cap: request.cap }, pace, request: &request };
     let fact = asking.first(stream).await;
     (fact, asking.offers, asking.budget)
 }
@@ -147,20 +153,20 @@ impl Asking<'_> {
             Opened::Not(server) => return Fact::known(server, source),
         };
         let keys = offered(&request.keys);
+        // Where ssh would refuse the host key, nothing is signed.
+        let sign = request.sign && !request.contradicts(&server);
         if let Some(user) = request.users.first() {
             if keys.is_empty() {
                 self.ask_methods(&mut session, user).await;
             } else {
-                self.ask_keys(&mut session, user, &keys, request.sign).await;
+                self.ask_keys(&mut session, user, &keys, sign).await;
             }
         }
         session.close().await;
-        let refused = !self.offers.is_empty()
-            && self
-                .offers
-                .iter()
-                .all(|offer| offer.answer == Answer::Refused);
-        if let (Some(user), Some(key), true) = (request.users.get(1), keys.first(), refused) {
+        let refused = !self.offers.is_empty() && self.offers.iter().all(|offer| offer.answer == Answer::Refused);
+        // Cloud images take root's key only to name another user: that root is let in proves little.
+        let root = request.users.first().is_some_and(|user| user == "root");
+        if let (Some(user), Some(key), true) = (request.users.get(1), keys.first(), refused || root) {
             self.second(user, key).await;
         }
         Fact::known(server, source)
@@ -169,21 +175,14 @@ impl Asking<'_> {
     /// The alternative user, with the first key only, on a connection of its own: sshd forgets nothing
     /// of the first user's attempts and refuses a change of user name within a connection.
     async fn second(&mut self, user: &str, key: &Offered) {
-        if self.budget.used >= self.budget.cap
-            || self
-                .request
-                .users
-                .first()
-                .is_some_and(|first| first == user)
-        {
+        if self.budget.used >= self.budget.cap || self.request.users.first().is_some_and(|first| first == user) {
             return;
         }
         let failed = match self.dial().await {
             Err(why) => why.text(),
             Ok(stream) => match Session::open(stream, self.request, self.pace).await {
                 Opened::Ready(mut session, _) => {
-                    self.ask_keys(&mut session, user, std::slice::from_ref(key), false)
-                        .await;
+                    self.ask_keys(&mut session, user, std::slice::from_ref(key), false).await;
                     session.close().await;
                     return;
                 }
@@ -208,8 +207,7 @@ impl Asking<'_> {
             }
             self.budget.used += 1;
             let offer = session.ask(user, key, sign).await;
-            let go_on = offer.answer == Answer::Refused
-                && offer.methods.iter().any(|method| method == "publickey");
+            let go_on = offer.answer == Answer::Refused && offer.methods.iter().any(|method| method == "publickey");
             self.offers.push(offer);
             if !go_on {
                 return;
@@ -227,38 +225,14 @@ impl Asking<'_> {
 
     async fn dial(&self) -> Result<TcpStream, Why> {
         let request = self.request;
-        let (fact, stream) =
-            tcp::connect(request.address, request.port, request.connect_limit).await;
-        let doing = format!(
-            "TCP connect to {}",
-            SocketAddr::new(request.address, request.port)
-        );
+        let (fact, stream) = tcp::connect(request.address, request.port, request.connect_limit).await;
+        let doing = format!("TCP connect to {}", SocketAddr::new(request.address, request.port));
         match (stream, fact) {
             (Some(stream), _) => Ok(stream),
-            (
-                None,
-                Fact::Known {
-                    value: Tcp::TimedOut { after_ms },
-                    ..
-                },
-            ) => Err(Why::TimedOut { doing, after_ms }),
-            (
-                None,
-                Fact::Known {
-                    value: Tcp::Refused { .. },
-                    ..
-                },
-            ) => Err(Why::failed(doing, "connection refused")),
-            (
-                None,
-                Fact::Known {
-                    value: Tcp::Unreachable { reason },
-                    ..
-                },
-            ) => Err(Why::failed(doing, reason)),
-            (None, fact) => Err(fact
-                .why_not()
-                .unwrap_or_else(|| Why::failed(doing, "no connection"))),
+            (None, Fact::Known { value: Tcp::TimedOut { after_ms }, .. }) => Err(Why::TimedOut { doing, after_ms }),
+            (None, Fact::Known { value: Tcp::Refused { .. }, .. }) => Err(Why::failed(doing, "connection refused")),
+            (None, Fact::Known { value: Tcp::Unreachable { reason }, .. }) => Err(Why::failed(doing, reason)),
+            (None, fact) => Err(fact.why_not().unwrap_or_else(|| Why::failed(doing, "no connection"))),
         }
     }
 }

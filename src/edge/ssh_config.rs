@@ -31,17 +31,13 @@ pub async fn effective(target: &Target) -> Fact<SshConfig> {
 /// Version line of the local ssh client (`ssh -V`), such as `OpenSSH_9.6p1, OpenSSL 3.0.13`.
 pub async fn client_version() -> Fact<String> {
     let Some(ssh) = find("ssh", std::env::var_os("PATH")) else {
-        return Fact::unknown(Why::NotFound {
-            what: "program ssh in PATH".to_owned(),
-        });
+        return Fact::unknown(Why::NotFound { what: "program ssh in PATH".to_owned() });
     };
     match run(&ssh, &["-V".into()]).await {
         Err(why) => Fact::unknown(why),
         // The version goes to the error stream.
         Ok(done) => match done.errors.lines().next().map(str::trim) {
-            Some(line) if done.success && !line.is_empty() => {
-                Fact::known(line.to_owned(), "ssh -V")
-            }
+            Some(line) if done.success && !line.is_empty() => Fact::known(line.to_owned(), "ssh -V"),
             _ => Fact::unknown(Why::failed("ssh -V", "it printed no version")),
         },
     }
@@ -51,31 +47,18 @@ pub async fn client_version() -> Fact<String> {
 async fn effective_by(ssh: Option<&Path>, target: &Target) -> Fact<SshConfig> {
     // The name becomes an argument of a program, and part of what that program may run.
     if !is_plain(&target.name) || target.user.as_deref().is_some_and(|user| !is_plain(user)) {
-        return Fact::unknown(Why::failed(
-            "reading the ssh configuration",
-            "the target is no host name",
-        ));
+        return Fact::unknown(Why::failed("reading the ssh configuration", "the target is no host name"));
     }
     let files = config_files(target);
-    if let Some(file) = target
-        .config_file
-        .as_deref()
-        .filter(|file| *file != "none" && !expand(file).exists())
-    {
-        return Fact::unknown(Why::NotFound {
-            what: format!("configuration file {file}"),
-        });
+    if let Some(file) = target.config_file.as_deref().filter(|file| *file != "none" && !expand(file).exists()) {
+        return Fact::unknown(Why::NotFound { what: format!("configuration file {file}") });
     }
     let readable = files.clone();
     let name = target.name.clone();
     let parsed = tokio::task::spawn_blocking(move || parse::files(&readable, &name)).await;
     let parsed = parsed.unwrap_or_else(|error| Err(error.to_string()));
     let Some(ssh) = ssh else {
-        let source = files
-            .iter()
-            .map(|file| file.display().to_string())
-            .collect::<Vec<_>>()
-            .join(", ");
+        let source = files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
         return match parsed {
             Ok(parsed) => Fact::known(parsed, source),
             Err(reason) => Fact::unknown(Why::failed("reading the ssh configuration", reason)),
@@ -86,29 +69,14 @@ async fn effective_by(ssh: Option<&Path>, target: &Target) -> Fact<SshConfig> {
         Err(why) => return Fact::unknown(why),
     };
     // What ssh does without files and options: what differs was set by somebody.
-    let without = ask(
-        ssh,
-        &[
-            "-G".into(),
-            "-F".into(),
-            "none".into(),
-            "--".into(),
-            target.name.clone().into(),
-        ],
-    )
-    .await
-    .unwrap_or_default();
+    let without = ask(ssh, &["-G".into(), "-F".into(), "none".into(), "--".into(), target.name.clone().into()])
+        .await
+        .unwrap_or_default();
     let mut config = difference(&asked, &without, target);
     if let Ok(parsed) = parsed {
         // A file may set what is the default anyway; only the parser sees that.
-        config.user = config
-            .user
-            .or_else(|| parsed.user.filter(|user| asked.first("user") == Some(user)));
-        config.port = config.port.or_else(|| {
-            parsed
-                .port
-                .filter(|port| asked.first("port") == Some(&port.to_string()))
-        });
+        config.user = config.user.or_else(|| parsed.user.filter(|user| asked.first("user") == Some(user)));
+        config.port = config.port.or_else(|| parsed.port.filter(|port| asked.first("port") == Some(&port.to_string())));
         config.matched |= parsed.matched;
     }
     if target.user.is_some() {
@@ -117,11 +85,7 @@ async fn effective_by(ssh: Option<&Path>, target: &Target) -> Fact<SshConfig> {
     if target.port.is_some() {
         config.port = None;
     }
-    let file = target
-        .config_file
-        .as_ref()
-        .map(|file| format!(" -F {file}"))
-        .unwrap_or_default();
+    let file = target.config_file.as_ref().map(|file| format!(" -F {file}")).unwrap_or_default();
     Fact::known(config, format!("ssh -G{file} {}", target.name))
 }
 
@@ -130,14 +94,7 @@ fn arguments(target: &Target) -> Vec<OsString> {
     let mut out: Vec<OsString> = vec!["-G".into()];
     let mut pair = |option: &str, value: String| out.extend([OsString::from(option), value.into()]);
     if let Some(file) = &target.config_file {
-        pair(
-            "-F",
-            if file == "none" {
-                file.clone()
-            } else {
-                expand(file).display().to_string()
-            },
-        );
+        pair("-F", if file == "none" { file.clone() } else { expand(file).display().to_string() });
     }
     for option in &target.options {
         pair("-o", option.clone());
@@ -161,42 +118,27 @@ fn config_files(target: &Target) -> Vec<PathBuf> {
     match target.config_file.as_deref() {
         Some("none") => Vec::new(),
         Some(file) => vec![expand(file)],
-        None => vec![
-            expand("~/.ssh/config"),
-            PathBuf::from("/etc/ssh/ssh_config"),
-        ],
+        None => vec![expand("~/.ssh/config"), PathBuf::from("/etc/ssh/ssh_config")],
     }
 }
 
 /// A name that can be given to ssh: no option, no blanks, no control characters.
 fn is_plain(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with('-')
-        && !name.chars().any(|c| c.is_control() || c.is_whitespace())
+    !name.is_empty() && !name.starts_with('-') && !name.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
 /// What differs from the defaults.
 fn difference(asked: &Settings, without: &Settings, target: &Target) -> SshConfig {
     let set = |key: &str| {
-        asked
-            .first(key)
-            .filter(|value| without.first(key) != Some(*value) && *value != "none")
-            .map(ToOwned::to_owned)
+        asked.first(key).filter(|value| without.first(key) != Some(*value) && *value != "none").map(ToOwned::to_owned)
     };
     let yes = |key: &str| asked.first(key).is_some_and(|value| value == "yes");
-    let hostname = asked
-        .first("hostname")
-        .filter(|name| !name.eq_ignore_ascii_case(&target.name))
-        .map(ToOwned::to_owned);
+    let hostname =
+        asked.first("hostname").filter(|name| !name.eq_ignore_ascii_case(&target.name)).map(ToOwned::to_owned);
     let identity_files = if asked.all("identityfile") == without.all("identityfile") {
         Vec::new()
     } else {
-        asked
-            .all("identityfile")
-            .iter()
-            .filter(|file| *file != "none")
-            .cloned()
-            .collect()
+        asked.all("identityfile").iter().filter(|file| *file != "none").cloned().collect()
     };
     let known_hosts_files = ["userknownhostsfile", "globalknownhostsfile"]
         .iter()
@@ -213,11 +155,7 @@ fn difference(asked: &Settings, without: &Settings, target: &Target) -> SshConfi
         identity_files,
         identities_only: yes("identitiesonly"),
         // With ProxyJump ssh makes a ProxyCommand of its own.
-        proxy_command: if jumps.is_some() {
-            None
-        } else {
-            set("proxycommand")
-        },
+        proxy_command: if jumps.is_some() { None } else { set("proxycommand") },
         proxy_jump: jumps,
         host_key_alias: set("hostkeyalias"),
         known_hosts_files,
@@ -231,17 +169,8 @@ async fn ask(ssh: &Path, arguments: &[OsString]) -> Result<Settings, Why> {
         return Ok(Settings::read(&done.output));
     }
     // ssh names file and line, and sums up in a last line.
-    let words: Vec<&str> = done
-        .errors
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    let reason = if words.is_empty() {
-        "ssh -G failed without a word".to_owned()
-    } else {
-        words.join("; ")
-    };
+    let words: Vec<&str> = done.errors.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let reason = if words.is_empty() { "ssh -G failed without a word".to_owned() } else { words.join("; ") };
     Err(Why::failed("reading the ssh configuration", reason))
 }
 
@@ -253,21 +182,10 @@ struct Done {
 }
 
 async fn run(program: &Path, arguments: &[OsString]) -> Result<Done, Why> {
-    let doing = program
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
+    let doing = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let child = Command::new(program).args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
     match timeout(LIMIT, child).await {
-        Err(_) => Err(Why::TimedOut {
-            doing,
-            after_ms: whole_millis(LIMIT),
-        }),
+        Err(_) => Err(Why::TimedOut { doing, after_ms: whole_millis(LIMIT) }),
         Ok(Err(error)) => Err(Why::failed(format!("starting {doing}"), os_words(&error))),
         Ok(Ok(out)) => Ok(Done {
             success: out.status.success(),
@@ -281,8 +199,7 @@ async fn run(program: &Path, arguments: &[OsString]) -> Result<Done, Why> {
 fn find(name: &str, path: Option<OsString>) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let runs = |file: &PathBuf| {
-        std::fs::metadata(file)
-            .is_ok_and(|seen| seen.is_file() && seen.permissions().mode() & 0o111 != 0)
+        std::fs::metadata(file).is_ok_and(|seen| seen.is_file() && seen.permissions().mode() & 0o111 != 0)
     };
     std::env::split_paths(&path?)
         .filter(|directory| directory.is_absolute())

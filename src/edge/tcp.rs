@@ -14,22 +14,13 @@ use tokio::time::timeout;
 /// Connects once, within `limit`. The stream is given back open, so that one connection can serve for
 /// more: OpenSSH 9.8 and newer count a connection that ends without a login attempt against the
 /// client's address (sshd_config(5), `PerSourcePenalties noauth`).
-pub async fn connect(
-    address: IpAddr,
-    port: u16,
-    limit: Duration,
-) -> (Fact<Tcp>, Option<TcpStream>) {
+pub async fn connect(address: IpAddr, port: u16, limit: Duration) -> (Fact<Tcp>, Option<TcpStream>) {
     let target = SocketAddr::new(address, port);
     let begun = Instant::now();
     let outcome = timeout(limit, TcpStream::connect(target)).await;
     let millis = whole_millis(begun.elapsed());
     let (fact, stream) = match outcome {
-        Err(_) => (
-            Ok(Tcp::TimedOut {
-                after_ms: whole_millis(limit),
-            }),
-            None,
-        ),
+        Err(_) => (Ok(Tcp::TimedOut { after_ms: whole_millis(limit) }), None),
         Ok(Ok(stream)) => (Ok(Tcp::Connected { millis }), Some(stream)),
         Ok(Err(error)) => (classify(&error, millis), None),
     };
@@ -54,12 +45,8 @@ fn classify(error: &Error, millis: u64) -> Result<Tcp, Why> {
         | ErrorKind::PermissionDenied
         | ErrorKind::AddrNotAvailable
         | ErrorKind::Unsupported
-        | ErrorKind::InvalidInput => Ok(Tcp::Unreachable {
-            reason: os_words(error),
-        }),
-        _ if is_unreachable_by_number(error) => Ok(Tcp::Unreachable {
-            reason: os_words(error),
-        }),
+        | ErrorKind::InvalidInput => Ok(Tcp::Unreachable { reason: os_words(error) }),
+        _ if is_unreachable_by_number(error) => Ok(Tcp::Unreachable { reason: os_words(error) }),
         _ => Err(Why::failed("TCP connect", os_words(error))),
     }
 }
@@ -80,9 +67,7 @@ pub(super) fn os_words(error: &Error) -> String {
 
 /// The text of an error without Rust's ` (os error N)`.
 pub(super) fn without_number(text: &str) -> String {
-    text.rfind(" (os error ")
-        .map_or(text, |at| &text[..at])
-        .to_owned()
+    text.rfind(" (os error ").map_or(text, |at| &text[..at]).to_owned()
 }
 
 /// Milliseconds of a duration, at most `u64::MAX`.
@@ -104,10 +89,7 @@ mod tests {
         let listener = TcpListener::bind((HERE, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (fact, stream) = connect(HERE, port, Duration::from_secs(5)).await;
-        assert!(
-            matches!(fact.value(), Some(Tcp::Connected { .. })),
-            "{fact:?}"
-        );
+        assert!(matches!(fact.value(), Some(Tcp::Connected { .. })), "{fact:?}");
         assert_eq!(fact.source(), format!("TCP connect to 127.0.0.1:{port}"));
         assert!(stream.is_some());
         // Bound and not listening: nobody else can take the port meanwhile.
@@ -115,10 +97,7 @@ mod tests {
         closed.bind((HERE, 0).into()).unwrap();
         let port = closed.local_addr().unwrap().port();
         let (fact, stream) = connect(HERE, port, Duration::from_secs(5)).await;
-        assert!(
-            matches!(fact.value(), Some(Tcp::Refused { .. })),
-            "{fact:?}"
-        );
+        assert!(matches!(fact.value(), Some(Tcp::Refused { .. })), "{fact:?}");
         assert!(stream.is_none());
     }
 
@@ -138,12 +117,7 @@ mod tests {
         ] {
             assert!(matches!(of(errno), Ok(Tcp::Unreachable { .. })), "{errno}");
         }
-        assert_eq!(
-            of(Errno::HOSTUNREACH),
-            Ok(Tcp::Unreachable {
-                reason: "No route to host".to_owned()
-            })
-        );
+        assert_eq!(of(Errno::HOSTUNREACH), Ok(Tcp::Unreachable { reason: "No route to host".to_owned() }));
         assert!(matches!(of(Errno::MFILE), Err(Why::Failed { .. })));
     }
 }

@@ -9,7 +9,7 @@ use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::probe::ProbeId;
 use crate::core::recognise::Recognised;
-use crate::core::target::Target;
+use crate::core::target::{Target, TargetKind};
 use crate::core::vpc::types::{RouteDestination, SgPeer};
 use crate::engine::event::{ProbeState, RunId, Snapshot};
 use crate::engine::world::{Observation, World};
@@ -41,7 +41,8 @@ pub struct Request {
 /// The time limit of a probe.
 pub fn limit_of(probe: ProbeId, request: &Request) -> Duration {
     let own = Duration::from_secs(match probe {
-        ProbeId::SshConfig | ProbeId::Dns | ProbeId::Keys | ProbeId::Agent | ProbeId::KnownHosts => 3,
+        ProbeId::SshConfig => 8,
+        ProbeId::Dns | ProbeId::Keys | ProbeId::Agent | ProbeId::KnownHosts => 3,
         ProbeId::SourceIp => 4,
         // The edge's connect limit is one second less, so that it can say "timed out" itself.
         ProbeId::Tcp => 6,
@@ -61,7 +62,13 @@ enum Ready {
 }
 
 /// Runs a diagnosis to its end, sending a snapshot whenever something was learned.
-pub async fn run(world: Arc<dyn World>, request: Request, run: RunId, out: UnboundedSender<Snapshot>, cancel: CancellationToken) -> Snapshot {
+pub async fn run(
+    world: Arc<dyn World>,
+    request: Request,
+    run: RunId,
+    out: UnboundedSender<Snapshot>,
+    cancel: CancellationToken,
+) -> Snapshot {
     let started = Instant::now();
     let calls_before = world.api_calls();
     let mut facts = Facts {
@@ -72,12 +79,14 @@ pub async fn run(world: Arc<dyn World>, request: Request, run: RunId, out: Unbou
         now: request.now,
         ..Facts::default()
     };
-    let mut states: BTreeMap<ProbeId, ProbeState> = ProbeId::ALL.into_iter().map(|p| (p, ProbeState::Waiting)).collect();
+    let mut states: BTreeMap<ProbeId, ProbeState> =
+        ProbeId::ALL.into_iter().map(|p| (p, ProbeState::Waiting)).collect();
     let mut running = FuturesUnordered::new();
     let mut cancelled = false;
     loop {
         let shared = Arc::new(facts.clone());
-        for probe in ProbeId::ALL {
+        // Twice: that a probe is not needed may be all that an earlier one in the list waits for (known_hosts for TCP).
+        for probe in ProbeId::ALL.into_iter().chain(ProbeId::ALL) {
             if cancelled || states[&probe] != ProbeState::Waiting {
                 continue;
             }
@@ -106,7 +115,11 @@ pub async fn run(world: Arc<dyn World>, request: Request, run: RunId, out: Unbou
                 }
             }
         }
-        facts.pending = states.iter().filter(|(_, s)| matches!(s, ProbeState::Waiting | ProbeState::Running { .. })).map(|(p, _)| *p).collect();
+        facts.pending = states
+            .iter()
+            .filter(|(_, s)| matches!(s, ProbeState::Waiting | ProbeState::Running { .. }))
+            .map(|(p, _)| *p)
+            .collect();
         let diagnosis = Arc::new(judge(&facts));
         let finished = running.is_empty();
         let snapshot = Snapshot {
@@ -166,14 +179,33 @@ fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) 
         ProbeId::SshConfig | ProbeId::Agent | ProbeId::Caller => Ready::Now,
         // An alias of ssh_config stands for another name, which is then what EC2 is asked for.
         ProbeId::Instance | ProbeId::Dns | ProbeId::Keys if !config_known => Ready::Later,
+        // A word without dots is most likely a Name tag: only when it is none is the resolver asked.
+        ProbeId::Dns
+            if facts.target.kind() == TargetKind::Name
+                && !facts.target.name.contains('.')
+                && !facts.local.config.value().is_some_and(|c| c.matched) =>
+        {
+            match facts.instance() {
+                Some(_) => Ready::Never(None),
+                None if instance_known => Ready::Now,
+                None => Ready::Later,
+            }
+        }
         ProbeId::Instance | ProbeId::Dns | ProbeId::Keys => Ready::Now,
         ProbeId::SourceIp if facts.target.source_ip.is_some() => Ready::Never(None),
         ProbeId::SourceIp => Ready::Now,
         ProbeId::Status | ProbeId::Interfaces | ProbeId::Ssm | ProbeId::Console => with_instance(|_| true, ""),
-        ProbeId::SecurityGroups => with_instance(|i| !i.groups.is_empty() || i.interfaces.iter().any(|n| !n.groups.is_empty()), "security groups on the instance, and it has none"),
-        ProbeId::NetworkAcls | ProbeId::RouteTables | ProbeId::InternetGateways => with_instance(|i| i.vpc_id.is_some(), "the VPC, and the instance has none any more"),
+        ProbeId::SecurityGroups => with_instance(
+            |i| !i.groups.is_empty() || i.interfaces.iter().any(|n| !n.groups.is_empty()),
+            "security groups on the instance, and it has none",
+        ),
+        ProbeId::NetworkAcls | ProbeId::RouteTables | ProbeId::InternetGateways => {
+            with_instance(|i| i.vpc_id.is_some(), "the VPC, and the instance has none any more")
+        }
         ProbeId::Subnet => with_instance(|i| i.subnet_id.is_some(), "the subnet, and the instance has none any more"),
-        ProbeId::KeyPair => with_instance(|i| i.key_name.is_some(), "a key pair, and the instance was launched without one"),
+        ProbeId::KeyPair => {
+            with_instance(|i| i.key_name.is_some(), "a key pair, and the instance was launched without one")
+        }
         ProbeId::Image => with_instance(|i| i.image_id.is_some(), "an image id, and the instance has none"),
         ProbeId::PrefixLists => {
             if !(ended(states, ProbeId::SecurityGroups) && ended(states, ProbeId::RouteTables)) {
@@ -186,8 +218,16 @@ fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) 
                 return Ready::Later;
             }
             let config = facts.local.config.value();
-            if facts.target.jump.is_some() || config.is_some_and(|c| c.proxy_jump.is_some() || c.proxy_command.is_some()) {
-                return Ready::Never(Some(Why::needs("a probe through the proxy or jump host that your ssh configuration names")));
+            if facts.target.jump.is_some()
+                || config.is_some_and(|c| c.proxy_jump.is_some() || c.proxy_command.is_some())
+            {
+                return Ready::Never(Some(Why::needs(
+                    "a probe through the proxy or jump host that your ssh configuration names",
+                )));
+            }
+            // A Name tag is the instance's before it is the resolver's.
+            if facts.target.kind() == TargetKind::Name && facts.target.address.is_none() && !instance_known {
+                return Ready::Later;
             }
             if facts.address().is_some() {
                 return Ready::Now;
@@ -197,10 +237,24 @@ fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) 
             }
             Ready::Later
         }
-        ProbeId::KnownHosts => if ended(states, ProbeId::Tcp) || facts.address().is_some() { Ready::Now } else { Ready::Later },
+        ProbeId::KnownHosts => {
+            if ended(states, ProbeId::Tcp) || facts.address().is_some() {
+                Ready::Now
+            } else {
+                Ready::Later
+            }
+        }
         ProbeId::Ssh => match facts.wire.tcp.value() {
             // The user name may come from the image, and the keys from the files.
-            Some(crate::core::facts::wire::Tcp::Connected { .. }) if ended(states, ProbeId::Keys) && ended(states, ProbeId::Agent) && instance_known && [ProbeId::Image, ProbeId::KeyPair].iter().all(|p| ended(states, *p)) => Ready::Now,
+            Some(crate::core::facts::wire::Tcp::Connected { .. })
+                if ended(states, ProbeId::Keys)
+                    && ended(states, ProbeId::Agent)
+                    && ended(states, ProbeId::KnownHosts)
+                    && instance_known
+                    && [ProbeId::Image, ProbeId::KeyPair].iter().all(|p| ended(states, *p)) =>
+            {
+                Ready::Now
+            }
             Some(crate::core::facts::wire::Tcp::Connected { .. }) => Ready::Later,
             Some(_) => Ready::Never(Some(Why::needs("a TCP connection"))),
             None if ended(states, ProbeId::Tcp) => Ready::Never(Some(Why::needs("a TCP connection"))),
@@ -216,9 +270,11 @@ pub fn prefix_lists(facts: &Facts) -> Vec<String> {
         SgPeer::PrefixList(id) => Some(id.clone()),
         _ => None,
     });
-    let routes = facts.aws.route_tables.value().into_iter().flatten().flat_map(|t| t.routes.iter()).filter_map(|r| match &r.destination {
-        RouteDestination::PrefixList(id) => Some(id.clone()),
-        RouteDestination::Cidr(_) => None,
+    let routes = facts.aws.route_tables.value().into_iter().flatten().flat_map(|t| t.routes.iter()).filter_map(|r| {
+        match &r.destination {
+            RouteDestination::PrefixList(id) => Some(id.clone()),
+            RouteDestination::Cidr(_) => None,
+        }
     });
     let mut all: Vec<String> = rules.chain(routes).collect();
     all.sort();

@@ -27,12 +27,20 @@ pub struct Failure {
     pub reason: String,
     /// What to do next.
     pub next: String,
+    /// Whether nobody knows if the deed was done (no answer came).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outcome_unknown: bool,
 }
 
 impl Failure {
     /// A failure of a kind.
-    pub fn new(kind: FailureKind, doing: impl Into<String>, reason: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { kind, doing: doing.into(), reason: reason.into(), next: next.into() }
+    pub fn new(
+        kind: FailureKind,
+        doing: impl Into<String>,
+        reason: impl Into<String>,
+        next: impl Into<String>,
+    ) -> Self {
+        Self { kind, doing: doing.into(), reason: reason.into(), next: next.into(), outcome_unknown: false }
     }
 
     /// Bad usage.

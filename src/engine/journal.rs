@@ -135,7 +135,15 @@ pub fn entries(lines: &[Line]) -> Vec<Entry> {
     let mut out: Vec<Entry> = Vec::new();
     for line in lines {
         if let LineEvent::Begun { plan } = &line.event {
-            out.push(Entry { id: line.entry.clone(), at: line.at, plan: (**plan).clone(), state: EntryState::Interrupted, done: Vec::new(), open_step: None, text: "interrupted before anything was changed".to_owned() });
+            out.push(Entry {
+                id: line.entry.clone(),
+                at: line.at,
+                plan: (**plan).clone(),
+                state: EntryState::Interrupted,
+                done: Vec::new(),
+                open_step: None,
+                text: "interrupted before anything was changed".to_owned(),
+            });
             continue;
         }
         let Some(entry) = out.iter_mut().find(|e| e.id == line.entry) else { continue };
@@ -151,7 +159,10 @@ pub fn entries(lines: &[Line]) -> Vec<Entry> {
                 entry.done.push(DoneStep { step: *step, text: text.clone(), undo: undo.clone(), changed: *changed });
             }
             LineEvent::StepFailed { step, failure } => {
-                entry.open_step = None;
+                // Without an answer nobody knows whether the step was done.
+                if !failure.outcome_unknown {
+                    entry.open_step = None;
+                }
                 entry.state = EntryState::Failed;
                 entry.text = format!("step {} failed: {}", step + 1, failure.reason);
             }
@@ -162,12 +173,18 @@ pub fn entries(lines: &[Line]) -> Vec<Entry> {
             LineEvent::UndoBegun { .. } => {}
             LineEvent::UndoDone { step, text } => {
                 entry.done.retain(|d| d.step != *step);
+                if entry.open_step.as_ref().is_some_and(|(open, _)| open == step) {
+                    entry.open_step = None;
+                }
                 entry.text.clone_from(text);
             }
-            LineEvent::UndoFailed { step, failure } => entry.text = format!("undo of step {} failed: {}", step + 1, failure.reason),
+            LineEvent::UndoFailed { step, failure } => {
+                entry.text = format!("undo of step {} failed: {}", step + 1, failure.reason)
+            }
             LineEvent::Undone => {
                 entry.state = EntryState::Undone;
                 entry.done.clear();
+                entry.open_step = None;
                 entry.text = "undone".to_owned();
             }
         }

@@ -10,3 +10,6 @@ pub mod journal;
 pub mod repair;
 pub mod report;
 pub mod world;
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,10 @@ pub fn run_of(snapshot: &Snapshot) -> Run {
             _ => 0,
         })
     };
-    let check_millis = rules::CHECKS.iter().map(|(id, probes)| ((*id).to_owned(), probes.iter().map(|p| took(*p)).max().unwrap_or(0))).collect();
+    let check_millis = rules::CHECKS
+        .iter()
+        .map(|(id, probes)| ((*id).to_owned(), probes.iter().map(|p| took(*p)).max().unwrap_or(0)))
+        .collect();
     Run { api_calls: snapshot.api_calls, millis: snapshot.millis, check_millis }
 }
 

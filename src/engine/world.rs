@@ -2,9 +2,9 @@
 //!
 //! `edge` implements it for AWS and OpenSSH; tests implement it with data. Engine code never names `edge`.
 
+use crate::core::fact::Fact;
 use crate::core::facts::Facts;
 use crate::core::facts::{aws, local, wire};
-use crate::core::fact::Fact;
 use crate::core::plan::{Action, Plan};
 use crate::core::probe::ProbeId;
 use crate::core::vpc::types::{InternetGateway, NetworkAcl, RouteTable, SecurityGroup};

@@ -13,8 +13,8 @@ use super::ids;
 use super::keys::{self, Pair};
 use super::scenario::{EntrySpec, InstanceSpec, Port, PublicSpec, RuleSpec, Spec};
 use super::world::{
-    Address, Denial, Entry, Gateway, Group, Image, Instance, KeyPair, Nacl, Node, Route,
-    RouteTable, Rule, Source, State, Subnet, User, Vpc, World,
+    Address, Denial, Entry, Gateway, Group, Image, Instance, KeyPair, Nacl, Node, Route, RouteTable, Rule, Source,
+    State, Subnet, User, Vpc, World,
 };
 
 /// 2025-09-01 07:30 UTC, when the story's instances were launched.
@@ -27,25 +27,13 @@ pub(super) fn add(world: &mut World, spec: &Spec, alone: bool) -> Result<(), Str
         let id = world.id("vpc", &item.name);
         world.tag(&id, "Name", &item.name);
         let cidr = cidr(world, &item.cidr)?;
-        world.vpcs.push(Vpc {
-            id: id.clone(),
-            cidr,
-        });
+        world.vpcs.push(Vpc { id: id.clone(), cidr });
         // Every VPC comes with a default ACL that lets everything through.
         let nacl = world.id("acl", &format!("default of {}", item.name));
-        let entries = [false, true].into_iter().flat_map(|egress| {
-            [
-                entry_all(100, egress, true),
-                entry_all(32767, egress, false),
-            ]
-        });
-        world.nacls.push(Nacl {
-            id: nacl,
-            vpc: id,
-            default: true,
-            entries: entries.collect(),
-            subnets: Vec::new(),
-        });
+        let entries = [false, true]
+            .into_iter()
+            .flat_map(|egress| [entry_all(100, egress, true), entry_all(32767, egress, false)]);
+        world.nacls.push(Nacl { id: nacl, vpc: id, default: true, entries: entries.collect(), subnets: Vec::new() });
     }
     for item in &spec.subnet {
         let (id, vpc) = (world.id("subnet", &item.name), world.id("vpc", &item.vpc));
@@ -58,12 +46,7 @@ pub(super) fn add(world: &mut World, spec: &Spec, alone: bool) -> Result<(), Str
             .find(|nacl| nacl.default && nacl.vpc == vpc)
             .ok_or_else(|| format!("subnet {}: no VPC {}", item.name, item.vpc))?;
         default.subnets.push((association, id.clone()));
-        world.subnets.push(Subnet {
-            id,
-            vpc,
-            cidr,
-            auto_public: item.auto_public,
-        });
+        world.subnets.push(Subnet { id, vpc, cidr, auto_public: item.auto_public });
     }
     for item in &spec.gateway {
         let id = world.id("igw", &item.name);
@@ -80,42 +63,23 @@ pub(super) fn add(world: &mut World, spec: &Spec, alone: bool) -> Result<(), Str
             .find(|known| known.id == vpc)
             .ok_or_else(|| format!("route table {}: no VPC {}", item.name, item.vpc))?
             .cidr;
-        let mut routes = vec![Route {
-            to: local,
-            via: "local".to_owned(),
-            created: false,
-        }];
+        let mut routes = vec![Route { to: local, via: "local".to_owned(), created: false }];
         if let Some(gateway) = &item.gateway {
-            routes.push(Route {
-                to: Ipv4Net::default(),
-                via: world.id("igw", gateway),
-                created: true,
-            });
+            routes.push(Route { to: Ipv4Net::default(), via: world.id("igw", gateway), created: true });
         }
         let mut associations = Vec::new();
         if item.main {
             associations.push((world.id("rtbassoc", &item.name), None));
         }
         for subnet in &item.subnets {
-            associations.push((
-                world.id("rtbassoc", subnet),
-                Some(world.id("subnet", subnet)),
-            ));
+            associations.push((world.id("rtbassoc", subnet), Some(world.id("subnet", subnet))));
         }
-        world.route_tables.push(RouteTable {
-            id,
-            vpc,
-            routes,
-            associations,
-        });
+        world.route_tables.push(RouteTable { id, vpc, routes, associations });
     }
     for item in &spec.nacl {
         let id = world.id("acl", &item.name);
         world.tag(&id, "Name", &item.name);
-        let mut entries = vec![
-            entry_all(32767, false, false),
-            entry_all(32767, true, false),
-        ];
+        let mut entries = vec![entry_all(32767, false, false), entry_all(32767, true, false)];
         for entry in &item.entry {
             entries.push(make_entry(world, entry)?);
         }
@@ -125,19 +89,10 @@ pub(super) fn add(world: &mut World, spec: &Spec, alone: bool) -> Result<(), Str
             for other in &mut world.nacls {
                 other.subnets.retain(|(_, bound)| *bound != subnet);
             }
-            subnets.push((
-                world.id("aclassoc", &format!("{} {subnet}", item.name)),
-                subnet,
-            ));
+            subnets.push((world.id("aclassoc", &format!("{} {subnet}", item.name)), subnet));
         }
         let vpc = world.id("vpc", &item.vpc);
-        world.nacls.push(Nacl {
-            id,
-            vpc,
-            default: false,
-            entries,
-            subnets,
-        });
+        world.nacls.push(Nacl { id, vpc, default: false, entries, subnets });
     }
     for item in &spec.group {
         let id = world.id("sg", &item.name);
@@ -166,21 +121,14 @@ pub(super) fn add(world: &mut World, spec: &Spec, alone: bool) -> Result<(), Str
         world.rules.push(egress);
     }
     for item in &spec.key_pair {
-        let pair = if item.rsa {
-            Pair::rsa(&item.name)?
-        } else {
-            Pair::ed25519(world.seed, &item.name)?
-        };
+        let pair = if item.rsa { Pair::rsa(&item.name)? } else { Pair::ed25519(world.seed, &item.name)? };
         let id = world.id("key", &item.name);
         let created = launched - Duration::from_hours(40 * 24);
         world.key_pairs.push(KeyPair { id, pair, created });
     }
     for item in &spec.image {
         let id = world.id("ami", &item.name);
-        world.images.push(Image {
-            id,
-            spec: item.clone(),
-        });
+        world.images.push(Image { id, spec: item.clone() });
     }
     for item in spec.instance.iter().chain(&spec.neighbour) {
         let instance = make_instance(world, item, launched)?;
@@ -188,10 +136,7 @@ pub(super) fn add(world: &mut World, spec: &Spec, alone: bool) -> Result<(), Str
     }
     for item in &spec.denial {
         let vpc = (!alone).then(|| world.id("vpc", &item.vpc));
-        world.denials.push(Denial {
-            action: item.action.clone(),
-            vpc,
-        });
+        world.denials.push(Denial { action: item.action.clone(), vpc });
     }
     Ok(())
 }
@@ -210,15 +155,11 @@ fn entry_all(number: i32, egress: bool, allow: bool) -> Entry {
 
 /// A private block: the file gives the last two octets and the length.
 fn cidr(world: &World, text: &str) -> Result<Ipv4Net, String> {
-    format!("127.{}.{text}", world.net + 100)
-        .parse()
-        .map_err(|_| format!("bad block {text}"))
+    format!("127.{}.{text}", world.net + 100).parse().map_err(|_| format!("bad block {text}"))
 }
 
 fn address(first: u8, text: &str) -> Result<Ipv4Addr, String> {
-    format!("127.{first}.{text}")
-        .parse()
-        .map_err(|_| format!("bad address {text}"))
+    format!("127.{first}.{text}").parse().map_err(|_| format!("bad address {text}"))
 }
 
 fn port(world: &World, port: &Port) -> Result<i32, String> {
@@ -230,8 +171,7 @@ fn port(world: &World, port: &Port) -> Result<i32, String> {
 }
 
 fn ports(world: &World, pair: Option<&[Port; 2]>) -> Result<Option<(i32, i32)>, String> {
-    pair.map(|[low, high]| Ok((port(world, low)?, port(world, high)?)))
-        .transpose()
+    pair.map(|[low, high]| Ok((port(world, low)?, port(world, high)?))).transpose()
 }
 
 fn make_rule(world: &World, group: &str, name: &str, spec: &RuleSpec) -> Result<Rule, String> {
@@ -239,11 +179,7 @@ fn make_rule(world: &World, group: &str, name: &str, spec: &RuleSpec) -> Result<
     let source = if let Some(named) = spec.from.strip_prefix("group:") {
         Source::Group(world.id("sg", named))
     } else {
-        Source::Net(
-            spec.from
-                .parse()
-                .map_err(|_| format!("bad source {}", spec.from))?,
-        )
+        Source::Net(spec.from.parse().map_err(|_| format!("bad source {}", spec.from))?)
     };
     Ok(Rule {
         id: world.id("sgr", name),
@@ -265,18 +201,11 @@ fn make_entry(world: &World, spec: &EntrySpec) -> Result<Entry, String> {
         protocol: spec.protocol.clone(),
         ports: ports(world, spec.ports.as_ref())?,
         icmp: None,
-        cidr: spec
-            .cidr
-            .parse()
-            .map_err(|_| format!("bad block {}", spec.cidr))?,
+        cidr: spec.cidr.parse().map_err(|_| format!("bad block {}", spec.cidr))?,
     })
 }
 
-fn make_instance(
-    world: &mut World,
-    spec: &InstanceSpec,
-    launched: SystemTime,
-) -> Result<Instance, String> {
+fn make_instance(world: &mut World, spec: &InstanceSpec, launched: SystemTime) -> Result<Instance, String> {
     let id = world.id("i", &spec.name);
     let subnet_id = world.id("subnet", &spec.subnet);
     let subnet = world
@@ -297,11 +226,7 @@ fn make_instance(
     if spec.public == PublicSpec::Elastic {
         let bound = Some((world.id("eipassoc", &spec.name), id.clone()));
         let allocation = world.id("eipalloc", &spec.name);
-        world.addresses.push(Address {
-            allocation,
-            ip: own,
-            bound,
-        });
+        world.addresses.push(Address { allocation, ip: own, bound });
     }
     let auto_public = spec.public == PublicSpec::Auto;
     let public = match spec.public {
@@ -333,14 +258,8 @@ fn make_instance(
     let users = if image.windows {
         Vec::new()
     } else {
-        let told = format!(
-            "Please login as the user \"{0}\" rather than the user \"root\".",
-            image.user
-        );
-        let node = |owner: &str, mode| Node {
-            owner: owner.to_owned(),
-            mode,
-        };
+        let told = format!("Please login as the user \"{0}\" rather than the user \"root\".", image.user);
+        let node = |owner: &str, mode| Node { owner: owner.to_owned(), mode };
         let owner = |name: &Option<String>| name.clone().unwrap_or_else(|| image.user.clone());
         vec![
             User {
@@ -373,19 +292,11 @@ fn make_instance(
         key: spec.key.clone(),
         subnet: subnet_id,
         vpc,
-        groups: spec
-            .groups
-            .iter()
-            .map(|name| world.id("sg", name))
-            .collect(),
+        groups: spec.groups.iter().map(|name| world.id("sg", name)).collect(),
         private,
         public,
         auto_public,
-        state: if spec.stopped {
-            State::Stopped
-        } else {
-            State::Running
-        },
+        state: if spec.stopped { State::Stopped } else { State::Running },
         launched,
         first_launched: launched,
         booting: None,

@@ -12,12 +12,7 @@ use super::keys::Pair;
 use super::scenario::ImageSpec;
 
 /// The text as the serial port shows it.
-pub(super) fn first_boot(
-    image: &ImageSpec,
-    private: Ipv4Addr,
-    injected: Option<&Pair>,
-    host: &Pair,
-) -> String {
+pub(super) fn first_boot(image: &ImageSpec, private: Ipv4Addr, injected: Option<&Pair>, host: &Pair) -> String {
     let mut out = String::new();
     if image.windows {
         let _ = write!(
@@ -44,20 +39,10 @@ pub(super) fn first_boot(
     let column = "Fingerprint (sha256)";
     if let Some(pair) = injected {
         let print = pair.sha256_colons();
-        let rows = [
-            ("Keytype", column, "Options", "Comment"),
-            (pair.algorithm(), print.as_str(), "-", pair.name.as_str()),
-        ];
-        let widths = [
-            rows[1].0.len().max(7),
-            print.len(),
-            7,
-            rows[1].3.len().max(7),
-        ];
-        let title = format!(
-            "Authorized keys from /home/{0}/.ssh/authorized_keys for user {0}",
-            image.user
-        );
+        let rows =
+            [("Keytype", column, "Options", "Comment"), (pair.algorithm(), print.as_str(), "-", pair.name.as_str())];
+        let widths = [rows[1].0.len().max(7), print.len(), 7, rows[1].3.len().max(7)];
+        let title = format!("Authorized keys from /home/{0}/.ssh/authorized_keys for user {0}", image.user);
         let rule = format!(
             "+{}+{}+{}+{}+",
             "-".repeat(widths[0] + 2),
@@ -65,11 +50,7 @@ pub(super) fn first_boot(
             "-".repeat(widths[2] + 2),
             "-".repeat(widths[3] + 2)
         );
-        let _ = write!(
-            out,
-            "ci-info: {title:+^0$}\r\nci-info: {rule}\r\n",
-            rule.len()
-        );
+        let _ = write!(out, "ci-info: {title:+^0$}\r\nci-info: {rule}\r\n", rule.len());
         for (number, (kind, print, options, comment)) in rows.into_iter().enumerate() {
             let _ = write!(
                 out,
@@ -82,17 +63,9 @@ pub(super) fn first_boot(
         }
         let _ = write!(out, "ci-info: {rule}\r\n");
     } else {
-        let _ = write!(
-            out,
-            "ci-info: no authorized SSH keys fingerprints found for user {}.\r\n",
-            image.user
-        );
+        let _ = write!(out, "ci-info: no authorized SSH keys fingerprints found for user {}.\r\n", image.user);
     }
-    let line = format!(
-        "{} {} root@{host_name}",
-        host.algorithm(),
-        STANDARD.encode(host.blob())
-    );
+    let line = format!("{} {} root@{host_name}", host.algorithm(), STANDARD.encode(host.blob()));
     let _ = write!(
         out,
         "[   11.730041] systemd[1]: Started {unit}.\r\n\

@@ -28,8 +28,7 @@ impl Home {
             match private_directory(&path) {
                 Ok(()) => {
                     let home = Self { path };
-                    private_directory(&home.keys())
-                        .map_err(|error| problem(&home.keys(), &error))?;
+                    private_directory(&home.keys()).map_err(|error| problem(&home.keys(), &error))?;
                     return Ok(home);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -62,11 +61,7 @@ impl Home {
                 .map(|known| known.pair.clone())
                 .ok_or_else(|| format!("key file {}: no key pair {}", spec.name, spec.pair))?,
         };
-        Self::write(
-            &self.keys().join(&spec.name),
-            &pair.file(spec.format)?,
-            spec.mode,
-        )
+        Self::write(&self.keys().join(&spec.name), &pair.file(spec.format)?, spec.mode)
     }
 
     /// Writes ssh_config and known_hosts for these instances.
@@ -75,11 +70,7 @@ impl Home {
         let mut config = String::from("# The practice account's hosts.\n");
         let mut known = String::new();
         for spec in instances {
-            let Some(instance) = world
-                .instances
-                .iter()
-                .find(|instance| instance.name == spec.name)
-            else {
+            let Some(instance) = world.instances.iter().find(|instance| instance.name == spec.name) else {
                 continue;
             };
             // A stopped or private host: the address by which the user knew it.
@@ -87,11 +78,7 @@ impl Home {
             let private_only = spec.public == PublicSpec::None;
             let address = match &spec.client.address {
                 Some(old) => super::build::public_for(world, old)?,
-                None => {
-                    instance
-                        .public
-                        .unwrap_or(if private_only { instance.private } else { own })
-                }
+                None => instance.public.unwrap_or(if private_only { instance.private } else { own }),
             };
             let key = spec.client.key_file.as_deref().unwrap_or("practice.pem");
             let _ = write!(
@@ -102,18 +89,8 @@ impl Home {
             if let Some(user) = &spec.client.user {
                 let _ = writeln!(config, "  User {user}");
             }
-            for file in spec
-                .client
-                .first_files
-                .iter()
-                .map(String::as_str)
-                .chain([key])
-            {
-                let _ = writeln!(
-                    config,
-                    "  IdentityFile \"{}\"",
-                    self.keys().join(file).display()
-                );
+            for file in spec.client.first_files.iter().map(String::as_str).chain([key]) {
+                let _ = writeln!(config, "  IdentityFile \"{}\"", self.keys().join(file).display());
             }
             let _ = write!(
                 config,
@@ -123,23 +100,12 @@ impl Home {
             if instance.users.is_empty() {
                 continue;
             }
-            let host = if world.ssh_port == 22 {
-                address.to_string()
-            } else {
-                format!("[{address}]:{}", world.ssh_port)
-            };
-            let stale = spec
-                .client
-                .stale_host_key
-                .then(|| keys::host_key(world.seed, "the host before"))
-                .transpose()?;
+            let host =
+                if world.ssh_port == 22 { address.to_string() } else { format!("[{address}]:{}", world.ssh_port) };
+            let stale =
+                spec.client.stale_host_key.then(|| keys::host_key(world.seed, "the host before")).transpose()?;
             let key = stale.as_ref().unwrap_or(&instance.host_key);
-            let _ = writeln!(
-                known,
-                "{host} {} {}",
-                key.algorithm(),
-                STANDARD.encode(key.blob())
-            );
+            let _ = writeln!(known, "{host} {} {}", key.algorithm(), STANDARD.encode(key.blob()));
         }
         Self::write(&self.config(), &config, 0o600)?;
         Self::write(&known_path, &known, 0o600)
@@ -147,10 +113,7 @@ impl Home {
 
     /// Settings that keep the AWS tools away from the user's own files.
     pub fn aws_files(&self, region: &str) -> Result<(PathBuf, PathBuf), String> {
-        let (config, credentials) = (
-            self.path.join("aws_config"),
-            self.path.join("aws_credentials"),
-        );
+        let (config, credentials) = (self.path.join("aws_config"), self.path.join("aws_credentials"));
         Self::write(&config, &format!("[default]\nregion = {region}\n"), 0o600)?;
         Self::write(
             &credentials,
@@ -193,8 +156,7 @@ fn private_directory(path: &Path) -> io::Result<()> {
 #[cfg(unix)]
 fn set_mode(path: &Path, mode: u32) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-        .map_err(|error| problem(path, &error))
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(|error| problem(path, &error))
 }
 
 #[cfg(not(unix))]

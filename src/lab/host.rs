@@ -55,11 +55,7 @@ pub(super) struct Hosts {
 
 impl Hosts {
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            running: HashMap::new(),
-            power: HashMap::new(),
-        }
+        Self { shared, running: HashMap::new(), power: HashMap::new() }
     }
 
     /// Brings all listeners in line with the account. Returns when to look again.
@@ -85,11 +81,7 @@ impl Hosts {
         for (address, mode, instance) in changes(&self.running, plan) {
             retry |= self.set(address, mode, instance).await.is_err();
         }
-        if retry {
-            Some(next.unwrap_or(now + RETRY).min(now + RETRY))
-        } else {
-            next
-        }
+        if retry { Some(next.unwrap_or(now + RETRY).min(now + RETRY)) } else { next }
     }
 
     /// Applies changes for as long as the task lives.
@@ -110,12 +102,7 @@ impl Hosts {
         }
     }
 
-    async fn set(
-        &mut self,
-        address: Ipv4Addr,
-        mode: Mode,
-        instance: Option<String>,
-    ) -> io::Result<()> {
+    async fn set(&mut self, address: Ipv4Addr, mode: Mode, instance: Option<String>) -> io::Result<()> {
         let mut kept = None;
         if let Some(mut old) = self.running.remove(&address) {
             if let Some(task) = old.task.take() {
@@ -125,13 +112,7 @@ impl Hosts {
             kept = old.listener.take().and_then(Arc::into_inner);
         }
         let place = SocketAddr::from((address, self.shared.ssh_port));
-        let mut host = Host {
-            mode,
-            instance: instance.clone(),
-            task: None,
-            listener: None,
-            filler: None,
-        };
+        let mut host = Host { mode, instance: instance.clone(), task: None, listener: None, filler: None };
         match mode {
             Mode::Refused => {}
             Mode::Blocked => {
@@ -154,10 +135,7 @@ impl Hosts {
     }
 
     fn power_of(&mut self, instance: &str) -> watch::Receiver<bool> {
-        self.power
-            .entry(instance.to_owned())
-            .or_insert_with(|| watch::channel(false).0)
-            .subscribe()
+        self.power.entry(instance.to_owned()).or_insert_with(|| watch::channel(false).0).subscribe()
     }
 }
 
@@ -181,9 +159,9 @@ fn changes(
 ) -> Vec<(Ipv4Addr, Mode, Option<String>)> {
     plan.into_iter()
         .filter(|(address, (mode, instance))| {
-            hosts.get(address).is_none_or(|host| {
-                host.mode != *mode || (*mode != Mode::Blocked && host.instance != *instance)
-            })
+            hosts
+                .get(address)
+                .is_none_or(|host| host.mode != *mode || (*mode != Mode::Blocked && host.instance != *instance))
         })
         .map(|(address, (mode, instance))| (address, mode, instance))
         .collect()
@@ -194,9 +172,7 @@ fn changes(
 /// SYNs of all others.
 fn listen(place: SocketAddr, backlog: u32, kept: Option<TcpListener>) -> io::Result<TcpListener> {
     if !place.ip().is_loopback() {
-        return Err(io::Error::other(
-            "the lab listens on loopback addresses only",
-        ));
+        return Err(io::Error::other("the lab listens on loopback addresses only"));
     }
     let socket = if let Some(listener) = kept {
         TcpSocket::from_std_stream(std::net::TcpStream::from(Owned::from(listener.into_std()?)))
@@ -238,8 +214,7 @@ async fn accept(
                 Mode::Silent => {
                     let mut stream = stream;
                     let mut heard = [0_u8; 256];
-                    let listen =
-                        async { while matches!(stream.read(&mut heard).await, Ok(1..)) {} };
+                    let listen = async { while matches!(stream.read(&mut heard).await, Ok(1..)) {} };
                     tokio::select! {
                         () = listen => {}
                         () = sshd::power_off(&mut power) => {}

@@ -50,17 +50,12 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         connections.spawn(async move {
             let service = service_fn(move |request| respond(request, shared.clone()));
             // A client that breaks the connection is not the lab's concern.
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
 
-async fn respond(
-    request: Request<Incoming>,
-    shared: Arc<Shared>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn respond(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let target = header(&head.headers, "x-amz-target");
     let region = region(&head.headers);
@@ -68,11 +63,7 @@ async fn respond(
         Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
         Err(_) => String::new(),
     };
-    let form = if body.is_empty() {
-        head.uri.query().unwrap_or_default().to_owned()
-    } else {
-        body
-    };
+    let form = if body.is_empty() { head.uri.query().unwrap_or_default().to_owned() } else { body };
     if !shared.delay.is_zero() {
         tokio::time::sleep(shared.delay).await;
     }
@@ -83,13 +74,9 @@ async fn respond(
         None => api::query(&shared, &form, region.as_deref(), &request_id),
     };
     let mut response = Response::new(Full::new(Bytes::from(answer.body)));
-    *response.status_mut() =
-        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        hyper::header::HeaderValue::from_static(answer.content_type),
-    );
+    headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(answer.content_type));
     if let Ok(value) = request_id.parse() {
         headers.insert("x-amzn-requestid", value);
     }
@@ -97,10 +84,7 @@ async fn respond(
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned)
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
 /// The Region that the caller signed for: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.

@@ -56,24 +56,17 @@ impl Pair {
     /// An Ed25519 pair made from the seed.
     pub fn ed25519(seed: u64, name: &str) -> Result<Self, String> {
         let pair = Ed25519Keypair::from_seed(&ids::bytes(seed, "key", name));
-        let private =
-            PrivateKey::new(KeypairData::from(pair), name).map_err(|error| error.to_string())?;
-        Ok(Self {
-            name: name.to_owned(),
-            private,
-            pkcs1: None,
-        })
+        let private = PrivateKey::new(KeypairData::from(pair), name).map_err(|error| error.to_string())?;
+        Ok(Self { name: name.to_owned(), private, pkcs1: None })
     }
 
     /// The account's RSA pair, the same for every seed.
     pub fn rsa(name: &str) -> Result<Self, String> {
-        let numbers: RsaNumbers = toml::from_str(include_str!("../../assets/lab/rsa.toml"))
-            .map_err(|error| error.to_string())?;
+        let numbers: RsaNumbers =
+            toml::from_str(include_str!("../../assets/lab/rsa.toml")).map_err(|error| error.to_string())?;
         let number = |text: &str| unhex(text);
-        let positive =
-            |text: &str| -> Result<Mpint, String> { Ok(Mpint::from_positive_bytes(&unhex(text)?)) };
-        let public = RsaPublicKey::new(positive(&numbers.e)?, positive(&numbers.n)?)
-            .map_err(|e| e.to_string())?;
+        let positive = |text: &str| -> Result<Mpint, String> { Ok(Mpint::from_positive_bytes(&unhex(text)?)) };
+        let public = RsaPublicKey::new(positive(&numbers.e)?, positive(&numbers.n)?).map_err(|e| e.to_string())?;
         let secret = RsaPrivateKey::new(
             positive(&numbers.d)?,
             positive(&numbers.iqmp)?,
@@ -82,44 +75,24 @@ impl Pair {
         )
         .map_err(|error| error.to_string())?;
         let pair = RsaKeypair::new(public, secret).map_err(|error| error.to_string())?;
-        let private =
-            PrivateKey::new(KeypairData::from(pair), name).map_err(|error| error.to_string())?;
+        let private = PrivateKey::new(KeypairData::from(pair), name).map_err(|error| error.to_string())?;
         let mut body = der(0x02, &[0]);
-        for text in [
-            &numbers.n,
-            &numbers.e,
-            &numbers.d,
-            &numbers.p,
-            &numbers.q,
-            &numbers.dp,
-            &numbers.dq,
-            &numbers.iqmp,
-        ] {
+        for text in
+            [&numbers.n, &numbers.e, &numbers.d, &numbers.p, &numbers.q, &numbers.dp, &numbers.dq, &numbers.iqmp]
+        {
             body.extend(der_integer(&number(text)?));
         }
-        Ok(Self {
-            name: name.to_owned(),
-            private,
-            pkcs1: Some(der(0x30, &body)),
-        })
+        Ok(Self { name: name.to_owned(), private, pkcs1: Some(der(0x30, &body)) })
     }
 
     /// `ssh-ed25519` or `ssh-rsa`.
     pub fn algorithm(&self) -> &'static str {
-        if self.pkcs1.is_some() {
-            "ssh-rsa"
-        } else {
-            "ssh-ed25519"
-        }
+        if self.pkcs1.is_some() { "ssh-rsa" } else { "ssh-ed25519" }
     }
 
     /// The type word of DescribeKeyPairs.
     pub fn kind(&self) -> &'static str {
-        if self.pkcs1.is_some() {
-            "rsa"
-        } else {
-            "ed25519"
-        }
+        if self.pkcs1.is_some() { "rsa" } else { "ed25519" }
     }
 
     /// The public half as SSH sends it.
@@ -129,12 +102,7 @@ impl Pair {
 
     /// One line for authorized_keys, with the pair's name as the comment, as EC2 writes it.
     pub fn public_line(&self) -> String {
-        format!(
-            "{} {} {}",
-            self.algorithm(),
-            STANDARD.encode(self.blob()),
-            self.name
-        )
+        format!("{} {} {}", self.algorithm(), STANDARD.encode(self.blob()), self.name)
     }
 
     /// The fingerprint that EC2 shows for a pair it created: SHA-1 of the PKCS#8 DER for RSA,
@@ -148,10 +116,7 @@ impl Pair {
 
     /// SHA-256 of the wire form as ssh-keygen prints it, without the prefix.
     pub fn sha256(&self) -> String {
-        STANDARD
-            .encode(Sha256::digest(self.blob()))
-            .trim_end_matches('=')
-            .to_owned()
+        STANDARD.encode(Sha256::digest(self.blob())).trim_end_matches('=').to_owned()
     }
 
     /// SHA-256 of the wire form as cloud-init prints it: hexadecimal with colons.
@@ -179,11 +144,9 @@ impl Pair {
                 "-----BEGIN RSA PRIVATE KEY-----\n{}-----END RSA PRIVATE KEY-----\n",
                 lines(&STANDARD.encode(pkcs1), 64)
             )),
-            None => self
-                .private
-                .to_openssh(LineEnding::LF)
-                .map(|text| text.to_string())
-                .map_err(|error| error.to_string()),
+            None => {
+                self.private.to_openssh(LineEnding::LF).map(|text| text.to_string()).map_err(|error| error.to_string())
+            }
         }
     }
 
@@ -191,9 +154,7 @@ impl Pair {
     fn encrypted(&self) -> Result<String, String> {
         let salt = Sha256::digest(self.blob())[..16].to_vec();
         let kdf = Kdf::Bcrypt { salt, rounds: 1 };
-        let locked = self
-            .private
-            .encrypt_with(Cipher::Aes256Ctr, kdf, 0x7032_3270, "practice");
+        let locked = self.private.encrypt_with(Cipher::Aes256Ctr, kdf, 0x7032_3270, "practice");
         locked
             .and_then(|key| key.to_openssh(LineEnding::LF))
             .map(|text| text.to_string())
@@ -215,19 +176,10 @@ impl Pair {
         }
         let (algorithm, public) = (self.algorithm(), self.blob());
         let mut signed = Vec::new();
-        for part in [
-            algorithm.as_bytes(),
-            b"none",
-            self.name.as_bytes(),
-            &public,
-            &secret,
-        ] {
+        for part in [algorithm.as_bytes(), b"none", self.name.as_bytes(), &public, &secret] {
             string(&mut signed, part);
         }
-        let (public, secret) = (
-            lines(&STANDARD.encode(&public), 64),
-            lines(&STANDARD.encode(&secret), 64),
-        );
+        let (public, secret) = (lines(&STANDARD.encode(&public), 64), lines(&STANDARD.encode(&secret), 64));
         Ok(format!(
             "PuTTY-User-Key-File-3: {algorithm}\nEncryption: none\nComment: {}\nPublic-Lines: {}\n{public}Private-Lines: {}\n{secret}Private-MAC: {}\n",
             self.name,
@@ -241,13 +193,8 @@ impl Pair {
 /// A host's own key, made from the seed and the instance's name.
 pub(super) fn host_key(seed: u64, instance: &str) -> Result<Pair, String> {
     let pair = Ed25519Keypair::from_seed(&ids::bytes(seed, "host key", instance));
-    let private =
-        PrivateKey::new(KeypairData::from(pair), "").map_err(|error| error.to_string())?;
-    Ok(Pair {
-        name: String::new(),
-        private,
-        pkcs1: None,
-    })
+    let private = PrivateKey::new(KeypairData::from(pair), "").map_err(|error| error.to_string())?;
+    Ok(Pair { name: String::new(), private, pkcs1: None })
 }
 
 fn unhex(text: &str) -> Result<Vec<u8>, String> {
@@ -262,10 +209,7 @@ fn unhex(text: &str) -> Result<Vec<u8>, String> {
 }
 
 fn colons(data: &[u8]) -> String {
-    data.iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<Vec<_>>()
-        .join(":")
+    data.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
 
 fn lines(text: &str, width: usize) -> String {
@@ -313,9 +257,7 @@ fn der_integer(magnitude: &[u8]) -> Vec<u8> {
 /// PKCS#8 around a PKCS#1 private key (RFC 5958; the algorithm is rsaEncryption with NULL).
 fn pkcs8(pkcs1: &[u8]) -> Vec<u8> {
     let mut body = der(0x02, &[0]);
-    body.extend([
-        0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
-    ]);
+    body.extend([0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00]);
     body.extend(der(0x04, pkcs1));
     der(0x30, &body)
 }
@@ -329,15 +271,8 @@ fn hmac_sha256(key: &[u8], data: &[u8]) -> [u8; 32] {
         }
         block
     };
-    let inner = Sha256::new()
-        .chain_update(pad(0x36))
-        .chain_update(data)
-        .finalize();
-    Sha256::new()
-        .chain_update(pad(0x5c))
-        .chain_update(inner)
-        .finalize()
-        .into()
+    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(data).finalize();
+    Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().into()
 }
 
 #[cfg(test)]
@@ -346,23 +281,13 @@ mod tests {
 
     #[test]
     fn files_carry_the_same_public_half() {
-        for pair in [
-            Pair::ed25519(7, "practice").unwrap(),
-            Pair::rsa("legacy").unwrap(),
-        ] {
+        for pair in [Pair::ed25519(7, "practice").unwrap(), Pair::rsa("legacy").unwrap()] {
             let ppk = PrivateKey::from_ppk(pair.file(Format::Ppk).unwrap(), None).unwrap();
-            assert_eq!(
-                ppk.public_key().key_data(),
-                pair.private.public_key().key_data()
-            );
-            let locked = russh::keys::decode_secret_key(
-                &pair.file(Format::Encrypted).unwrap(),
-                Some("practice"),
-            )
-            .unwrap();
+            assert_eq!(ppk.public_key().key_data(), pair.private.public_key().key_data());
+            let locked =
+                russh::keys::decode_secret_key(&pair.file(Format::Encrypted).unwrap(), Some("practice")).unwrap();
             assert_eq!(locked.public_key().to_bytes().unwrap(), pair.blob());
-            let read =
-                russh::keys::decode_secret_key(&pair.file(Format::Pem).unwrap(), None).unwrap();
+            let read = russh::keys::decode_secret_key(&pair.file(Format::Pem).unwrap(), None).unwrap();
             assert_eq!(read.public_key().to_bytes().unwrap(), pair.blob());
         }
     }
@@ -370,10 +295,7 @@ mod tests {
     #[test]
     fn fingerprints_have_the_lengths_of_ec2() {
         assert_eq!(Pair::rsa("legacy").unwrap().fingerprint().len(), 59);
-        assert_eq!(
-            Pair::ed25519(1, "practice").unwrap().fingerprint().len(),
-            44
-        );
+        assert_eq!(Pair::ed25519(1, "practice").unwrap().fingerprint().len(), 44);
         // RFC 4231 test case 2.
         assert_eq!(
             ids::hex(&hmac_sha256(b"Jefe", b"what do ya want for nothing?")),

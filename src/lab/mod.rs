@@ -73,13 +73,7 @@ pub struct LabOptions {
 
 impl Default for LabOptions {
     fn default() -> Self {
-        Self {
-            scenario: None,
-            port: None,
-            delay: Duration::ZERO,
-            transition: Duration::from_millis(1500),
-            seed: 0,
-        }
+        Self { scenario: None, port: None, delay: Duration::ZERO, transition: Duration::from_millis(1500), seed: 0 }
     }
 }
 
@@ -102,9 +96,7 @@ impl Shared {
     }
 
     fn elsewhere(&self) -> MutexGuard<'_, World> {
-        self.elsewhere
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn next_request(&self) -> u64 {
@@ -134,14 +126,11 @@ impl Lab {
         let alone = options.scenario.is_some();
         let chosen: Vec<_> = match &options.scenario {
             None => specs,
-            Some(name) if specs.iter().any(|spec| spec.id == *name) => specs
-                .into_iter()
-                .filter(|spec| spec.id == *name || spec.id == "web-healthy")
-                .collect(),
+            Some(name) if specs.iter().any(|spec| spec.id == *name) => {
+                specs.into_iter().filter(|spec| spec.id == *name || spec.id == "web-healthy").collect()
+            }
             Some(name) => {
-                return Err(format!(
-                    "there is no practice scenario {name}: `port22 lab list` shows them"
-                ));
+                return Err(format!("there is no practice scenario {name}: `port22 lab list` shows them"));
             }
         };
         let (guard, net, ssh_port) = claim_network()?;
@@ -158,10 +147,7 @@ impl Lab {
                 home.key_file(&world, file)?;
             }
         }
-        let instances: Vec<_> = chosen
-            .iter()
-            .flat_map(|spec| spec.instance.iter().chain(&spec.neighbour))
-            .collect();
+        let instances: Vec<_> = chosen.iter().flat_map(|spec| spec.instance.iter().chain(&spec.neighbour)).collect();
         home.client_files(&world, &instances)?;
         let (config, credentials) = home.aws_files(REGION)?;
 
@@ -180,24 +166,10 @@ impl Lab {
         });
         let mut hosts = host::Hosts::new(shared.clone());
         let next = hosts.apply().await;
-        let tasks = vec![
-            tokio::spawn(hosts.run(next)),
-            tokio::spawn(http::serve(listener, shared.clone())),
-        ];
-        let scenarios = chosen
-            .iter()
-            .map(|spec| scenario::info(spec, options.seed))
-            .collect::<Result<_, _>>()?;
+        let tasks = vec![tokio::spawn(hosts.run(next)), tokio::spawn(http::serve(listener, shared.clone()))];
+        let scenarios = chosen.iter().map(|spec| scenario::info(spec, options.seed)).collect::<Result<_, _>>()?;
         let environment = environment(address, &config, &credentials);
-        Ok(Self {
-            address,
-            home,
-            shared,
-            scenarios,
-            environment,
-            tasks,
-            _guard: guard,
-        })
+        Ok(Self { address, home, shared, scenarios, environment, tasks, _guard: guard })
     }
 
     /// The URL of the AWS endpoint.
@@ -257,10 +229,7 @@ impl Drop for Lab {
 /// # Errors
 /// A lesson file that does not parse; a test keeps that from happening.
 pub fn scenario_list() -> Result<Vec<ScenarioInfo>, String> {
-    scenario::all()?
-        .iter()
-        .map(|spec| scenario::info(spec, LabOptions::default().seed))
-        .collect()
+    scenario::all()?.iter().map(|spec| scenario::info(spec, LabOptions::default().seed)).collect()
 }
 
 /// Finds a network number that no other lab on this machine uses, and the hosts' port.
@@ -280,9 +249,7 @@ fn claim_network() -> Result<(std::net::TcpListener, u8, u16), String> {
             }
         }
     }
-    Err(format!(
-        "the practice hosts cannot listen on 127.22.0.0/16, port 22 or 2222: {last}"
-    ))
+    Err(format!("the practice hosts cannot listen on 127.22.0.0/16, port 22 or 2222: {last}"))
 }
 
 fn environment(address: SocketAddr, config: &Path, credentials: &Path) -> Vec<(String, String)> {

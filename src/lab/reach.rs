@@ -32,11 +32,7 @@ const CLIENT_PORTS: [i32; 5] = [32768, 45000, 49152, 60999, 65535];
 
 /// For every address of the account how it behaves now and which instance is behind it.
 pub(super) fn plan(world: &World) -> BTreeMap<Ipv4Addr, (Mode, Option<String>)> {
-    let mut plan: BTreeMap<_, _> = world
-        .known
-        .iter()
-        .map(|address| (*address, (Mode::Blocked, None)))
-        .collect();
+    let mut plan: BTreeMap<_, _> = world.known.iter().map(|address| (*address, (Mode::Blocked, None))).collect();
     for instance in &world.instances {
         if let Some(public) = instance.public {
             plan.insert(public, (mode(world, instance), Some(instance.id.clone())));
@@ -70,53 +66,39 @@ pub(super) fn passes(world: &World, instance: &Instance, port: u16) -> bool {
         && routed(world, instance)
         && world.nacl_of(&instance.subnet).is_some_and(|nacl| {
             nacl_allows(nacl, false, client, port)
-                && CLIENT_PORTS
-                    .iter()
-                    .all(|reply| nacl_allows(nacl, true, client, *reply))
+                && CLIENT_PORTS.iter().all(|reply| nacl_allows(nacl, true, client, *reply))
         })
         && group_allows(world, instance, client, port)
 }
 
 /// The way back to the client must lead through an internet gateway attached to the VPC.
 fn routed(world: &World, instance: &Instance) -> bool {
-    let Some(subnet) = world
-        .subnets
-        .iter()
-        .find(|subnet| subnet.id == instance.subnet)
-    else {
+    let Some(subnet) = world.subnets.iter().find(|subnet| subnet.id == instance.subnet) else {
         return false;
     };
     let Some(table) = world.routes_of(subnet) else {
         return false;
     };
-    let best = table
-        .routes
-        .iter()
-        .filter(|route| route.to.contains(&world.client))
-        .max_by_key(|route| route.to.prefix_len());
+    let best =
+        table.routes.iter().filter(|route| route.to.contains(&world.client)).max_by_key(|route| route.to.prefix_len());
     best.is_some_and(|route| {
-        world.gateways.iter().any(|gateway| {
-            gateway.id == route.via && gateway.vpc.as_deref() == Some(subnet.vpc.as_str())
-        })
+        world
+            .gateways
+            .iter()
+            .any(|gateway| gateway.id == route.via && gateway.vpc.as_deref() == Some(subnet.vpc.as_str()))
     })
 }
 
 /// First match in the order of the numbers; nothing matched is a denial.
 fn nacl_allows(nacl: &Nacl, egress: bool, peer: IpAddr, port: i32) -> bool {
-    let mut entries: Vec<_> = nacl
-        .entries
-        .iter()
-        .filter(|entry| entry.egress == egress)
-        .collect();
+    let mut entries: Vec<_> = nacl.entries.iter().filter(|entry| entry.egress == egress).collect();
     entries.sort_by_key(|entry| entry.number);
     entries
         .into_iter()
         .find(|entry| {
             let protocol = match entry.protocol.as_str() {
                 "-1" => true,
-                "6" => entry
-                    .ports
-                    .is_none_or(|(low, high)| low <= port && port <= high),
+                "6" => entry.ports.is_none_or(|(low, high)| low <= port && port <= high),
                 _ => false,
             };
             protocol && entry.cidr.contains(&peer)
@@ -126,17 +108,13 @@ fn nacl_allows(nacl: &Nacl, egress: bool, peer: IpAddr, port: i32) -> bool {
 
 /// Any rule of any group of the interface.
 fn group_allows(world: &World, instance: &Instance, peer: IpAddr, port: i32) -> bool {
-    world
-        .rules
-        .iter()
-        .filter(|rule| !rule.egress && instance.groups.contains(&rule.group))
-        .any(|rule| {
-            let protocol = match rule.protocol.as_str() {
-                "-1" => true,
-                "tcp" | "6" => rule.from <= port && port <= rule.to,
-                _ => false,
-            };
-            // A group as the source means private addresses of its members; the user has none.
-            protocol && matches!(&rule.source, Source::Net(net) if net.contains(&peer))
-        })
+    world.rules.iter().filter(|rule| !rule.egress && instance.groups.contains(&rule.group)).any(|rule| {
+        let protocol = match rule.protocol.as_str() {
+            "-1" => true,
+            "tcp" | "6" => rule.from <= port && port <= rule.to,
+            _ => false,
+        };
+        // A group as the source means private addresses of its members; the user has none.
+        protocol && matches!(&rule.source, Source::Net(net) if net.contains(&peer))
+    })
 }

@@ -313,12 +313,7 @@ pub(super) struct SshdSpec {
 
 impl Default for SshdSpec {
     fn default() -> Self {
-        Self {
-            daemon: Daemon::Up,
-            strict_modes: true,
-            allow_users: Vec::new(),
-            max_auth_tries: 6,
-        }
+        Self { daemon: Daemon::Up, strict_modes: true, allow_users: Vec::new(), max_auth_tries: 6 }
     }
 }
 
@@ -337,14 +332,7 @@ pub(super) struct AccountSpec {
 
 impl Default for AccountSpec {
     fn default() -> Self {
-        Self {
-            home_mode: 0o700,
-            home_owner: None,
-            ssh_mode: 0o700,
-            file_mode: 0o600,
-            file_owner: None,
-            keys: None,
-        }
+        Self { home_mode: 0o700, home_owner: None, ssh_mode: 0o700, file_mode: 0o600, file_owner: None, keys: None }
     }
 }
 
@@ -393,13 +381,8 @@ pub(super) fn all() -> Result<Vec<Spec>, String> {
     FILES
         .iter()
         .map(|(name, text)| {
-            let spec: Spec =
-                toml::from_str(text).map_err(|error| format!("scenario {name}: {error}"))?;
-            if spec.id == *name {
-                Ok(spec)
-            } else {
-                Err(format!("scenario {name}: its id is {}", spec.id))
-            }
+            let spec: Spec = toml::from_str(text).map_err(|error| format!("scenario {name}: {error}"))?;
+            if spec.id == *name { Ok(spec) } else { Err(format!("scenario {name}: its id is {}", spec.id)) }
         })
         .collect()
 }
@@ -438,33 +421,13 @@ mod tests {
         let mut addresses = BTreeSet::new();
         for spec in &specs {
             let info = info(spec, 0).unwrap();
-            assert!(
-                !info.title.is_empty() && !info.symptom.is_empty(),
-                "{}",
-                info.id
-            );
-            assert!(
-                !info.cause.is_empty() && !info.fix.is_empty(),
-                "{}",
-                info.id
-            );
-            assert!(
-                info.story.len() > 60 && info.hints.len() >= 2,
-                "{}",
-                info.id
-            );
+            assert!(!info.title.is_empty() && !info.symptom.is_empty(), "{}", info.id);
+            assert!(!info.cause.is_empty() && !info.fix.is_empty(), "{}", info.id);
+            assert!(info.story.len() > 60 && info.hints.len() >= 2, "{}", info.id);
             assert!((1..=5).contains(&info.difficulty), "{}", info.id);
             for instance in spec.instance.iter().chain(&spec.neighbour) {
-                assert!(
-                    names.insert(instance.name.clone()),
-                    "{} twice",
-                    instance.name
-                );
-                assert!(
-                    addresses.insert(instance.address.clone()),
-                    "{} twice",
-                    instance.address
-                );
+                assert!(names.insert(instance.name.clone()), "{} twice", instance.name);
+                assert!(addresses.insert(instance.address.clone()), "{} twice", instance.address);
             }
         }
     }

@@ -54,11 +54,7 @@ impl Shell {
     }
 
     fn prompt(&self) -> String {
-        if self.terminal {
-            format!("[{}@{} ~]$ ", self.user, self.host)
-        } else {
-            String::new()
-        }
+        if self.terminal { format!("[{}@{} ~]$ ", self.user, self.host) } else { String::new() }
     }
 
     fn home(&self) -> String {
@@ -89,9 +85,7 @@ impl Shell {
             match letter {
                 '\r' | '\n' => self.enter(&mut reply),
                 '\u{4}' if self.line.is_empty() => {
-                    reply
-                        .out
-                        .push_str(if self.terminal { "logout\r\n" } else { "" });
+                    reply.out.push_str(if self.terminal { "logout\r\n" } else { "" });
                     self.finish(&mut reply);
                 }
                 '\u{3}' => {
@@ -145,21 +139,14 @@ impl Shell {
         let line = line.trim();
         let mut words = line.split_whitespace();
         if let Some("exit" | "logout") = words.next() {
-            self.status = words
-                .next()
-                .and_then(|code| code.parse().ok())
-                .unwrap_or(self.status);
+            self.status = words.next().and_then(|code| code.parse().ok()).unwrap_or(self.status);
             self.finish(reply);
             return;
         }
         if !line.is_empty() {
             let done = self.run(line);
             self.status = done.exit.unwrap_or(0);
-            let text = if self.terminal {
-                format!("{}{}", done.out, done.err).replace('\n', "\r\n")
-            } else {
-                done.out
-            };
+            let text = if self.terminal { format!("{}{}", done.out, done.err).replace('\n', "\r\n") } else { done.out };
             reply.out.push_str(&text);
             if !self.terminal {
                 reply.err.push_str(&done.err);
@@ -171,10 +158,7 @@ impl Shell {
 
     /// Runs one command line; commands may be joined with `;` or `&&`.
     pub fn run(&self, text: &str) -> Reply {
-        let mut all = Reply {
-            exit: Some(0),
-            ..Reply::default()
-        };
+        let mut all = Reply { exit: Some(0), ..Reply::default() };
         for step in text.replace("&&", ";").split(';') {
             let step = step.trim();
             if step.is_empty() {
@@ -195,20 +179,13 @@ impl Shell {
         let mut words = text.split_whitespace();
         let command = words.next().unwrap_or_default();
         let rest: Vec<_> = words.collect();
-        let say = |out: String| Reply {
-            out,
-            exit: Some(0),
-            ..Reply::default()
-        };
+        let say = |out: String| Reply { out, exit: Some(0), ..Reply::default() };
         match command {
             "whoami" => say(format!("{}\n", self.user)),
             "id" => say(match rest.first() {
                 Some(&"-u") => format!("{}\n", self.uid),
                 Some(&"-un") => format!("{}\n", self.user),
-                _ => format!(
-                    "uid={0}({1}) gid={0}({1}) groups={0}({1})\n",
-                    self.uid, self.user
-                ),
+                _ => format!("uid={0}({1}) gid={0}({1}) groups={0}({1})\n", self.uid, self.user),
             }),
             "hostname" => say(format!("{}\n", self.host)),
             "uname" => say(match rest.first() {
@@ -218,30 +195,15 @@ impl Shell {
             }),
             "pwd" => say(format!("{}\n", self.home())),
             "echo" => say(format!("{}\n", rest.join(" ").replace(['"', '\''], ""))),
-            "uptime" => say(
-                " 09:00:00 up 12 days,  1:30,  1 user,  load average: 0.00, 0.01, 0.00\n"
-                    .to_owned(),
-            ),
-            "cat" if rest == ["/etc/os-release"] => {
-                say(format!("PRETTY_NAME=\"{}\"\n", self.release))
-            }
+            "uptime" => say(" 09:00:00 up 12 days,  1:30,  1 user,  load average: 0.00, 0.01, 0.00\n".to_owned()),
+            "cat" if rest == ["/etc/os-release"] => say(format!("PRETTY_NAME=\"{}\"\n", self.release)),
             "true" | ":" | "ls" | "cd" | "clear" => say(String::new()),
-            "false" => Reply {
-                exit: Some(1),
-                ..Reply::default()
-            },
-            "exit" => Reply {
-                exit: Some(rest.first().and_then(|code| code.parse().ok()).unwrap_or(0)),
-                ..Reply::default()
-            },
-            "help" => {
-                say("Commands here: whoami id hostname uname pwd echo uptime exit\n".to_owned())
+            "false" => Reply { exit: Some(1), ..Reply::default() },
+            "exit" => {
+                Reply { exit: Some(rest.first().and_then(|code| code.parse().ok()).unwrap_or(0)), ..Reply::default() }
             }
-            other => Reply {
-                err: format!("bash: {other}: command not found\n"),
-                exit: Some(127),
-                ..Reply::default()
-            },
+            "help" => say("Commands here: whoami id hostname uname pwd echo uptime exit\n".to_owned()),
+            other => Reply { err: format!("bash: {other}: command not found\n"), exit: Some(127), ..Reply::default() },
         }
     }
 }
@@ -267,10 +229,7 @@ mod tests {
     #[test]
     fn commands_answer_with_their_status() {
         assert_eq!(shell(false).run("whoami").out, "ec2-user\n");
-        assert_eq!(
-            shell(false).run("true && hostname; id -u").out,
-            "ip-127-122-1-10\n1000\n"
-        );
+        assert_eq!(shell(false).run("true && hostname; id -u").out, "ip-127-122-1-10\n1000\n");
         assert_eq!(shell(false).run("exit 3").exit, Some(3));
         assert_eq!(shell(false).run("nonsense").exit, Some(127));
     }

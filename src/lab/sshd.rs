@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use russh::server::{
-    Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey,
-    run_stream,
+    Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey, run_stream,
 };
 use russh::{Channel, ChannelId, Disconnect, MethodKind, MethodSet, Pty, SshId};
 use tokio::net::TcpStream;
@@ -76,9 +75,7 @@ pub(super) async fn power_off(power: &mut watch::Receiver<bool>) {
 fn settings(shared: &Shared, instance: &str) -> Option<(Config, usize)> {
     let world = shared.world();
     let instance = world.instance(instance)?;
-    let version = world
-        .image_of(instance)
-        .map_or("OpenSSH_9.6", |image| image.spec.banner.as_str());
+    let version = world.image_of(instance).map_or("OpenSSH_9.6", |image| image.spec.banner.as_str());
     let config = Config {
         server_id: SshId::Standard(format!("SSH-2.0-{version}").into()),
         methods: MethodSet::from([MethodKind::PublicKey].as_slice()),
@@ -98,35 +95,23 @@ pub(super) fn takes(world: &World, instance: &Instance, name: &str, key: &[u8]) 
     let Some(user) = instance.users.iter().find(|user| user.name == name) else {
         return false;
     };
-    let debian = world
-        .image_of(instance)
-        .is_some_and(|image| matches!(image.spec.family.as_str(), "debian" | "ubuntu"));
-    let allowed =
-        instance.allow_users.is_empty() || instance.allow_users.iter().any(|known| known == name);
-    let safe = !instance.strict_modes
-        || [&user.file, &user.ssh, &user.home]
-            .into_iter()
-            .all(|node| safe(node, name, debian));
+    let debian =
+        world.image_of(instance).is_some_and(|image| matches!(image.spec.family.as_str(), "debian" | "ubuntu"));
+    let allowed = instance.allow_users.is_empty() || instance.allow_users.iter().any(|known| known == name);
+    let safe =
+        !instance.strict_modes || [&user.file, &user.ssh, &user.home].into_iter().all(|node| safe(node, name, debian));
     allowed && safe && readable(user) && user.keys.iter().any(|known| known == key)
 }
 
 fn safe(node: &Node, user: &str, debian: bool) -> bool {
-    let group = if debian && node.owner == user {
-        0
-    } else {
-        0o020
-    };
+    let group = if debian && node.owner == user { 0 } else { 0o020 };
     (node.owner == "root" || node.owner == user) && node.mode & (0o002 | group) == 0
 }
 
 /// sshd opens the file as the user: it needs `x` on the directories and `r` on the file.
 fn readable(user: &User) -> bool {
     let may = |node: &Node, bit: u32| {
-        let shift = if node.owner == user.name || user.uid == 0 {
-            6
-        } else {
-            0
-        };
+        let shift = if node.owner == user.name || user.uid == 0 { 6 } else { 0 };
         user.uid == 0 || node.mode >> shift & bit != 0
     };
     may(&user.home, 1) && may(&user.ssh, 1) && may(&user.file, 4)
@@ -150,9 +135,7 @@ impl Login {
         let blob = key.to_bytes().unwrap_or_default();
         let good = {
             let world = self.shared.world();
-            world
-                .instance(&self.instance)
-                .is_some_and(|instance| takes(&world, instance, user, &blob))
+            world.instance(&self.instance).is_some_and(|instance| takes(&world, instance, user, &blob))
         };
         if good {
             return Auth::Accept;
@@ -184,12 +167,7 @@ impl Login {
     }
 
     /// The forced command of cloud images for root: says the right name, waits, ends.
-    fn tell(
-        channel: ChannelId,
-        text: &str,
-        terminal: bool,
-        session: &mut Session,
-    ) -> Result<(), russh::Error> {
+    fn tell(channel: ChannelId, text: &str, terminal: bool, session: &mut Session) -> Result<(), russh::Error> {
         let end = if terminal { "\r\n" } else { "\n" };
         session.data(channel, format!("{text}{end}{end}"))?;
         let handle = session.handle();
@@ -206,19 +184,11 @@ impl Login {
 impl Handler for Login {
     type Error = russh::Error;
 
-    async fn auth_publickey_offered(
-        &mut self,
-        user: &str,
-        offer: PublicKeyOffer<'_>,
-    ) -> Result<Auth, Self::Error> {
+    async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
         Ok(self.judge(user, offer.public_key))
     }
 
-    async fn auth_publickey(
-        &mut self,
-        user: &str,
-        key: VerifiedPublicKey<'_>,
-    ) -> Result<Auth, Self::Error> {
+    async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         let verdict = self.judge(user, key.public_key);
         if verdict == Auth::Accept {
             user.clone_into(&mut self.user);
@@ -266,11 +236,7 @@ impl Handler for Login {
         session.channel_success(channel)
     }
 
-    async fn shell_request(
-        &mut self,
-        channel: ChannelId,
-        session: &mut Session,
-    ) -> Result<(), Self::Error> {
+    async fn shell_request(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
         session.channel_success(channel)?;
         if let Some(text) = &self.told {
             return Self::tell(channel, text, self.terminal, session);
@@ -305,21 +271,12 @@ impl Handler for Login {
         session.channel_failure(channel)
     }
 
-    async fn data(
-        &mut self,
-        channel: ChannelId,
-        data: &[u8],
-        session: &mut Session,
-    ) -> Result<(), Self::Error> {
+    async fn data(&mut self, channel: ChannelId, data: &[u8], session: &mut Session) -> Result<(), Self::Error> {
         let reply = self.shell.as_mut().map(|shell| shell.input(data));
         reply.map_or(Ok(()), |reply| Self::answer(channel, reply, session))
     }
 
-    async fn channel_eof(
-        &mut self,
-        channel: ChannelId,
-        session: &mut Session,
-    ) -> Result<(), Self::Error> {
+    async fn channel_eof(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
         let reply = self.shell.as_mut().map(Shell::end);
         reply.map_or(Ok(()), |reply| Self::answer(channel, reply, session))
     }

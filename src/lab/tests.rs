@@ -14,23 +14,12 @@ const SOON: Duration = Duration::from_millis(1500);
 async fn lab(scenario: &str) -> Lab {
     let transition = Duration::from_millis(40);
     let scenario = Some(scenario.to_owned());
-    Lab::start(LabOptions {
-        scenario,
-        transition,
-        ..LabOptions::default()
-    })
-    .await
-    .unwrap()
+    Lab::start(LabOptions { scenario, transition, ..LabOptions::default() }).await.unwrap()
 }
 
 /// One Query request; status and body of the answer.
 async fn post(lab: &Lab, form: &str) -> (u16, String) {
-    send(
-        lab,
-        "Content-Type: application/x-www-form-urlencoded\r\n",
-        &format!("{form}&Version=2016-11-15"),
-    )
-    .await
+    send(lab, "Content-Type: application/x-www-form-urlencoded\r\n", &format!("{form}&Version=2016-11-15")).await
 }
 
 async fn send(lab: &Lab, headers: &str, body: &str) -> (u16, String) {
@@ -43,10 +32,7 @@ async fn send(lab: &Lab, headers: &str, body: &str) -> (u16, String) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (
-        head.split(' ').nth(1).unwrap().parse().unwrap(),
-        body.to_owned(),
-    )
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 /// The text of the first element of this name after `from`.
@@ -85,11 +71,7 @@ async fn knock_at(place: String) -> Try {
         Ok(Ok(mut stream)) => {
             let mut heard = [0_u8; 64];
             match tokio::time::timeout(SOON, stream.read(&mut heard)).await {
-                Ok(Ok(length)) => Try::Said(
-                    String::from_utf8_lossy(&heard[..length])
-                        .trim_end()
-                        .to_owned(),
-                ),
+                Ok(Ok(length)) => Try::Said(String::from_utf8_lossy(&heard[..length]).trim_end().to_owned()),
                 _ => Try::Silent,
             }
         }
@@ -114,10 +96,7 @@ async fn answers_soon(lab: &Lab, address: &str) -> bool {
 async fn a_blocked_host_times_out_until_a_rule_lets_it_answer() {
     let lab = lab("web-timeout").await;
     let host = address(&lab, "web-timeout").await;
-    assert_eq!(
-        knock(&lab, &address(&lab, "web-healthy").await).await,
-        opensshd()
-    );
+    assert_eq!(knock(&lab, &address(&lab, "web-healthy").await).await, opensshd());
     assert_eq!(knock(&lab, &host).await, Try::TimedOut);
     let group = {
         let xml = describe(&lab, "web-timeout").await;
@@ -130,48 +109,18 @@ async fn a_blocked_host_times_out_until_a_rule_lets_it_answer() {
         )
     };
     let mine = rule("203.0.113.10");
-    let (status, xml) = post(
-        &lab,
-        &format!("Action=AuthorizeSecurityGroupIngress&DryRun=true&{mine}"),
-    )
-    .await;
-    assert_eq!(
-        (status, element(&xml, "<Errors>", "Code")),
-        (412, "DryRunOperation")
-    );
-    let (status, _) = post(
-        &lab,
-        &format!(
-            "Action=AuthorizeSecurityGroupIngress&{}",
-            rule("203.0.113.99")
-        ),
-    )
-    .await;
+    let (status, xml) = post(&lab, &format!("Action=AuthorizeSecurityGroupIngress&DryRun=true&{mine}")).await;
+    assert_eq!((status, element(&xml, "<Errors>", "Code")), (412, "DryRunOperation"));
+    let (status, _) = post(&lab, &format!("Action=AuthorizeSecurityGroupIngress&{}", rule("203.0.113.99"))).await;
     assert_eq!(status, 200);
-    assert_eq!(
-        knock(&lab, &host).await,
-        Try::TimedOut,
-        "neither a dry run nor another's rule opens the port"
-    );
-    let (status, xml) = post(
-        &lab,
-        &format!("Action=AuthorizeSecurityGroupIngress&{mine}"),
-    )
-    .await;
+    assert_eq!(knock(&lab, &host).await, Try::TimedOut, "neither a dry run nor another's rule opens the port");
+    let (status, xml) = post(&lab, &format!("Action=AuthorizeSecurityGroupIngress&{mine}")).await;
     assert_eq!(status, 200, "{xml}");
     let id = element(&xml, "<securityGroupRuleSet>", "securityGroupRuleId").to_owned();
     assert!(answers_soon(&lab, &host).await);
-    let (status, xml) = post(
-        &lab,
-        &format!("Action=AuthorizeSecurityGroupIngress&{mine}"),
-    )
-    .await;
-    assert_eq!(
-        (status, element(&xml, "<Errors>", "Code")),
-        (400, "InvalidPermission.Duplicate")
-    );
-    let form =
-        format!("Action=RevokeSecurityGroupIngress&GroupId={group}&SecurityGroupRuleId.1={id}");
+    let (status, xml) = post(&lab, &format!("Action=AuthorizeSecurityGroupIngress&{mine}")).await;
+    assert_eq!((status, element(&xml, "<Errors>", "Code")), (400, "InvalidPermission.Duplicate"));
+    let form = format!("Action=RevokeSecurityGroupIngress&GroupId={group}&SecurityGroupRuleId.1={id}");
     assert_eq!(post(&lab, &form).await.0, 200);
     let mut closed = false;
     for _ in 0..10 {
@@ -221,11 +170,7 @@ async fn faults_look_as_they_should() {
 async fn network_repairs_open_the_way() {
     let ssh = |lab: &Lab| lab.ssh_port();
     let lab_ = lab("web-nacl").await;
-    let (_, xml) = post(
-        &lab_,
-        "Action=DescribeNetworkAcls&Filter.1.Name=default&Filter.1.Value.1=false",
-    )
-    .await;
+    let (_, xml) = post(&lab_, "Action=DescribeNetworkAcls&Filter.1.Name=default&Filter.1.Value.1=false").await;
     let form = format!(
         "Action=CreateNetworkAclEntry&NetworkAclId={}&RuleNumber=40&Egress=false&Protocol=6&RuleAction=allow&CidrBlock=203.0.113.10%2F32&PortRange.From={1}&PortRange.To={1}",
         element(&xml, "<networkAclSet>", "networkAclId"),
@@ -237,17 +182,11 @@ async fn network_repairs_open_the_way() {
 
     let lab_ = lab("web-noigw").await;
     let (_, xml) = post(&lab_, "Action=DescribeInternetGateways").await;
-    let free = xml
-        .split("<item>")
-        .find(|item| item.contains("<attachmentSet></attachmentSet>"))
-        .unwrap();
+    let free = xml.split("<item>").find(|item| item.contains("<attachmentSet></attachmentSet>")).unwrap();
     let vpc = element(&describe(&lab_, "web-noigw").await, "<instanceId>", "vpcId").to_owned();
     let gateway = element(free, "<", "internetGatewayId");
-    let (_, xml) = post(
-        &lab_,
-        &format!("Action=DescribeRouteTables&Filter.1.Name=vpc-id&Filter.1.Value.1={vpc}"),
-    )
-    .await;
+    let (_, xml) =
+        post(&lab_, &format!("Action=DescribeRouteTables&Filter.1.Name=vpc-id&Filter.1.Value.1={vpc}")).await;
     assert!(xml.contains("<state>blackhole</state>"));
     let form = format!("Action=AttachInternetGateway&InternetGatewayId={gateway}&VpcId={vpc}");
     assert_eq!(post(&lab_, &form).await.0, 200);
@@ -257,10 +196,7 @@ async fn network_repairs_open_the_way() {
     let lab_ = lab("web-nopublicip").await;
     let xml = describe(&lab_, "web-nopublicip").await;
     assert!(!xml.contains("<ipAddress>"));
-    assert_eq!(
-        knock(&lab_, element(&xml, "<instanceId>", "privateIpAddress")).await,
-        Try::TimedOut
-    );
+    assert_eq!(knock(&lab_, element(&xml, "<instanceId>", "privateIpAddress")).await, Try::TimedOut);
     let (_, new) = post(&lab_, "Action=AllocateAddress&Domain=vpc").await;
     let form = format!(
         "Action=AssociateAddress&AllocationId={}&InstanceId={}",
@@ -276,20 +212,14 @@ async fn network_repairs_open_the_way() {
 async fn a_stopped_instance_starts_with_a_visible_delay() {
     let lab = lab("web-stopped").await;
     let xml = describe(&lab, "web-stopped").await;
-    let (id, host) = (
-        element(&xml, "<instancesSet>", "instanceId"),
-        element(&xml, "<instancesSet>", "ipAddress").to_owned(),
-    );
+    let (id, host) =
+        (element(&xml, "<instancesSet>", "instanceId"), element(&xml, "<instancesSet>", "ipAddress").to_owned());
     assert!(xml.contains("<name>stopped</name>"));
     assert_eq!(knock(&lab, &host).await, Try::TimedOut);
     let (_, answer) = post(&lab, &format!("Action=StartInstances&InstanceId.1={id}")).await;
     assert_eq!(element(&answer, "<currentState>", "name"), "pending");
     assert!(answers_soon(&lab, &host).await);
-    assert!(
-        describe(&lab, "web-stopped")
-            .await
-            .contains("<name>running</name>")
-    );
+    assert!(describe(&lab, "web-stopped").await.contains("<name>running</name>"));
     lab.stop().await;
 }
 
@@ -301,11 +231,7 @@ async fn pages_errors_and_denials() {
     assert_eq!(count(&whole), scenario_list().unwrap().len());
     let (mut seen, mut token) = (0, String::new());
     for _ in 0..whole.len() {
-        let (_, page) = post(
-            &lab,
-            &format!("Action=DescribeInstances&MaxResults=50{token}"),
-        )
-        .await;
+        let (_, page) = post(&lab, &format!("Action=DescribeInstances&MaxResults=50{token}")).await;
         assert!((1..=5).contains(&count(&page)));
         seen += count(&page);
         if !page.contains("<nextToken>") {
@@ -315,98 +241,37 @@ async fn pages_errors_and_denials() {
     }
     assert_eq!(seen, count(&whole));
     for (form, status, code) in [
-        (
-            "Action=DescribeInstances&InstanceId.1=i-0123456789abcdef0",
-            400,
-            "InvalidInstanceID.NotFound",
-        ),
-        (
-            "Action=DescribeInstances&InstanceId.1=web",
-            400,
-            "InvalidInstanceID.Malformed",
-        ),
-        (
-            "Action=DescribeInstances&Filter.1.Name=colour&Filter.1.Value.1=red",
-            400,
-            "InvalidParameterValue",
-        ),
+        ("Action=DescribeInstances&InstanceId.1=i-0123456789abcdef0", 400, "InvalidInstanceID.NotFound"),
+        ("Action=DescribeInstances&InstanceId.1=web", 400, "InvalidInstanceID.Malformed"),
+        ("Action=DescribeInstances&Filter.1.Name=colour&Filter.1.Value.1=red", 400, "InvalidParameterValue"),
         ("Action=TerminateEverything", 400, "InvalidAction"),
-        (
-            "Action=DescribeKeyPairs&KeyName.1=none",
-            400,
-            "InvalidKeyPair.NotFound",
-        ),
+        ("Action=DescribeKeyPairs&KeyName.1=none", 400, "InvalidKeyPair.NotFound"),
     ] {
         let (got, xml) = post(&lab, form).await;
-        assert_eq!(
-            (got, element(&xml, "<Errors>", "Code")),
-            (status, code),
-            "{form}"
-        );
+        assert_eq!((got, element(&xml, "<Errors>", "Code")), (status, code), "{form}");
     }
-    let group = element(
-        &describe(&lab, "web-denied").await,
-        "<groupSet><item>",
-        "groupId",
-    )
-    .to_owned();
-    let (status, xml) = post(
-        &lab,
-        &format!("Action=DescribeSecurityGroups&GroupId.1={group}"),
-    )
-    .await;
-    assert_eq!(
-        (status, element(&xml, "<Errors>", "Code")),
-        (403, "UnauthorizedOperation")
-    );
+    let group = element(&describe(&lab, "web-denied").await, "<groupSet><item>", "groupId").to_owned();
+    let (status, xml) = post(&lab, &format!("Action=DescribeSecurityGroups&GroupId.1={group}")).await;
+    assert_eq!((status, element(&xml, "<Errors>", "Code")), (403, "UnauthorizedOperation"));
     let (status, xml) = post(&lab, "Action=DescribeSecurityGroups").await;
     assert!(status == 200 && !xml.contains(&group));
     let headers = "X-Amz-Target: AmazonSSM.DescribeInstanceInformation\r\nContent-Type: application/x-amz-json-1.1\r\n";
     let (status, json) = send(&lab, headers, "{}").await;
-    assert!(
-        status == 200 && json.contains("\"PingStatus\":\"Online\""),
-        "{json}"
-    );
+    assert!(status == 200 && json.contains("\"PingStatus\":\"Online\""), "{json}");
     lab.stop().await;
 }
 
 #[tokio::test]
 async fn the_same_seed_gives_the_same_account() {
-    let start = |seed| {
-        Lab::start(LabOptions {
-            seed,
-            scenario: Some("web-user".to_owned()),
-            ..LabOptions::default()
-        })
-    };
-    let (first, second, other) = (
-        start(7).await.unwrap(),
-        start(7).await.unwrap(),
-        start(8).await.unwrap(),
-    );
+    let start = |seed| Lab::start(LabOptions { seed, scenario: Some("web-user".to_owned()), ..LabOptions::default() });
+    let (first, second, other) = (start(7).await.unwrap(), start(7).await.unwrap(), start(8).await.unwrap());
     let key = |lab: &Lab| std::fs::read(lab.home().join("keys/practice.pem")).unwrap();
-    let ids = |lab: &Lab| {
-        lab.scenarios()
-            .into_iter()
-            .map(|info| info.instance_id)
-            .collect::<Vec<_>>()
-    };
+    let ids = |lab: &Lab| lab.scenarios().into_iter().map(|info| info.instance_id).collect::<Vec<_>>();
     assert_eq!((key(&first), ids(&first)), (key(&second), ids(&second)));
     assert_ne!(key(&first), key(&other));
     assert_ne!(ids(&first), ids(&other));
-    assert_eq!(
-        ids(&first)[1],
-        element(
-            &describe(&first, "web-user").await,
-            "<instancesSet>",
-            "instanceId"
-        )
-    );
-    assert_ne!(
-        address(&first, "web-user").await,
-        address(&second, "web-user").await,
-        "labs keep apart"
-    );
+    assert_eq!(ids(&first)[1], element(&describe(&first, "web-user").await, "<instancesSet>", "instanceId"));
+    assert_ne!(address(&first, "web-user").await, address(&second, "web-user").await, "labs keep apart");
     let home = first.home().to_owned();
     first.stop().await;
     assert!(!home.exists());
@@ -414,17 +279,8 @@ async fn the_same_seed_gives_the_same_account() {
 
 #[tokio::test]
 async fn an_unknown_scenario_is_one_sentence() {
-    let options = LabOptions {
-        scenario: Some("web-none".to_owned()),
-        ..LabOptions::default()
-    };
-    assert!(
-        Lab::start(options)
-            .await
-            .err()
-            .unwrap()
-            .contains("web-none")
-    );
+    let options = LabOptions { scenario: Some("web-none".to_owned()), ..LabOptions::default() };
+    assert!(Lab::start(options).await.err().unwrap().contains("web-none"));
 }
 
 struct Client;
@@ -432,10 +288,7 @@ struct Client;
 impl russh::client::Handler for Client {
     type Error = russh::Error;
 
-    async fn check_server_key(
-        &mut self,
-        _key: &russh::keys::PublicKeyOrCertificate,
-    ) -> Result<bool, Self::Error> {
+    async fn check_server_key(&mut self, _key: &russh::keys::PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         Ok(true)
     }
 }
@@ -448,11 +301,7 @@ async fn login(lab: &Lab, name: &str, user: &str, file: &str) -> bool {
     let mut session = russh::client::connect(config, place, Client).await.unwrap();
     let hash = session.best_supported_rsa_hash().await.unwrap().flatten();
     let key = russh::keys::PrivateKeyWithHashAlg::new(key, hash);
-    session
-        .authenticate_publickey(user, key)
-        .await
-        .unwrap()
-        .success()
+    session.authenticate_publickey(user, key).await.unwrap().success()
 }
 
 #[tokio::test]
@@ -475,11 +324,7 @@ async fn sshd_judges_as_openssh_does() {
         ("web-authkeys", "admin", "practice.pem", false),
         ("web-healthy", "ec2-user", "legacy.pem", false),
     ] {
-        assert_eq!(
-            login(&lab, host, user, file).await,
-            wanted,
-            "{user}@{host} with {file}"
-        );
+        assert_eq!(login(&lab, host, user, file).await, wanted, "{user}@{host} with {file}");
     }
     lab.stop().await;
 }

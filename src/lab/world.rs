@@ -310,20 +310,12 @@ impl World {
     }
 
     pub fn tag(&mut self, resource: &str, key: &str, value: &str) {
-        self.tags
-            .entry(resource.to_owned())
-            .or_default()
-            .insert(key.to_owned(), value.to_owned());
+        self.tags.entry(resource.to_owned()).or_default().insert(key.to_owned(), value.to_owned());
     }
 
     /// The Elastic IP bound to an instance.
     pub fn elastic_of(&self, instance: &str) -> Option<&Address> {
-        self.addresses.iter().find(|address| {
-            address
-                .bound
-                .as_ref()
-                .is_some_and(|(_, bound)| bound == instance)
-        })
+        self.addresses.iter().find(|address| address.bound.as_ref().is_some_and(|(_, bound)| bound == instance))
     }
 
     /// Carries out what time has brought, and tells when the next thing will happen.
@@ -352,9 +344,7 @@ impl World {
     pub fn start(&mut self, id: &str, now: Instant) {
         let transition = self.transition;
         let elastic = self.elastic_of(id).map(|address| address.ip);
-        let auto = self
-            .instance(id)
-            .is_some_and(|instance| instance.auto_public);
+        let auto = self.instance(id).is_some_and(|instance| instance.auto_public);
         let address = elastic.or_else(|| auto.then(|| self.fresh_address()));
         if let Some(instance) = self.instance_mut(id) {
             instance.state = State::Pending(now + transition);
@@ -394,25 +384,20 @@ impl World {
 
     /// The route table that is in force for a subnet: its own, else the VPC's main one.
     pub fn routes_of(&self, subnet: &Subnet) -> Option<&RouteTable> {
-        let own = self.route_tables.iter().find(|table| {
-            table
-                .associations
-                .iter()
-                .any(|(_, bound)| bound.as_deref() == Some(subnet.id.as_str()))
-        });
+        let own = self
+            .route_tables
+            .iter()
+            .find(|table| table.associations.iter().any(|(_, bound)| bound.as_deref() == Some(subnet.id.as_str())));
         own.or_else(|| {
-            self.route_tables.iter().find(|table| {
-                table.vpc == subnet.vpc
-                    && table.associations.iter().any(|(_, bound)| bound.is_none())
-            })
+            self.route_tables
+                .iter()
+                .find(|table| table.vpc == subnet.vpc && table.associations.iter().any(|(_, bound)| bound.is_none()))
         })
     }
 
     /// The network ACL of a subnet.
     pub fn nacl_of(&self, subnet: &str) -> Option<&Nacl> {
-        self.nacls
-            .iter()
-            .find(|nacl| nacl.subnets.iter().any(|(_, bound)| bound == subnet))
+        self.nacls.iter().find(|nacl| nacl.subnets.iter().any(|(_, bound)| bound == subnet))
     }
 
     /// The client's address as an [`IpAddr`].

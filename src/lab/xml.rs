@@ -10,10 +10,7 @@ pub(super) struct Xml {
 
 impl Xml {
     pub fn new() -> Self {
-        Self {
-            text: String::with_capacity(1024),
-            open: Vec::new(),
-        }
+        Self { text: String::with_capacity(1024), open: Vec::new() }
     }
 
     /// Opens an element; `close` ends the innermost one.
@@ -42,11 +39,7 @@ impl Xml {
     }
 
     /// The element only if there is a value: EC2 leaves absent things out.
-    pub fn put_some(
-        &mut self,
-        name: &'static str,
-        value: Option<impl std::fmt::Display>,
-    ) -> &mut Self {
+    pub fn put_some(&mut self, name: &'static str, value: Option<impl std::fmt::Display>) -> &mut Self {
         if let Some(value) = value {
             self.put(name, value);
         }

@@ -423,9 +423,7 @@ impl Model {
             Some(Screen::Diagnosis(_)) if self.guided => Context::Guided,
             Some(Screen::Diagnosis(_)) => Context::Diagnosis,
             Some(Screen::Fix(f)) => match &f.phase {
-                Phase::Preview { plan, .. } if f.wants_typing(plan) && !self.settings.read_only => {
-                    Context::Consent
-                }
+                Phase::Preview { plan, .. } if f.wants_typing(plan) && !self.settings.read_only => Context::Consent,
                 _ => Context::Fix,
             },
             Some(Screen::Doors { .. }) => Context::Doors,
@@ -507,9 +505,7 @@ impl Fixing {
 
     /// Whether consent is a word to type.
     pub fn wants_typing(&self, plan: &Plan) -> bool {
-        self.undo.is_none()
-            && plan.refused().is_none()
-            && matches!(plan.consent, crate::core::plan::Consent::Type(_))
+        self.undo.is_none() && plan.refused().is_none() && matches!(plan.consent, crate::core::plan::Consent::Type(_))
     }
 
     /// The plan, if there is one.

@@ -15,11 +15,12 @@ use crate::tui::msg::Msg;
 use crate::tui::update::{begin, update};
 use crate::tui::view::draw;
 use base64::Engine as _;
-use crossterm::event::{
-    DisableBracketedPaste, EnableBracketedPaste, Event, EventStream, KeyEventKind,
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, Event, EventStream, KeyEventKind};
+use crossterm::terminal::{
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+    enable_raw_mode,
 };
-use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
-use crossterm::{cursor, execute};
+use crossterm::{cursor, execute, queue};
 use futures_util::StreamExt;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -33,6 +34,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Time between two frames while something with a shown time runs.
 const TICK: Duration = Duration::from_millis(100);
+
+/// Bytes of a large frame.
+const FRAME: usize = 256 * 1024;
 
 /// The report's file name, in the current directory.
 const REPORT: &str = "port22-report.md";
@@ -49,32 +53,49 @@ static CRASHED: tokio::sync::Notify = tokio::sync::Notify::const_new();
 pub async fn run(world: Arc<dyn World>, journal: Arc<dyn Journal>, settings: Settings) -> io::Result<()> {
     hook_panics();
     let guard = Guard::take()?;
-    let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+    // One write a frame, so that no half of one is seen.
+    let out = io::BufWriter::with_capacity(FRAME, io::stdout());
+    let mut terminal = Terminal::new(CrosstermBackend::new(out))?;
     let size = terminal.size()?;
     let model = Model::new(settings, (size.width, size.height));
-    let result = turn(&mut terminal, model, world, journal).await;
+    // After a panic elsewhere the terminal is no longer ours.
+    let draw = |model: &Model| if TAKEN.load(Ordering::SeqCst) { show(&mut terminal, model) } else { Ok(()) };
+    let result = turn(model, Performer::new(world, journal), listen(), draw).await;
     drop(guard);
     result
 }
 
-type Screen = Terminal<CrosstermBackend<io::Stdout>>;
+type Screen = Terminal<CrosstermBackend<io::BufWriter<io::Stdout>>>;
 
-async fn turn(terminal: &mut Screen, mut model: Model, world: Arc<dyn World>, journal: Arc<dyn Journal>) -> io::Result<()> {
-    let (sender, mut queue) = unbounded_channel();
-    let mut performer = Performer { world, journal, sender, running: HashMap::new(), begun: Instant::now() };
-    let mut keys = listen();
+/// Draws a frame, as one update where the terminal knows such.
+fn show(terminal: &mut Screen, model: &Model) -> io::Result<()> {
+    queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
+    terminal.draw(|frame| draw(model, frame))?;
+    execute!(terminal.backend_mut(), EndSynchronizedUpdate)
+}
+
+/// Terminal events, or why there are none any more.
+type Keys = UnboundedReceiver<io::Result<Event>>;
+
+/// The loop, over any source of terminal events and any way to draw.
+async fn turn(
+    mut model: Model,
+    (mut performer, mut queue): (Performer, UnboundedReceiver<Msg>),
+    mut keys: Keys,
+    mut draw: impl FnMut(&Model) -> io::Result<()>,
+) -> io::Result<()> {
     let mut signals = Signals::listen()?;
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     update(&mut model, performer.clock());
     // The first frame comes before anything is asked.
-    terminal.draw(|frame| draw(&model, frame))?;
+    draw(&model)?;
     let first = begin(&mut model);
     performer.perform(first)?;
     let mut changed = true;
     loop {
-        if changed && TAKEN.load(Ordering::SeqCst) {
-            terminal.draw(|frame| draw(&model, frame))?;
+        if changed {
+            draw(&model)?;
         }
         changed = true;
         let mut effects = Vec::new();
@@ -108,7 +129,7 @@ async fn turn(terminal: &mut Screen, mut model: Model, world: Arc<dyn World>, jo
 }
 
 /// Everything that already waits is taken in before the next frame is drawn.
-fn drain(model: &mut Model, queue: &mut UnboundedReceiver<Msg>, keys: &mut UnboundedReceiver<io::Result<Event>>) -> Vec<Effect> {
+fn drain(model: &mut Model, queue: &mut UnboundedReceiver<Msg>, keys: &mut Keys) -> Vec<Effect> {
     let mut effects = Vec::new();
     // Bounded by what waits now, so that a flood cannot keep the screen from being drawn.
     for _ in 0..queue.len() {
@@ -128,7 +149,7 @@ fn drain(model: &mut Model, queue: &mut UnboundedReceiver<Msg>, keys: &mut Unbou
 
 /// Terminal events in a queue that can be looked into. The stream itself must only ever be awaited: it
 /// keeps the first waker it was polled with, so that a poll "just to look" would lose the next key.
-fn listen() -> UnboundedReceiver<io::Result<Event>> {
+fn listen() -> Keys {
     let (out, keys) = unbounded_channel();
     tokio::spawn(async move {
         let mut stream = EventStream::new();
@@ -160,6 +181,12 @@ struct Performer {
 }
 
 impl Performer {
+    /// A performer, and the queue on which results come back.
+    fn new(world: Arc<dyn World>, journal: Arc<dyn Journal>) -> (Self, UnboundedReceiver<Msg>) {
+        let (sender, queue) = unbounded_channel();
+        (Self { world, journal, sender, running: HashMap::new(), begun: Instant::now() }, queue)
+    }
+
     fn clock(&self) -> Msg {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         Msg::Clock {
@@ -322,7 +349,9 @@ impl Signals {
     #[cfg(unix)]
     fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { all: [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?] })
+        Ok(Self {
+            all: [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?],
+        })
     }
 
     #[cfg(unix)]
@@ -346,5 +375,117 @@ impl Signals {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::fact::{Fact, Why};
+    use crate::core::plan::Action;
+    use crate::core::probe::ProbeId;
+    use crate::engine::failure::Failure;
+    use crate::engine::inventory::InventoryEvent;
+    use crate::engine::journal::{Entry, LineEvent};
+    use crate::engine::world::{Observation, Performed};
+    use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+    use futures_util::future::BoxFuture;
+    use std::sync::Mutex;
+
+    /// A world that knows one instance's name and answers nothing else.
+    struct Silent;
+
+    impl World for Silent {
+        fn observe(&self, probe: ProbeId, _: Arc<Facts>) -> BoxFuture<'_, Vec<Observation>> {
+            let why = Why::needs("a world");
+            let seen = match probe {
+                ProbeId::SshConfig => Observation::SshConfig(Fact::unknown(why)),
+                ProbeId::Instance => Observation::Instance(Fact::unknown(why)),
+                ProbeId::Dns => Observation::Dns(Fact::unknown(why)),
+                _ => return Box::pin(async { Vec::new() }),
+            };
+            Box::pin(async move { vec![seen] })
+        }
+        fn inventory(&self, out: UnboundedSender<InventoryEvent>) -> BoxFuture<'_, ()> {
+            let instance = crate::core::facts::aws::Instance {
+                id: "i-0a1b2c3d".into(),
+                name: Some("web-1".into()),
+                ..Default::default()
+            };
+            let _ = out.send(InventoryEvent::Page(vec![instance]));
+            Box::pin(async {})
+        }
+        fn preflight(&self, plan: Plan) -> BoxFuture<'_, Plan> {
+            Box::pin(async { plan })
+        }
+        fn perform(&self, _: Action) -> BoxFuture<'_, Result<Performed, Failure>> {
+            Box::pin(async { Ok(Performed::default()) })
+        }
+        fn api_calls(&self) -> u64 {
+            0
+        }
+    }
+
+    struct Empty;
+
+    impl Journal for Empty {
+        fn begin(&self, _: &Plan) -> Result<String, Failure> {
+            Ok("e-1".into())
+        }
+        fn append(&self, _: &str, _: LineEvent) -> Result<(), Failure> {
+            Ok(())
+        }
+        fn end(&self, _: &str) {}
+        fn entries(&self) -> Result<Vec<Entry>, Failure> {
+            Ok(Vec::new())
+        }
+    }
+
+    fn key(code: KeyCode) -> Event {
+        Event::Key(KeyEvent::new(code, KeyModifiers::NONE))
+    }
+
+    /// Runs the loop; `react` sees every drawn model and says which key to press next.
+    async fn journey(react: impl Fn(&Model) -> Option<KeyCode>) -> io::Result<Vec<bool>> {
+        let (press, keys) = unbounded_channel();
+        let drawn = Mutex::new(Vec::new());
+        let model = Model::new(Settings::default(), (80, 24));
+        let draw = |model: &Model| {
+            drawn.lock().expect("a lock").push(model.start.rows.is_empty());
+            if let Some(code) = react(model) {
+                let _ = press.send(Ok(key(code)));
+            }
+            Ok(())
+        };
+        let performer = Performer::new(Arc::new(Silent), Arc::new(Empty));
+        let limit = Duration::from_secs(20);
+        tokio::time::timeout(limit, turn(model, performer, keys, draw)).await.map_err(io::Error::other)??;
+        Ok(drawn.into_inner().expect("a lock"))
+    }
+
+    #[tokio::test]
+    async fn the_loop_draws_first_then_lists_diagnoses_and_leaves() {
+        let frames = journey(|model| match model.diagnosing() {
+            None if model.start.done => Some(KeyCode::Enter),
+            None => None,
+            Some(d) if d.finished() => Some(KeyCode::Char('q')),
+            Some(_) => None,
+        });
+        let frames = frames.await.expect("an orderly end");
+        assert!(frames[0], "the first frame comes before any answer");
+        assert!(frames.len() < 60, "{} frames: drawn only when something changed", frames.len());
+    }
+
+    #[tokio::test]
+    async fn the_loop_ends_when_the_terminal_is_gone() {
+        let model = Model::new(Settings::default(), (80, 24));
+        let (_, gone) = unbounded_channel();
+        let performer = Performer::new(Arc::new(Silent), Arc::new(Empty));
+        assert!(turn(model, performer, gone, |_| Ok(())).await.is_ok());
+        let model = Model::new(Settings::default(), (80, 24));
+        let (press, broken) = unbounded_channel();
+        let _ = press.send(Err(io::Error::other("gone")));
+        let performer = Performer::new(Arc::new(Silent), Arc::new(Empty));
+        assert!(turn(model, performer, broken, |_| Ok(())).await.is_err());
     }
 }

@@ -177,14 +177,18 @@ pub fn copy_text(model: &Model) -> Option<String> {
         (Some(Overlay::Read(reading)), _) => reading.copy.clone(),
         (Some(_), _) => None,
         (None, Some(Screen::Diagnosis(d))) => diagnosis::copy_text(d),
-        (None, Some(Screen::Fix(f))) => f.plan().map(commands),
+        (None, Some(Screen::Fix(f))) => f.plan().map(|plan| commands(plan, f.undo.is_some())),
         _ => None,
     }
 }
 
-/// The steps of a plan as commands to copy.
-fn commands(plan: &Plan) -> String {
-    let lines: Vec<&str> = plan.steps.iter().map(|s| s.command.as_str()).filter(|c| !c.is_empty()).collect();
+/// The steps of a plan as commands to copy; of an undo those that take it back, last step first.
+fn commands(plan: &Plan, undo: bool) -> String {
+    let lines: Vec<&str> = if undo {
+        plan.steps.iter().rev().filter_map(|s| s.undo.as_deref()).collect()
+    } else {
+        plan.steps.iter().map(|s| s.command.as_str()).filter(|c| !c.is_empty()).collect()
+    };
     lines.join("\n")
 }
 

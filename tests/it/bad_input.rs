@@ -57,8 +57,18 @@ fn a_name_that_is_also_a_command() {
 fn targets_of_no_form() {
     let home = Home::with(Moto::shared());
     let targets = [
-        "999.1.2.3", "203.0.113", "1.2.3.4.5", "i-0a1b2c3d4e5f6071", "arn:aws:ec2:us-east-1:111122223333:vpc/vpc-1", "arn:aws:s3:::bucket",
-        "arn:aws:ec2:us-east-1:111122223333:instance/web", "2001:db8::g", "", "root@", "@web", "a\u{1b}[2Jb",
+        "999.1.2.3",
+        "203.0.113",
+        "1.2.3.4.5",
+        "i-0a1b2c3d4e5f6071",
+        "arn:aws:ec2:us-east-1:111122223333:vpc/vpc-1",
+        "arn:aws:s3:::bucket",
+        "arn:aws:ec2:us-east-1:111122223333:instance/web",
+        "2001:db8::g",
+        "",
+        "root@",
+        "@web",
+        "a\u{1b}[2Jb",
     ];
     for target in targets {
         for command in [&["diagnose", target][..], &["fix", "sg-allow-my-ip", target, "--yes"]] {
@@ -94,7 +104,10 @@ fn options_of_no_form() {
 fn hopeless(home: &Home, key: &str) -> Vec<Run> {
     let place = closed();
     let (ip, port) = (place.ip.to_string(), place.port.to_string());
-    let lines: [&[&str]; 2] = [&["diagnose", &ip, "-p", &port, "-i", key, "--source-ip", CLIENT], &["fix", "key-chmod", &ip, "-p", &port, "-i", key, "--yes", "--source-ip", CLIENT]];
+    let lines: [&[&str]; 2] = [
+        &["diagnose", &ip, "-p", &port, "-i", key, "--source-ip", CLIENT],
+        &["fix", "key-chmod", &ip, "-p", &port, "-i", key, "--yes", "--source-ip", CLIENT],
+    ];
     lines.iter().map(|line| home.run(line)).collect()
 }
 
@@ -116,7 +129,12 @@ fn key_files_that_cannot_be_one() {
             assert!(run.one_sentence().contains(&path.display().to_string()), "{run:#?}");
             assert_eq!(run.stdout, "");
         }
-        assert_eq!(fs::metadata(path).expect("the file").permissions().mode(), mode | 0o044, "{} was changed", path.display());
+        assert_eq!(
+            fs::metadata(path).expect("the file").permissions().mode(),
+            mode | 0o044,
+            "{} was changed",
+            path.display()
+        );
     }
 }
 
@@ -141,7 +159,8 @@ fn a_key_file_that_may_not_be_read() {
 #[test]
 fn noise_as_a_key_is_a_damaged_key() {
     let home = Home::new();
-    let noise: Vec<u8> = (0..3000u32).map(|n| u8::try_from((n.wrapping_mul(2_654_435_761) >> 11) & 0xff).unwrap_or(0)).collect();
+    let noise: Vec<u8> =
+        (0..3000u32).map(|n| u8::try_from((n.wrapping_mul(2_654_435_761) >> 11) & 0xff).unwrap_or(0)).collect();
     let key = home.file("noise.pem", noise);
     let (_sshd, place) = sshd(&[]);
     let report = home.diagnose(&format!("root@{}", place.ip), &World::unknown(place), &key);
@@ -154,7 +173,8 @@ fn standard_input_of_noise_is_passed_over() {
     let home = Home::with(moto);
     let world = moto.build(&Spec::new("noise", closed()));
     let port = world.place.port.to_string();
-    let noise: Vec<u8> = (0..100_000u32).map(|n| u8::try_from((n.wrapping_mul(2_654_435_761) >> 11) & 0xff).unwrap_or(0)).collect();
+    let noise: Vec<u8> =
+        (0..100_000u32).map(|n| u8::try_from((n.wrapping_mul(2_654_435_761) >> 11) & 0xff).unwrap_or(0)).collect();
     let run = home.run_with(&["diagnose", &world.instance, "-p", &port, "--json", "--source-ip", CLIENT], &noise);
     assert!(matches!(run.exit, 1 | 2), "{run:#?}");
     assert!(!run.stderr.contains("panicked"), "{run:#?}");
@@ -168,12 +188,21 @@ fn what_is_pasted_is_used() {
     let (_sshd, place) = sshd(&[&key]);
     let world = moto.build(&Spec::new("pasted", place).key(&key));
     let config = home.path().join("ssh_config").display().to_string();
-    let paste = format!("$ ssh -i {} -p {} ec2-user@{}\nec2-user@{2}: Permission denied (publickey).\n", key.display(), place.port, place.ip);
-    let run = home.run_with(&["diagnose", &world.instance, "--json", "-F", &config, "--source-ip", CLIENT], paste.as_bytes());
+    let paste = format!(
+        "$ ssh -i {} -p {} ec2-user@{}\nec2-user@{2}: Permission denied (publickey).\n",
+        key.display(),
+        place.port,
+        place.ip
+    );
+    let run =
+        home.run_with(&["diagnose", &world.instance, "--json", "-F", &config, "--source-ip", CLIENT], paste.as_bytes());
     let report = crate::program::Report::read(run);
     report.finds("wrong-user-name proven", 1);
     let target = &report.json["target"];
-    assert_eq!((&target["user"], &target["port"], &target["keys"][0]), (&"ec2-user".into(), &place.port.into(), &key.display().to_string().into()));
+    assert_eq!(
+        (&target["user"], &target["port"], &target["keys"][0]),
+        (&"ec2-user".into(), &place.port.into(), &key.display().to_string().into())
+    );
 }
 
 #[test]
@@ -187,9 +216,12 @@ fn control_sequences_of_tags_and_rules_stay_out() {
     let world = moto.build(&Spec::new("evil", host.place).rules(&[("203.0.113.77/32", "my laptop")]));
     moto.ec2("create_tags", &json!({"Resources": [world.instance], "Tags": [{"Key": "Name", "Value": EVIL}]}));
     // AWS takes no such description; an emulator, or a change of the rules, may.
-    moto.ec2("update_security_group_rule_descriptions_ingress", &json!({"GroupId": world.group, "IpPermissions": [{
+    moto.ec2(
+        "update_security_group_rule_descriptions_ingress",
+        &json!({"GroupId": world.group, "IpPermissions": [{
         "IpProtocol": "tcp", "FromPort": host.place.port, "ToPort": host.place.port,
-        "IpRanges": [{"CidrIp": "203.0.113.77/32", "Description": format!("my laptop{EVIL}")}]}]}));
+        "IpRanges": [{"CidrIp": "203.0.113.77/32", "Description": format!("my laptop{EVIL}")}]}]}),
+    );
     let port = host.place.port.to_string();
     let common = ["-p", &port, "-i", &key, "--source-ip", CLIENT];
     let lines: [&[&str]; 5] = [

@@ -5,22 +5,62 @@ use port22::core::catalogue::Catalogue;
 use port22::core::{fixes, rules};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Fix ids of the contract.
 const FIXES: &[&str] = &[
-    "key-chmod", "key-convert", "known-hosts-update", "ssh-config-entry", "sg-allow-my-ip", "nacl-allow-my-ip", "route-to-igw", "igw-attach",
-    "eip-associate", "instance-start", "instance-reboot", "instance-stop-start", "ssm-role-attach", "ssm-shell", "remote-repair-permissions",
-    "remote-sshd-repair", "remote-add-key", "eic-push-key", "troubleshoot-ssh-runbook", "user-data-repair", "user-data-restore",
-    "key-pair-import", "root-volume-rescue", "icmp-allow-my-ip", "rdp-allow-my-ip", "serial-console",
+    "key-chmod",
+    "key-convert",
+    "known-hosts-update",
+    "ssh-config-entry",
+    "sg-allow-my-ip",
+    "nacl-allow-my-ip",
+    "route-to-igw",
+    "igw-attach",
+    "eip-associate",
+    "instance-start",
+    "instance-reboot",
+    "instance-stop-start",
+    "ssm-role-attach",
+    "ssm-shell",
+    "remote-repair-permissions",
+    "remote-sshd-repair",
+    "remote-add-key",
+    "eic-push-key",
+    "troubleshoot-ssh-runbook",
+    "user-data-repair",
+    "user-data-restore",
+    "key-pair-import",
+    "root-volume-rescue",
+    "icmp-allow-my-ip",
+    "rdp-allow-my-ip",
+    "serial-console",
 ];
 
 /// Causes of the first slice.
 const CAUSES: &[&str] = &[
-    "key-file-missing", "key-perms-open", "key-format-ppk-with-openssh", "key-file-is-public", "key-file-damaged", "key-passphrase-needed",
-    "key-mismatch", "wrong-user-name", "instance-not-running", "no-public-ip", "sg-no-rule", "sg-source-ip-changed", "nacl-inbound-deny",
-    "nacl-outbound-ephemeral", "route-missing-igw", "igw-not-attached", "sshd-not-listening", "home-perms", "ssh-dir-perms",
-    "authkeys-perms", "credentials-missing-or-expired", "iam-denied-read",
+    "key-file-missing",
+    "key-perms-open",
+    "key-format-ppk-with-openssh",
+    "key-file-is-public",
+    "key-file-damaged",
+    "key-passphrase-needed",
+    "key-mismatch",
+    "wrong-user-name",
+    "instance-not-running",
+    "no-public-ip",
+    "sg-no-rule",
+    "sg-source-ip-changed",
+    "nacl-inbound-deny",
+    "nacl-outbound-ephemeral",
+    "route-missing-igw",
+    "igw-not-attached",
+    "sshd-not-listening",
+    "home-perms",
+    "ssh-dir-perms",
+    "authkeys-perms",
+    "credentials-missing-or-expired",
+    "iam-denied-read",
 ];
 
 fn load() -> Catalogue {
@@ -69,10 +109,12 @@ fn every_cause_that_a_rule_names_has_words() {
     let mut seen = 0;
     let mut all = Vec::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/core/rules"), &mut all);
-    for text in &all {
+    for (path, text) in &all {
         for id in named_causes(text) {
             seen += 1;
-            if !catalogue.causes.contains_key(&id) {
+            // The stages of causes are told by how their ids begin.
+            let family = path.ends_with("rank.rs") && catalogue.causes.keys().any(|known| known.starts_with(&id));
+            if !catalogue.causes.contains_key(&id) && !family {
                 missing.insert(id);
             }
         }
@@ -81,12 +123,13 @@ fn every_cause_that_a_rule_names_has_words() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-fn sources(below: &Path, into: &mut Vec<String>) {
+fn sources(below: &Path, into: &mut Vec<(PathBuf, String)>) {
     for path in fs::read_dir(below).expect("a directory").map(|e| e.expect("an entry").path()) {
         if path.is_dir() && !path.ends_with("tests") {
             sources(&path, into);
         } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
-            into.push(fs::read_to_string(&path).expect("a source file"));
+            let text = fs::read_to_string(&path).expect("a source file");
+            into.push((path, text));
         }
     }
 }
@@ -95,13 +138,27 @@ fn sources(below: &Path, into: &mut Vec<String>) {
 fn named_causes(text: &str) -> Vec<String> {
     let checks: BTreeSet<&str> = rules::CHECKS.iter().map(|(id, _)| *id).collect();
     let program = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
-    let after = ["Finding::new(\"", "=> (\"", "Some((\"", "=> \"", "return (\"", "{ \"", "    (\"", "    \"", "[\"", " | \"", ", \""];
+    let after = [
+        "Finding::new(\"",
+        "=> (\"",
+        "Some((\"",
+        "=> \"",
+        "return (\"",
+        "{ \"",
+        "    (\"",
+        "    \"",
+        "[\"",
+        " | \"",
+        ", \"",
+    ];
     let mut ids = Vec::new();
     for line in program.lines().filter(|line| !line.trim_start().starts_with("//")) {
         for start in after {
             for rest in line.split(start).skip(1) {
                 let id = rest.split('"').next().unwrap_or_default();
-                let form = id.contains('-') && id.len() > 4 && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+                let form = id.contains('-')
+                    && id.len() > 4
+                    && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
                 if form && !checks.contains(id) && !NO_CAUSES.contains(&id) {
                     ids.push(id.to_owned());
                 }
@@ -112,4 +169,5 @@ fn named_causes(text: &str) -> Vec<String> {
 }
 
 /// What the rules name besides causes: addresses, users, states, algorithms, words of descriptions.
-const NO_CAUSES: &[&str] = &["ec2-user", "shutting-down", "insufficient-data", "ssh-rsa", "ssh-ed25519", "my-ip", "eic-push-key", "rsa-sha2"];
+const NO_CAUSES: &[&str] =
+    &["ec2-user", "shutting-down", "insufficient-data", "ssh-rsa", "ssh-ed25519", "my-ip", "eic-push-key", "rsa-sha2"];

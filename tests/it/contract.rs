@@ -11,15 +11,53 @@ const RISKS: &[&str] = &["low", "medium", "high"];
 
 /// Symptom ids of pasted client output, and of console logs.
 pub const SSH_SYMPTOMS: &[&str] = &[
-    "timeout", "connection_refused", "connection_reset", "no_route", "dns_failure", "host_key_changed", "host_key_unknown", "refused_key",
-    "too_many_failures", "no_supported_auth", "permission_denied", "unprotected_key", "invalid_key_format", "passphrase_needed",
-    "wrong_login_user", "algorithm_mismatch", "account_locked_or_expired", "booting_nologin", "shell_or_home_missing", "ssm_not_connected",
-    "ssm_plugin_missing", "aws_credentials", "eic_error", "proxy_failure", "rdp_error", "ping_failure", "banner_timeout", "not_ssh_server",
-    "key_file_missing", "agent_error", "config_error", "session_dropped", "success", "other",
+    "timeout",
+    "connection_refused",
+    "connection_reset",
+    "no_route",
+    "dns_failure",
+    "host_key_changed",
+    "host_key_unknown",
+    "refused_key",
+    "too_many_failures",
+    "no_supported_auth",
+    "permission_denied",
+    "unprotected_key",
+    "invalid_key_format",
+    "passphrase_needed",
+    "wrong_login_user",
+    "algorithm_mismatch",
+    "account_locked_or_expired",
+    "booting_nologin",
+    "shell_or_home_missing",
+    "ssm_not_connected",
+    "ssm_plugin_missing",
+    "aws_credentials",
+    "eic_error",
+    "proxy_failure",
+    "rdp_error",
+    "ping_failure",
+    "banner_timeout",
+    "not_ssh_server",
+    "key_file_missing",
+    "agent_error",
+    "config_error",
+    "session_dropped",
+    "success",
+    "other",
 ];
 pub const CONSOLE_SYMPTOMS: &[&str] = &[
-    "kernel_panic", "fstab_emergency", "disk_full", "oom", "cloud_init_failure", "sshd_failed", "network_failure", "bootloader", "healthy",
-    "selinux_relabel", "other",
+    "kernel_panic",
+    "fstab_emergency",
+    "disk_full",
+    "oom",
+    "cloud_init_failure",
+    "sshd_failed",
+    "network_failure",
+    "bootloader",
+    "healthy",
+    "selinux_relabel",
+    "other",
 ];
 
 #[track_caller]
@@ -51,7 +89,11 @@ pub fn check(report: &Value, exit: i32) {
     assert!(report.get("error").is_none(), "exit {exit}: {report}");
     assert_eq!(report["schema"], 1);
     assert!(report["tool"].as_str().is_some_and(|t| t.starts_with("port22 ")), "{}", report["tool"]);
-    fields(&report["target"], &["instance_id", "name", "address", "port", "user", "keys", "source_ip", "region", "account"], "target");
+    fields(
+        &report["target"],
+        &["instance_id", "name", "address", "port", "user", "keys", "source_ip", "region", "account"],
+        "target",
+    );
     assert!(report["target"]["port"].is_u64() && report["target"]["keys"].is_array(), "{}", report["target"]);
     one_of(&report["symptom"], SSH_SYMPTOMS, "symptom");
     one_of(&report["verdict"], &["cause_found", "healthy", "inconclusive"], "verdict");
@@ -59,7 +101,9 @@ pub fn check(report: &Value, exit: i32) {
     list(&report["checks"], "checks").iter().for_each(answer);
     let hops: Vec<&str> = list(&report["path"], "path").iter().map(hop).collect();
     assert_eq!(hops, HOPS, "the path has all hops in order");
-    list(&report["tree"], "tree").iter().for_each(|t| text(t, "a step of the tree"));
+    for step in list(&report["tree"], "tree") {
+        text(step, "a step of the tree");
+    }
     for door in list(&report["doors"], "doors") {
         fields(door, &["id", "state", "why", "cost"], "a door");
         one_of(&door["state"], &["open", "closed", "unknown"], "state of a door");
@@ -138,7 +182,9 @@ pub fn check_recognised(answer: &Value) {
     one_of(&answer["kind"], &["ssh", "console"], "kind");
     let ids = if answer["kind"] == "ssh" { SSH_SYMPTOMS } else { CONSOLE_SYMPTOMS };
     one_of(&answer["symptom"], ids, "symptom");
-    list(&answer["also"], "also").iter().for_each(|id| one_of(id, ids, "also"));
+    for id in list(&answer["also"], "also") {
+        one_of(id, ids, "also");
+    }
     text(&answer["client"], "client");
     assert!(answer["extract"].is_object(), "{answer}");
     text(&answer["explanation"], "explanation");
@@ -155,7 +201,10 @@ pub fn check_extract(answer: &Value) {
 #[track_caller]
 pub fn no_controls(value: &Value) {
     match value {
-        Value::String(text) => assert!(!text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')), "control characters in {text:?}"),
+        Value::String(text) => assert!(
+            !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')),
+            "control characters in {text:?}"
+        ),
         Value::Array(all) => all.iter().for_each(no_controls),
         Value::Object(all) => all.values().for_each(no_controls),
         _ => {}

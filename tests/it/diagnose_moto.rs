@@ -19,15 +19,24 @@ fn diagnose(name: &str, faults: &[&str]) -> (Report, crate::moto::World) {
 fn no_rule_for_the_client() {
     let (report, world) = diagnose("sg-none", &["sg"]);
     report.finds("sg-no-rule proven", 1).blocked(&["security_group"]);
-    report.names("sg-no-rule", &[&world.group, CLIENT, &world.place.port.to_string(), "DescribeSecurityGroups", "no answer from"]);
+    report.names(
+        "sg-no-rule",
+        &[&world.group, CLIENT, &world.place.port.to_string(), "DescribeSecurityGroups", "no answer from"],
+    );
     assert_eq!(report.json["symptom"], "timeout");
     assert_eq!(report.check("security-group").0, "fail");
-    assert_eq!((report.hop("route"), report.hop("nacl"), report.hop("igw"), report.hop("sshd")), ("open", "open", "open", "not_reached"));
+    assert_eq!(
+        (report.hop("route"), report.hop("nacl"), report.hop("igw"), report.hop("sshd")),
+        ("open", "open", "open", "not_reached")
+    );
     assert_eq!(report.json["causes"][0]["fixes"][0]["id"], "sg-allow-my-ip");
     let target = &report.json["target"];
     assert_eq!((&target["instance_id"], &target["name"]), (&world.instance.clone().into(), &"sg-none".into()));
     assert_eq!((&target["address"], &target["source_ip"]), (&world.place.ip.to_string().into(), &CLIENT.into()));
-    assert_eq!((&target["region"], &target["account"], &target["user"]), (&"us-east-1".into(), &"123456789012".into(), &"root".into()));
+    assert_eq!(
+        (&target["region"], &target["account"], &target["user"]),
+        (&"us-east-1".into(), &"123456789012".into(), &"root".into())
+    );
 }
 
 #[test]
@@ -194,7 +203,8 @@ fn keys_that_aws_does_not_know() {
     moto.enforce(&[]);
     let report = home.keys("AKIAIOSFODNN7EXAMPLE", "nobody-knows-this-one").diagnose(&world.instance, &world, &key);
     report.finds("credentials-missing-or-expired proven", 1);
-    assert_eq!(report.check("aws-credentials").0, "fail", "{}", report.brief());
+    let (verdict, reason) = report.check("aws-credentials");
+    assert_eq!(verdict, "fail", "{reason}");
 }
 
 #[test]
@@ -227,7 +237,10 @@ fn without_credentials_the_wire_still_tells() {
 
 #[test]
 fn no_endpoint_answers() {
-    let home = Home::new().set("AWS_ENDPOINT_URL", &format!("http://{}", closed().socket())).set("AWS_REGION", "us-east-1").keys("testing", "testing");
+    let home = Home::new()
+        .set("AWS_ENDPOINT_URL", &format!("http://{}", closed().socket()))
+        .set("AWS_REGION", "us-east-1")
+        .keys("testing", "testing");
     let key = home.key("k.pem");
     let world = crate::moto::World::unknown(Place { ip: address(), port: 22 });
     let report = home.diagnose("i-0a1b2c3d4e5f60718", &world, &key);

@@ -61,9 +61,15 @@ fn a_preview_changes_nothing() {
     let before = stage.moto.look(&stage.world);
     let plan = stage.fix(&["--dry-run", "--json"]).exits(0).json();
     check_plan(&plan);
-    assert_eq!((&plan["fix"], &plan["reversible"], &plan["downtime"]), (&"sg-allow-my-ip".into(), &true.into(), &false.into()));
+    assert_eq!(
+        (&plan["fix"], &plan["reversible"], &plan["downtime"]),
+        (&"sg-allow-my-ip".into(), &true.into(), &false.into())
+    );
     let step = &plan["steps"][0];
-    for (field, parts) in [("command", ["aws ec2 authorize-security-group-ingress", &stage.world.group, "203.0.113.10/32"]), ("undo", ["aws ec2 revoke-security-group-ingress", &stage.world.group, "203.0.113.10/32"])] {
+    for (field, parts) in [
+        ("command", ["aws ec2 authorize-security-group-ingress", &stage.world.group, "203.0.113.10/32"]),
+        ("undo", ["aws ec2 revoke-security-group-ingress", &stage.world.group, "203.0.113.10/32"]),
+    ] {
         let text = step[field].as_str().expect(field);
         assert!(parts.iter().all(|part| text.contains(part)), "{field}: {text}");
     }
@@ -90,7 +96,10 @@ fn one_address_is_let_in_and_taken_out_again() {
     let entry = done["entry"].as_str().expect("an entry").to_owned();
     let journal = stage.journal();
     let [line] = journal.as_slice() else { panic!("{journal:?}") };
-    assert_eq!((&line["entry"], &line["fix"], &line["state"]), (&entry.as_str().into(), &"sg-allow-my-ip".into(), &"in_force".into()));
+    assert_eq!(
+        (&line["entry"], &line["fix"], &line["state"]),
+        (&entry.as_str().into(), &"sg-allow-my-ip".into(), &"in_force".into())
+    );
 
     let again = stage.fix(&["--yes", "--json"]).exits(0).json();
     assert_eq!((stage.rules().len(), &again["entry"]), (2, &Value::Null), "a second run changes nothing: {again}");
@@ -129,7 +138,10 @@ fn nothing_is_done_without_consent() {
     stage.unchanged(&before);
     // Words on a pipe are no consent.
     let port = stage.world.place.port.to_string();
-    stage.home.run_with(&["fix", "sg-allow-my-ip", &stage.world.instance, "-p", &port, "--source-ip", CLIENT], b"y\nyes\n").exits(5);
+    stage
+        .home
+        .run_with(&["fix", "sg-allow-my-ip", &stage.world.instance, "-p", &port, "--source-ip", CLIENT], b"y\nyes\n")
+        .exits(5);
     stage.unchanged(&before);
 }
 
@@ -158,10 +170,14 @@ fn a_dry_run_that_aws_denies_refuses() {
     let (id, secret) = moto.enforce(&["ec2:ModifySecurityGroupRules"]);
     let home = home.keys(&id, &secret);
     let plan = home.fix("sg-allow-my-ip", &world, &["-i", &key, "--dry-run", "--json"]).exits(4);
-    let plan: Value = serde_json::Deserializer::from_str(&plan.stdout).into_iter().next().expect("a plan").expect("JSON");
+    let plan: Value =
+        serde_json::Deserializer::from_str(&plan.stdout).into_iter().next().expect("a plan").expect("JSON");
     check_plan(&plan);
     let refused = plan["gates"].as_array().and_then(|all| all.iter().find(|g| g["state"] == "refuse"));
-    assert!(refused.is_some_and(|g| g["why"].as_str().is_some_and(|w| w.contains("ModifySecurityGroupRules"))), "{plan}");
+    assert!(
+        refused.is_some_and(|g| g["why"].as_str().is_some_and(|w| w.contains("ModifySecurityGroupRules"))),
+        "{plan}"
+    );
     home.fix("sg-allow-my-ip", &world, &["-i", &key, "--yes"]).exits(4).fails_with("ModifySecurityGroupRules");
     moto.ask(&json!({"do": "relax"}));
     assert_eq!(moto.rules(&world), owned(&[former]));
@@ -223,6 +239,10 @@ fn fixes_that_do_not_exist_or_do_not_fit() {
     for fix in ["no-such-fix", "", "sg-allow-everyone"] {
         stage.home.fix(fix, &stage.world, &["--yes"]).exits(2).one_sentence();
     }
-    stage.home.fix("sg-allow-my-ip", &World { instance: "i-0123456789abcdef0".to_owned(), ..stage.world.clone() }, &["--yes"]).exits(2).one_sentence();
+    stage
+        .home
+        .fix("sg-allow-my-ip", &World { instance: "i-0123456789abcdef0".to_owned(), ..stage.world.clone() }, &["--yes"])
+        .exits(2)
+        .one_sentence();
     stage.unchanged(&before);
 }

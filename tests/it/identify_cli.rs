@@ -4,15 +4,21 @@ use crate::contract::{check_extract, check_recognised};
 use crate::program::Home;
 
 const REFUSED: &str = "$ ssh -i ~/keys/web.pem ubuntu@203.0.113.7 -p 2222\nubuntu@203.0.113.7: Permission denied (publickey,gssapi-keyex).\n";
-const CONSOLE: &str = "[    1.234567] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\n[    1.234999] CPU: 0 PID: 1 Comm: swapper/0 Not tainted 6.1.0 #1\n";
+const CONSOLE: &str = "[    1.234567] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009\n[    1.234999] CPU: 0 PID: 1 Comm: swapper/0 Not tainted 6.1.0 #1\n";
 
 #[test]
 fn json_of_client_output() {
     let answer = Home::new().run_with(&["identify", "--json"], REFUSED.as_bytes()).exits(0).json();
     check_recognised(&answer);
-    assert_eq!((&answer["kind"], &answer["symptom"], &answer["client"]), (&"ssh".into(), &"permission_denied".into(), &"openssh".into()));
+    assert_eq!(
+        (&answer["kind"], &answer["symptom"], &answer["client"]),
+        (&"ssh".into(), &"permission_denied".into(), &"openssh".into())
+    );
     let extract = &answer["extract"];
-    assert_eq!((&extract["user"], &extract["host"], &extract["key_path"]), (&"ubuntu".into(), &"203.0.113.7".into(), &"~/keys/web.pem".into()));
+    assert_eq!(
+        (&extract["user"], &extract["host"], &extract["key_path"]),
+        (&"ubuntu".into(), &"203.0.113.7".into(), &"~/keys/web.pem".into())
+    );
     assert_eq!(extract["port"], 2222, "{extract}");
     assert_eq!(extract["methods"], serde_json::json!(["publickey", "gssapi-keyex"]));
 }
@@ -46,7 +52,8 @@ fn a_file_and_a_pipe_give_the_same_answer() {
 
 #[test]
 fn unknown_text_is_not_recognised() {
-    let answer = Home::new().run_with(&["identify", "--json"], b"a recipe for pancakes: two eggs, some flour\n").exits(3).json();
+    let answer =
+        Home::new().run_with(&["identify", "--json"], b"a recipe for pancakes: two eggs, some flour\n").exits(3).json();
     check_recognised(&answer);
     assert_eq!(answer["symptom"], "other");
 }
@@ -54,7 +61,8 @@ fn unknown_text_is_not_recognised() {
 #[test]
 fn what_is_no_text_is_bad_usage() {
     let home = Home::new();
-    let noise: Vec<u8> = (0..60_000u32).map(|n| u8::try_from((n.wrapping_mul(2_654_435_761) >> 13) & 0xff).unwrap_or(0)).collect();
+    let noise: Vec<u8> =
+        (0..60_000u32).map(|n| u8::try_from((n.wrapping_mul(2_654_435_761) >> 13) & 0xff).unwrap_or(0)).collect();
     let elf = [&b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0>\0"[..], &[0; 4000]].concat();
     for bytes in [&noise[..], &elf, b"", b" \n\t\n", &[0; 4096]] {
         let run = home.run_with(&["identify"], bytes).exits(2);

@@ -118,7 +118,9 @@ fn a_served_lab_is_diagnosed_and_mended_over_http() {
     let key = lab.diagnose("web-key");
     assert!(key.first().starts_with("key-mismatch "), "{}", key.brief());
 
-    for (fix, name) in [("sg-allow-my-ip", "web-timeout"), ("sg-allow-my-ip", "web-moved"), ("key-chmod", "web-keymode")] {
+    for (fix, name) in
+        [("sg-allow-my-ip", "web-timeout"), ("sg-allow-my-ip", "web-moved"), ("key-chmod", "web-keymode")]
+    {
         let done: Value = lab.fix(fix, name, &["--yes", "--json"]).exits(0).json();
         assert_eq!((&done["verified"], &done["login_works"]), (&true.into(), &true.into()), "{name}: {done}");
         assert_eq!(lab.diagnose(name).exit, 0, "{name}");

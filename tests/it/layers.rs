@@ -22,7 +22,8 @@ fn files(below: &Path, into: &mut Vec<PathBuf>) {
 fn code(path: &Path) -> Vec<(usize, String)> {
     let text = fs::read_to_string(path).expect("a source file");
     let program = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
-    let lines = program.lines().enumerate().map(|(at, line)| (at + 1, line.split("//").next().unwrap_or_default().to_owned()));
+    let lines =
+        program.lines().enumerate().map(|(at, line)| (at + 1, line.split("//").next().unwrap_or_default().to_owned()));
     lines.filter(|(_, line)| !line.trim().is_empty()).collect()
 }
 
@@ -61,22 +62,52 @@ fn with<'a>(common: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
     [common, more].concat()
 }
 
-const SDK: &[&str] = &["aws_config::", "aws_sdk_ec2", "aws_sdk_ssm", "aws_sdk_sts", "aws_smithy_http_client", "aws_smithy_types"];
+const SDK: &[&str] =
+    &["aws_config::", "aws_sdk_ec2", "aws_sdk_ssm", "aws_sdk_sts", "aws_smithy_http_client", "aws_smithy_types"];
 const TERMINAL: &[&str] = &["ratatui", "crossterm"];
 
 #[test]
 fn core_is_pure() {
     let layers = ["crate::engine", "crate::edge", "crate::tui", "crate::lab", "crate::cli"];
     let effects = [
-        "tokio::", "hyper::", "russh::", "rustix::", "std::fs", "std::env", "std::process", "std::thread", "std::io", "SystemTime", "Instant",
-        "TcpStream", "TcpListener", "UdpSocket", "ToSocketAddrs", "println!", "print!", "eprintln!", "eprint!", "async fn", "async move",
+        "tokio::",
+        "hyper::",
+        "russh::",
+        "rustix::",
+        "std::fs",
+        "std::env",
+        "std::process",
+        "std::thread",
+        "std::io",
+        "SystemTime",
+        "Instant",
+        "TcpStream",
+        "TcpListener",
+        "UdpSocket",
+        "ToSocketAddrs",
+        "println!",
+        "print!",
+        "eprintln!",
+        "eprint!",
+        "async fn",
+        "async move",
     ];
     forbid("core", &with(&with(&layers, &effects), &with(SDK, TERMINAL)));
 }
 
 #[test]
 fn engine_never_names_edge() {
-    let layers = ["crate::edge", "crate::tui", "crate::cli", "crate::lab", "russh::", "std::fs", "TcpStream", "println!", "eprintln!"];
+    let layers = [
+        "crate::edge",
+        "crate::tui",
+        "crate::cli",
+        "crate::lab",
+        "russh::",
+        "std::fs",
+        "TcpStream",
+        "println!",
+        "eprintln!",
+    ];
     forbid("engine", &with(&with(&layers, SDK), TERMINAL));
 }
 
@@ -95,7 +126,20 @@ fn screens_name_no_edge() {
 #[test]
 fn update_and_view_have_no_effects() {
     for part in ["tui/update", "tui/view"] {
-        forbid(part, &["std::fs", "std::env", "std::process", "std::thread", "tokio::", "Instant::now", "SystemTime", "crate::engine::repair::apply", "crate::engine::diagnose::run"]);
+        forbid(
+            part,
+            &[
+                "std::fs",
+                "std::env",
+                "std::process",
+                "std::thread",
+                "tokio::",
+                "Instant::now",
+                "SystemTime",
+                "crate::engine::repair::apply",
+                "crate::engine::diagnose::run",
+            ],
+        );
     }
 }
 

@@ -56,19 +56,46 @@ fn a_login_that_works() {
     assert_eq!((report.exit, &report.json["verdict"]), (0, &"healthy".into()), "{}", report.brief());
     assert_eq!(report.hops("open").len(), 9, "{}", report.brief());
     assert_eq!(report.json["target"]["user"], "root", "the image's default user");
-    for check in ["instance-running", "status-checks", "public-address", "igw-attached", "route-to-client", "nacl-inbound", "nacl-outbound", "security-group", "tcp-port", "ssh-banner", "key-matches", "user-name", "server-takes-key", "login-files"] {
+    for check in [
+        "instance-running",
+        "status-checks",
+        "public-address",
+        "igw-attached",
+        "route-to-client",
+        "nacl-inbound",
+        "nacl-outbound",
+        "security-group",
+        "tcp-port",
+        "ssh-banner",
+        "key-matches",
+        "user-name",
+        "server-takes-key",
+        "login-files",
+    ] {
         assert_eq!(report.check(check).0, "pass", "{check}: {}", report.brief());
     }
-    // One connection, one attempt: what OpenSSH's penalties and fail2ban count.
+}
+
+#[test]
+fn a_diagnosis_takes_one_connection_and_runs_nothing_inside() {
+    let stage = stage("gentle");
+    assert_eq!(stage.with(&stage.key).exit, 0);
+    // One connection: what OpenSSH's penalties and fail2ban count. A look inside needs --inside.
     assert!(stage.sshd.wait_for("userauth-request for user root", 1), "{}", stage.sshd.text());
-    assert_eq!((stage.sshd.lines("Connection from"), stage.sshd.lines("Starting session")), (1, 0), "{}", stage.sshd.text());
+    assert!(stage.sshd.wait_for("isconnected from", 1), "{}", stage.sshd.text());
+    assert_eq!(
+        (stage.sshd.lines("Connection from"), stage.sshd.lines("Starting session")),
+        (1, 0),
+        "connections and sessions"
+    );
 }
 
 #[test]
 fn the_text_and_markdown_of_a_login_that_works() {
     let stage = stage("healthy-text");
     let (key, port) = (stage.key.display().to_string(), stage.world.place.port.to_string());
-    let arguments = ["diagnose", &stage.world.instance, "-i", &key, "-p", &port, "-F", "none", "--source-ip", crate::moto::CLIENT];
+    let arguments =
+        ["diagnose", &stage.world.instance, "-i", &key, "-p", &port, "-F", "none", "--source-ip", crate::moto::CLIENT];
     let text = stage.home.run(&arguments).exits(0);
     let command = format!("ssh -F none -i {key} -p {port} root@{}", stage.world.place.ip);
     assert!(text.stdout.contains(&command), "{text:#?}");
@@ -96,7 +123,10 @@ fn the_user_name_of_another_image() {
     let stage = stage("wrong-user");
     let report = stage.home.diagnose(&format!("ec2-user@{}", stage.world.instance), &stage.world, &stage.key);
     report.finds("wrong-user-name proven", 1).blocked(&["auth"]).names("wrong-user-name", &["ec2-user", "root"]);
-    assert_eq!((&report.json["target"]["user"], &report.json["symptom"]), (&"ec2-user".into(), &"permission_denied".into()));
+    assert_eq!(
+        (&report.json["target"]["user"], &report.json["symptom"]),
+        (&"ec2-user".into(), &"permission_denied".into())
+    );
     assert_eq!(report.check("user-name").0, "fail");
     // One question for each name, and no more.
     assert!(stage.sshd.wait_for("userauth-request for user", 2), "{}", stage.sshd.text());
@@ -110,7 +140,11 @@ fn the_user_name_that_only_the_image_knows_is_likely() {
     let key = home.key("k.pem");
     let silent = crate::host::silent();
     let world = moto.build(&Spec::new("user-likely", silent.place).image("ubuntu").key(&key));
-    let report = home.report(&format!("ec2-user@{}", world.instance), &world, &["-i", &key.display().to_string(), "--symptom", "permission_denied"]);
+    let report = home.report(
+        &format!("ec2-user@{}", world.instance),
+        &world,
+        &["-i", &key.display().to_string(), "--symptom", "permission_denied"],
+    );
     let found = report.causes();
     assert!(found.contains(&"wrong-user-name likely".to_owned()), "{}", report.brief());
     report.names("wrong-user-name", &["ubuntu"]);
@@ -248,18 +282,42 @@ fn something_else_than_ssh_answers() {
     });
     let world = moto.build(&Spec::new("http", place).key(&key));
     let report = home.diagnose(&world.instance, &world, &key);
-    report.finds("non-ssh-service-on-port proven", 1).blocked(&["sshd"]).names("non-ssh-service-on-port", &["HTTP/1.1 400"]);
+    report
+        .finds("non-ssh-service-on-port proven", 1)
+        .blocked(&["sshd"])
+        .names("non-ssh-service-on-port", &["HTTP/1.1 400"]);
 }
 
 #[test]
-fn the_user_of_this_machine_is_named_by_the_target() {
+fn the_user_is_named_as_ssh_has_it() {
     let stage = stage("named-user");
-    for arguments in [vec!["-l".to_owned(), me()], vec!["-o".to_owned(), format!("User={}", me())]] {
-        let key = stage.key.display().to_string();
-        let more: Vec<&str> = arguments.iter().map(String::as_str).chain(["-i", &key]).collect();
-        let report = stage.home.report(&stage.world.instance, &stage.world, &more);
-        assert_eq!((report.exit, &report.json["target"]["user"]), (0, &me().into()), "{}", report.brief());
-    }
+    let key = stage.key.display().to_string();
+    let at = |name: &str| format!("{name}@{}", stage.world.instance);
+    let lines: [(&str, String, &[&str]); 4] = [
+        ("guest-a", stage.world.instance.clone(), &["-l", "guest-a"]),
+        ("guest-b", stage.world.instance.clone(), &["-o", "User=guest-b"]),
+        ("guest-c", at("guest-c"), &["-l", "guest-a"]),
+        ("guest-d", at("guest-d"), &["-o", "User=guest-b"]),
+    ];
+    let users = |(_, target, more): &(&str, String, &[&str])| {
+        let report = stage.home.report(target, &stage.world, &[*more, &["-i", &key]].concat());
+        report.json["target"]["user"].as_str().unwrap_or_default().to_owned()
+    };
+    let found: Vec<String> = lines.iter().map(users).collect();
+    assert_eq!(found, lines.map(|(user, _, _)| user));
+}
+
+#[test]
+fn the_own_name_is_used_when_it_is_asked_for() {
+    // `ssh -G` prints the own name for "nothing said" too; only here does the image's default user not apply.
+    let moto = Moto::shared();
+    let world = moto.build(&Spec::new("own-name", crate::host::closed()).image("al2023"));
+    let user = |home: &Home, more: &[&str]| home.report(&world.instance, &world, more).json["target"]["user"].clone();
+    assert_eq!(user(&Home::with(moto), &[]), "ec2-user");
+    let home = Home::with(moto);
+    fs::write(home.path().join("ssh_config"), format!("Host *\n  User {}\n", me())).expect("ssh_config");
+    assert_eq!(user(&home, &[]), me().as_str(), "by the configuration");
+    assert_eq!(user(&Home::with(moto), &["-o", &format!("User={}", me())]), me().as_str(), "by -o");
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! All integration tests in one binary, so that the AWS SDK is linked once.
 
+mod bad_input;
 mod catalogue;
 mod contract;
 mod diagnose_moto;
 mod fix_moto;
 mod host;
 mod identify_cli;
-mod bad_input;
 mod lab_cli;
 mod layers;
 mod login_moto;
@@ -14,4 +14,5 @@ mod moto;
 mod program;
 mod ssh_probe;
 mod sshd;
+mod tui;
 mod waves;

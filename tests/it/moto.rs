@@ -28,7 +28,6 @@ pub struct Moto {
 pub struct World {
     /// Where the instance is dialled.
     pub place: Place,
-    pub name: String,
     pub instance: String,
     pub group: String,
     pub vpc: String,
@@ -41,7 +40,7 @@ impl World {
     /// A place that no AWS account knows.
     pub fn unknown(place: Place) -> Self {
         let none = String::new;
-        Self { place, name: none(), instance: none(), group: none(), vpc: none(), acl: none(), table: none(), interface: none() }
+        Self { place, instance: none(), group: none(), vpc: none(), acl: none(), table: none(), interface: none() }
     }
 }
 
@@ -88,10 +87,15 @@ impl<'a> Spec<'a> {
 
 /// The Python that has moto: of the virtual environment that tests/run makes, or the one on the PATH.
 fn python() -> PathBuf {
-    let program = std::env::var_os("PORT22_TEST_MOTO").map_or_else(|| PathBuf::from("python3"), |bin| PathBuf::from(bin).join("python"));
+    let program = std::env::var_os("PORT22_TEST_MOTO")
+        .map_or_else(|| PathBuf::from("python3"), |bin| PathBuf::from(bin).join("python"));
     let found = Command::new(&program).args(["-c", "import moto.server, boto3"]).stdin(Stdio::null()).output();
     let works = found.is_ok_and(|out| out.status.success());
-    assert!(works, "{} has no moto: run tests/run, or name a directory with python, moto[server] and boto3 by PORT22_TEST_MOTO", program.display());
+    assert!(
+        works,
+        "{} has no moto: run tests/run, or name a directory with python, moto[server] and boto3 by PORT22_TEST_MOTO",
+        program.display()
+    );
     program
 }
 
@@ -118,8 +122,7 @@ impl Moto {
             .expect("python");
         let pipes = (child.stdin.take().expect("its input"), BufReader::new(child.stdout.take().expect("its output")));
         let mut moto = Self { endpoint: String::new(), child, pipes: Mutex::new(pipes) };
-        let endpoint = moto.answer();
-        moto.endpoint = endpoint.as_str().expect("an endpoint").to_owned();
+        moto.endpoint = moto.answer().as_str().map(str::to_owned).expect("an endpoint");
         moto
     }
 
@@ -143,7 +146,6 @@ impl Moto {
         let id = |name: &str| ids[name].as_str().expect(name).to_owned();
         World {
             place: spec.place,
-            name: spec.name.to_owned(),
             instance: id("instance"),
             group: id("group"),
             vpc: id("vpc"),
@@ -165,8 +167,10 @@ impl Moto {
 
     /// CIDR and description of the inbound rules of a world's group, in order.
     pub fn rules(&self, world: &World) -> Vec<(String, String)> {
-        let answer = self.ec2("describe_security_group_rules", &json!({"Filters": [{"Name": "group-id", "Values": [world.group]}]}));
-        let inbound = answer["SecurityGroupRules"].as_array().expect("rules").iter().filter(|rule| rule["IsEgress"] == false);
+        let answer = self
+            .ec2("describe_security_group_rules", &json!({"Filters": [{"Name": "group-id", "Values": [world.group]}]}));
+        let inbound =
+            answer["SecurityGroupRules"].as_array().expect("rules").iter().filter(|rule| rule["IsEgress"] == false);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let mut all: Vec<_> = inbound.map(|rule| (text(&rule["CidrIpv4"]), text(&rule["Description"]))).collect();
         all.sort();

@@ -32,7 +32,11 @@ impl Home {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("port22-home").tempdir().expect("a directory");
         let at = dir.path();
-        fs::write(at.join("ssh_config"), format!("UserKnownHostsFile {0}/known_hosts\nGlobalKnownHostsFile {0}/none\n", at.display())).expect("ssh_config");
+        fs::write(
+            at.join("ssh_config"),
+            format!("UserKnownHostsFile {0}/known_hosts\nGlobalKnownHostsFile {0}/none\n", at.display()),
+        )
+        .expect("ssh_config");
         let home = |name: &str, under: &str| (name.to_owned(), at.join(under).display().to_string());
         let environment = vec![
             home("HOME", ""),
@@ -186,7 +190,12 @@ impl Report {
 
     /// Causes as `id certainty`, in order.
     pub fn causes(&self) -> Vec<String> {
-        self.list("causes").iter().map(|c| format!("{} {}", c["id"].as_str().unwrap_or_default(), c["certainty"].as_str().unwrap_or_default())).collect()
+        self.list("causes")
+            .iter()
+            .map(|c| {
+                format!("{} {}", c["id"].as_str().unwrap_or_default(), c["certainty"].as_str().unwrap_or_default())
+            })
+            .collect()
     }
 
     /// The first cause as `id certainty`.
@@ -214,7 +223,9 @@ impl Report {
     /// Verdict and reason of a check.
     pub fn check(&self, id: &str) -> (&str, &str) {
         let found = self.list("checks").iter().find(|c| c["id"] == id);
-        found.map_or(("no such check", ""), |c| (c["verdict"].as_str().unwrap_or_default(), c["reason"].as_str().unwrap_or_default()))
+        found.map_or(("no such check", ""), |c| {
+            (c["verdict"].as_str().unwrap_or_default(), c["reason"].as_str().unwrap_or_default())
+        })
     }
 
     pub fn list(&self, field: &str) -> &[Value] {

@@ -21,12 +21,7 @@ fn dir() -> TempDir {
 /// A key as the key-file probe hands it over.
 fn key(path: &Path, encrypted: bool) -> SshKey {
     let public = fs::read_to_string(format!("{}.pub", path.display())).ok();
-    SshKey {
-        path: path.display().to_string(),
-        public,
-        private: fs::read(path).ok(),
-        encrypted,
-    }
+    SshKey { path: path.display().to_string(), public, private: fs::read(path).ok(), encrypted }
 }
 
 fn request(port: u16, users: &[&str], keys: &[&Path]) -> SshRequest {
@@ -39,18 +34,12 @@ fn request(port: u16, users: &[&str], keys: &[&Path]) -> SshRequest {
 }
 
 fn answers(offers: &[Offer]) -> Vec<(&str, &Answer)> {
-    offers
-        .iter()
-        .map(|offer| (offer.user.as_str(), &offer.answer))
-        .collect()
+    offers.iter().map(|offer| (offer.user.as_str(), &offer.answer)).collect()
 }
 
 /// Attempts as the server counts them, and connections.
 fn counted(sshd: &Sshd) -> (usize, usize) {
-    (
-        sshd.lines("userauth-request for user"),
-        sshd.lines("Connection from"),
-    )
+    (sshd.lines("userauth-request for user"), sshd.lines("Connection from"))
 }
 
 #[tokio::test]
@@ -61,33 +50,15 @@ async fn a_known_key_is_taken_without_a_login() {
         return;
     };
     let me = me();
-    let (server, offers, budget) =
-        ssh::probe(request(sshd.port, &[&me, "nobody-here"], &[&known])).await;
+    let (server, offers, budget) = ssh::probe(request(sshd.port, &[&me, "nobody-here"], &[&known])).await;
     assert_eq!(server.source(), format!("SSH to 127.0.0.1:{}", sshd.port));
-    let Some(SshServer::Ready {
-        banner,
-        host_key_type,
-        host_key,
-    }) = server.value()
-    else {
-        panic!("{server:?}")
-    };
+    let Some(SshServer::Ready { banner, host_key_type, host_key }) = server.value() else { panic!("{server:?}") };
     assert!(banner.starts_with("SSH-2.0-OpenSSH"), "{banner}");
-    assert_eq!(
-        (host_key_type.as_str(), host_key),
-        ("ssh-ed25519", &fingerprint(&sshd.host_key("ed25519")))
-    );
+    assert_eq!((host_key_type.as_str(), host_key), ("ssh-ed25519", &fingerprint(&sshd.host_key("ed25519"))));
     assert_eq!(answers(&offers), [(me.as_str(), &Answer::WouldAccept)]);
-    assert_eq!(
-        offers[0].fingerprint.as_deref(),
-        Some(fingerprint(&known).as_str())
-    );
+    assert_eq!(offers[0].fingerprint.as_deref(), Some(fingerprint(&known).as_str()));
     assert_eq!((budget.used, budget.cap), (1, 3));
-    assert!(
-        sshd.wait_for("port22 has seen enough", 1),
-        "no orderly end:\n{}",
-        sshd.text()
-    );
+    assert!(sshd.wait_for("port22 has seen enough", 1), "no orderly end:\n{}", sshd.text());
     assert_eq!(sshd.lines("Accepted publickey"), 0, "{}", sshd.text());
     assert_eq!(counted(&sshd), (1, 1), "{}", sshd.text());
 }
@@ -103,10 +74,7 @@ async fn every_kind_of_key_is_asked_about_and_can_log_in() {
         ("ecdsa256", &["-t", "ecdsa", "-b", "256"]),
         ("ecdsa521", &["-t", "ecdsa", "-b", "521"]),
     ];
-    let keys: Vec<_> = kinds
-        .iter()
-        .map(|(name, options)| keygen(dir.path(), name, options, ""))
-        .collect();
+    let keys: Vec<_> = kinds.iter().map(|(name, options)| keygen(dir.path(), name, options, "")).collect();
     let all: Vec<&Path> = keys.iter().map(AsRef::as_ref).collect();
     let Some(sshd) = Sshd::start(&all, "") else {
         return;
@@ -116,13 +84,7 @@ async fn every_kind_of_key_is_asked_about_and_can_log_in() {
         let mut asked = request(sshd.port, &[&me], &[key]);
         asked.sign = true;
         let (_, offers, _) = ssh::probe(asked).await;
-        assert_eq!(
-            answers(&offers),
-            [(me.as_str(), &Answer::LoggedIn)],
-            "{}\n{}",
-            key.display(),
-            sshd.text()
-        );
+        assert_eq!(answers(&offers), [(me.as_str(), &Answer::LoggedIn)], "{}\n{}", key.display(), sshd.text());
         assert!(sshd.wait_for("Accepted publickey", at + 1));
     }
     assert_eq!(sshd.lines("Starting session"), 0, "{}", sshd.text());
@@ -131,9 +93,7 @@ async fn every_kind_of_key_is_asked_about_and_can_log_in() {
 #[tokio::test]
 async fn refused_keys_share_one_connection_per_user_within_the_cap() {
     let dir = dir();
-    let strange: Vec<_> = (0..4)
-        .map(|n| keygen(dir.path(), &format!("strange{n}"), &["-t", "ed25519"], ""))
-        .collect();
+    let strange: Vec<_> = (0..4).map(|n| keygen(dir.path(), &format!("strange{n}"), &["-t", "ed25519"], "")).collect();
     let all: Vec<&Path> = strange.iter().map(AsRef::as_ref).collect();
     let Some(sshd) = Sshd::start(&[], "") else {
         return;
@@ -142,17 +102,10 @@ async fn refused_keys_share_one_connection_per_user_within_the_cap() {
     let (_, offers, budget) = ssh::probe(request(sshd.port, &[&me, "ec2-user"], &all[..2])).await;
     assert_eq!(
         answers(&offers),
-        [
-            (me.as_str(), &Answer::Refused),
-            (me.as_str(), &Answer::Refused),
-            ("ec2-user", &Answer::Refused)
-        ]
+        [(me.as_str(), &Answer::Refused), (me.as_str(), &Answer::Refused), ("ec2-user", &Answer::Refused)]
     );
     assert_eq!(offers[2].key.as_deref(), Some(all[0].to_str().unwrap()));
-    assert!(
-        offers.iter().all(|offer| offer.methods == ["publickey"]),
-        "{offers:?}"
-    );
+    assert!(offers.iter().all(|offer| offer.methods == ["publickey"]), "{offers:?}");
     assert_eq!(budget.used, 3);
     assert!(sshd.wait_for("port22 has seen enough", 2));
     assert_eq!(counted(&sshd), (3, 2), "{}", sshd.text());
@@ -174,37 +127,12 @@ async fn the_alternative_user_is_asked_only_after_a_refusal() {
     };
     let me = me();
     let (_, offers, _) = ssh::probe(request(sshd.port, &["wrong-name", &me], &[&known])).await;
-    assert_eq!(
-        answers(&offers),
-        [
-            ("wrong-name", &Answer::Refused),
-            (me.as_str(), &Answer::WouldAccept)
-        ]
-    );
-    let (_, offers, _) = ssh::probe(request(
-        sshd.port,
-        &[&me, "wrong-name"],
-        &[&strange, &known],
-    ))
-    .await;
-    assert_eq!(
-        answers(&offers),
-        [
-            (me.as_str(), &Answer::Refused),
-            (me.as_str(), &Answer::WouldAccept)
-        ]
-    );
-    let (_, offers, budget) = ssh::probe(request(
-        sshd.port,
-        &["wrong-name", "wrong-name"],
-        &[&strange, &strange],
-    ))
-    .await;
-    assert_eq!(
-        (offers.len(), budget.used),
-        (1, 1),
-        "the same key or user is not asked twice: {offers:?}"
-    );
+    assert_eq!(answers(&offers), [("wrong-name", &Answer::Refused), (me.as_str(), &Answer::WouldAccept)]);
+    let (_, offers, _) = ssh::probe(request(sshd.port, &[&me, "wrong-name"], &[&strange, &known])).await;
+    assert_eq!(answers(&offers), [(me.as_str(), &Answer::Refused), (me.as_str(), &Answer::WouldAccept)]);
+    let (_, offers, budget) =
+        ssh::probe(request(sshd.port, &["wrong-name", "wrong-name"], &[&strange, &strange])).await;
+    assert_eq!((offers.len(), budget.used), (1, 1), "the same key or user is not asked twice: {offers:?}");
 }
 
 #[tokio::test]
@@ -219,36 +147,15 @@ async fn the_public_half_is_enough_to_ask() {
     let mut asked = request(sshd.port, &[&me], &[]);
     asked.sign = true;
     asked.keys = vec![key(&locked, true)];
-    assert_eq!(
-        answers(&ssh::probe(asked.clone()).await.1),
-        [(me.as_str(), &Answer::WouldAccept)]
-    );
-    asked.keys = vec![SshKey {
-        private: None,
-        ..key(&lone, false)
-    }];
-    assert_eq!(
-        answers(&ssh::probe(asked.clone()).await.1),
-        [(me.as_str(), &Answer::WouldAccept)]
-    );
+    assert_eq!(answers(&ssh::probe(asked.clone()).await.1), [(me.as_str(), &Answer::WouldAccept)]);
+    asked.keys = vec![SshKey { private: None, ..key(&lone, false) }];
+    assert_eq!(answers(&ssh::probe(asked.clone()).await.1), [(me.as_str(), &Answer::WouldAccept)]);
     // A private half that belongs to another public key must not sign.
-    asked.keys = vec![SshKey {
-        private: fs::read(&lone).ok(),
-        ..key(&locked, false)
-    }];
-    assert_eq!(
-        answers(&ssh::probe(asked.clone()).await.1),
-        [(me.as_str(), &Answer::WouldAccept)]
-    );
+    asked.keys = vec![SshKey { private: fs::read(&lone).ok(), ..key(&locked, false) }];
+    assert_eq!(answers(&ssh::probe(asked.clone()).await.1), [(me.as_str(), &Answer::WouldAccept)]);
     assert_eq!(sshd.lines("Accepted publickey"), 0);
-    asked.keys = vec![SshKey {
-        public: None,
-        ..key(&lone, false)
-    }];
-    assert_eq!(
-        answers(&ssh::probe(asked).await.1),
-        [(me.as_str(), &Answer::LoggedIn)]
-    );
+    asked.keys = vec![SshKey { public: None, ..key(&lone, false) }];
+    assert_eq!(answers(&ssh::probe(asked).await.1), [(me.as_str(), &Answer::LoggedIn)]);
 }
 
 #[tokio::test]
@@ -257,10 +164,8 @@ async fn a_login_that_needs_more_than_the_key_is_told() {
     let known = keygen(dir.path(), "known", &["-t", "ed25519"], "");
     let banner = dir.path().join("banner");
     fs::write(&banner, "Authorised \u{1b}[31muse only\n").unwrap();
-    let more = format!(
-        "AuthenticationMethods publickey,password\nPasswordAuthentication yes\nBanner {}",
-        banner.display()
-    );
+    let more =
+        format!("AuthenticationMethods publickey,password\nPasswordAuthentication yes\nBanner {}", banner.display());
     let Some(sshd) = Sshd::start(&[&known], &more) else {
         return;
     };
@@ -268,14 +173,10 @@ async fn a_login_that_needs_more_than_the_key_is_told() {
     let mut asked = request(sshd.port, &[&me], &[&known]);
     asked.sign = true;
     let (_, offers, _) = ssh::probe(asked).await;
-    let [offer] = offers.as_slice() else {
-        panic!("{offers:?}")
-    };
+    let [offer] = offers.as_slice() else { panic!("{offers:?}") };
     assert_eq!(
         offer.answer,
-        Answer::AcceptedThenRefused {
-            reason: "the server wants more than the key: password".to_owned()
-        }
+        Answer::AcceptedThenRefused { reason: "the server wants more than the key: password".to_owned() }
     );
     assert_eq!(offer.methods, ["password"]);
     assert_eq!(offer.banner.as_deref(), Some("Authorised use only"));
@@ -287,25 +188,17 @@ async fn without_any_key_the_methods_are_learned() {
         return;
     };
     let (_, offers, budget) = ssh::probe(request(sshd.port, &["someone", "else"], &[])).await;
-    let [offer] = offers.as_slice() else {
-        panic!("{offers:?}")
-    };
-    assert_eq!(
-        (&offer.answer, &offer.key, budget.used),
-        (&Answer::Refused, &None, 1)
-    );
+    let [offer] = offers.as_slice() else { panic!("{offers:?}") };
+    assert_eq!((&offer.answer, &offer.key, budget.used), (&Answer::Refused, &None, 1));
     assert_eq!(offer.methods, ["publickey", "password"]);
 }
 
 #[tokio::test]
 async fn a_server_without_public_keys_is_asked_once() {
     let dir = dir();
-    let keys: Vec<_> = (0..2)
-        .map(|n| keygen(dir.path(), &format!("k{n}"), &["-t", "ed25519"], ""))
-        .collect();
+    let keys: Vec<_> = (0..2).map(|n| keygen(dir.path(), &format!("k{n}"), &["-t", "ed25519"], "")).collect();
     let all: Vec<&Path> = keys.iter().map(AsRef::as_ref).collect();
-    let Some(sshd) = Sshd::start(&all, "PubkeyAuthentication no\nPasswordAuthentication yes")
-    else {
+    let Some(sshd) = Sshd::start(&all, "PubkeyAuthentication no\nPasswordAuthentication yes") else {
         return;
     };
     let (_, offers, budget) = ssh::probe(request(sshd.port, &[&me()], &all)).await;
@@ -324,19 +217,13 @@ async fn no_method_at_all_is_a_refusal_with_no_methods() {
         return;
     };
     let (_, offers, _) = ssh::probe(request(sshd.port, &[&me()], &[&known])).await;
-    assert_eq!(
-        (&offers[0].answer, offers[0].methods.len()),
-        (&Answer::Refused, 0),
-        "{offers:?}"
-    );
+    assert_eq!((&offers[0].answer, offers[0].methods.len()), (&Answer::Refused, 0), "{offers:?}");
 }
 
 #[tokio::test]
 async fn a_server_that_has_enough_ends_the_questions() {
     let dir = dir();
-    let keys: Vec<_> = (0..3)
-        .map(|n| keygen(dir.path(), &format!("k{n}"), &["-t", "ed25519"], ""))
-        .collect();
+    let keys: Vec<_> = (0..3).map(|n| keygen(dir.path(), &format!("k{n}"), &["-t", "ed25519"], "")).collect();
     let all: Vec<&Path> = keys.iter().map(AsRef::as_ref).collect();
     let Some(sshd) = Sshd::start(&[], "MaxAuthTries 2") else {
         return;
@@ -344,12 +231,7 @@ async fn a_server_that_has_enough_ends_the_questions() {
     let (_, offers, budget) = ssh::probe(request(sshd.port, &[&me(), "other"], &all)).await;
     assert_eq!((offers.len(), budget.used), (2, 2), "{offers:?}");
     assert_eq!(offers[0].answer, Answer::Refused);
-    assert_eq!(
-        offers[1].answer,
-        Answer::Failed {
-            reason: "Too many authentication failures".to_owned()
-        }
-    );
+    assert_eq!(offers[1].answer, Answer::Failed { reason: "Too many authentication failures".to_owned() });
     assert_eq!(sshd.lines("Connection from"), 1);
 }
 
@@ -361,18 +243,8 @@ async fn host_key_types_of_known_hosts_are_asked_for_first() {
     let mut asked = request(sshd.port, &[], &[]);
     asked.known_types = vec!["ecdsa-sha2-nistp256".to_owned()];
     let (server, offers, budget) = ssh::probe(asked).await;
-    let Some(SshServer::Ready {
-        host_key_type,
-        host_key,
-        ..
-    }) = server.value()
-    else {
-        panic!("{server:?}")
-    };
-    assert_eq!(
-        (host_key_type.as_str(), host_key),
-        ("ecdsa-sha2-nistp256", &fingerprint(&sshd.host_key("ecdsa")))
-    );
+    let Some(SshServer::Ready { host_key_type, host_key, .. }) = server.value() else { panic!("{server:?}") };
+    assert_eq!((host_key_type.as_str(), host_key), ("ecdsa-sha2-nistp256", &fingerprint(&sshd.host_key("ecdsa"))));
     assert_eq!((offers.len(), budget.used), (0, 0));
 }
 
@@ -389,10 +261,7 @@ async fn old_and_odd_algorithms_are_spoken() {
             return;
         };
         let (server, _, _) = ssh::probe(request(sshd.port, &[], &[])).await;
-        assert!(
-            matches!(server.value(), Some(SshServer::Ready { .. })),
-            "{more}: {server:?}"
-        );
+        assert!(matches!(server.value(), Some(SshServer::Ready { .. })), "{more}: {server:?}");
     }
 }
 
@@ -402,14 +271,9 @@ async fn a_failed_key_exchange_keeps_the_banner() {
         return;
     };
     let (server, _, _) = ssh::probe(request(sshd.port, &["x"], &[])).await;
-    let Some(SshServer::KexFailed { banner, reason }) = server.value() else {
-        panic!("{server:?}")
-    };
+    let Some(SshServer::KexFailed { banner, reason }) = server.value() else { panic!("{server:?}") };
     assert!(banner.starts_with("SSH-2.0-OpenSSH"));
-    assert_eq!(
-        reason,
-        "no matching MAC found; their offer: umac-64@openssh.com"
-    );
+    assert_eq!(reason, "no matching MAC found; their offer: umac-64@openssh.com");
 }
 
 #[tokio::test]

@@ -35,27 +35,16 @@ struct Log {
 
 impl Log {
     fn push(&self, line: String) {
-        self.lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(line);
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         self.more.notify_all();
     }
 
     fn count(&self, text: &str) -> usize {
-        self.lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .filter(|line| line.contains(text))
-            .count()
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|line| line.contains(text)).count()
     }
 
     fn text(&self) -> String {
-        self.lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .join("\n")
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
 
     /// Waits until `done` holds for the lines.
@@ -70,40 +59,25 @@ impl Log {
             if left.is_zero() {
                 return false;
             }
-            lines = self
-                .more
-                .wait_timeout(lines, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            lines = self.more.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
 
 /// The server program, where it is installed. A run that must not skip sets `CI`.
 fn program() -> Option<PathBuf> {
-    let found = [
-        "/usr/sbin/sshd",
-        "/usr/local/sbin/sshd",
-        "/usr/bin/sshd",
-        "/usr/local/bin/sshd",
-    ]
-    .into_iter()
-    .map(PathBuf::from)
-    .find(|path| path.is_file());
-    assert!(
-        found.is_some() || std::env::var_os("CI").is_none(),
-        "sshd is needed: install openssh-server"
-    );
+    let found = ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd", "/usr/local/bin/sshd"]
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|path| path.is_file());
+    assert!(found.is_some() || std::env::var_os("CI").is_none(), "sshd is needed: install openssh-server");
     found
 }
 
 /// Name of the current user, the only one that an sshd of a normal user can log in.
 pub fn me() -> String {
     let out = Command::new("id").arg("-un").output().expect("id");
-    String::from_utf8(out.stdout)
-        .expect("a user name")
-        .trim()
-        .to_owned()
+    String::from_utf8(out.stdout).expect("a user name").trim().to_owned()
 }
 
 /// A port that was free a moment ago.
@@ -128,16 +102,8 @@ pub fn keygen(dir: &Path, name: &str, options: &[&str], passphrase: &str) -> Pat
 
 /// `SHA256:…` of a key file as ssh-keygen prints it.
 pub fn fingerprint(path: &Path) -> String {
-    let out = Command::new("ssh-keygen")
-        .arg("-lf")
-        .arg(path)
-        .output()
-        .expect("ssh-keygen");
-    String::from_utf8_lossy(&out.stdout)
-        .split_whitespace()
-        .nth(1)
-        .expect("a fingerprint")
-        .to_owned()
+    let out = Command::new("ssh-keygen").arg("-lf").arg(path).output().expect("ssh-keygen");
+    String::from_utf8_lossy(&out.stdout).split_whitespace().nth(1).expect("a fingerprint").to_owned()
 }
 
 impl Sshd {
@@ -148,10 +114,7 @@ impl Sshd {
             eprintln!("skipped: sshd is not installed");
             return None;
         };
-        let dir = tempfile::Builder::new()
-            .prefix("port22-sshd")
-            .tempdir()
-            .expect("a directory");
+        let dir = tempfile::Builder::new().prefix("port22-sshd").tempdir().expect("a directory");
         let keys: String = authorized
             .iter()
             .map(|key| fs::read_to_string(format!("{}.pub", key.display())).expect("a public key"))
@@ -162,32 +125,15 @@ impl Sshd {
         prepare_privilege_separation();
         for _ in 0..5 {
             let port = free_port();
-            fs::write(
-                dir.path().join("sshd_config"),
-                configuration(dir.path(), port, more),
-            )
-            .expect("sshd_config");
+            fs::write(dir.path().join("sshd_config"), configuration(dir.path(), port, more)).expect("sshd_config");
             let (mut child, log) = run(&program, dir.path());
-            log.wait(|lines| {
-                lines
-                    .iter()
-                    .any(|line| line.contains("Server listening") || line == END)
-            });
+            log.wait(|lines| lines.iter().any(|line| line.contains("Server listening") || line == END));
             if log.count("Server listening") > 0 {
-                return Some(Self {
-                    port,
-                    dir,
-                    child,
-                    log,
-                });
+                return Some(Self { port, dir, child, log });
             }
             let _ = child.kill();
             let _ = child.wait();
-            assert!(
-                log.count("already in use") > 0,
-                "sshd does not start:\n{}",
-                log.text()
-            );
+            assert!(log.count("already in use") > 0, "sshd does not start:\n{}", log.text());
         }
         panic!("no port stays free");
     }
@@ -199,8 +145,7 @@ impl Sshd {
 
     /// Waits until the log has as many lines with `text`; says whether it came to that.
     pub fn wait_for(&self, text: &str, count: usize) -> bool {
-        self.log
-            .wait(|lines| lines.iter().filter(|line| line.contains(text)).count() >= count)
+        self.log.wait(|lines| lines.iter().filter(|line| line.contains(text)).count() >= count)
     }
 
     /// Number of log lines with `text`.
@@ -250,9 +195,7 @@ fn run(program: &Path, dir: &Path) -> (Child, Arc<Log>) {
     let lines = BufReader::new(child.stderr.take().expect("its log")).lines();
     let writer = Arc::clone(&log);
     std::thread::spawn(move || {
-        lines
-            .map_while(Result::ok)
-            .for_each(|line| writer.push(line));
+        lines.map_while(Result::ok).for_each(|line| writer.push(line));
         writer.push(END.to_owned());
     });
     (child, log)
@@ -260,10 +203,7 @@ fn run(program: &Path, dir: &Path) -> (Child, Arc<Log>) {
 
 /// An sshd of root wants the empty directory that its service makes at boot; a normal user's does not.
 fn prepare_privilege_separation() {
-    let root = Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|out| out.stdout.trim_ascii() == b"0");
+    let root = Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout.trim_ascii() == b"0");
     if root {
         let _ = fs::create_dir_all("/run/sshd");
     }

@@ -13,10 +13,7 @@ impl Terminal {
     fn open(name: &str, columns: u16, rows: u16) -> Self {
         let home = tempfile::tempdir().expect("a temporary home");
         let socket = format!("port22-{name}-{}", std::process::id());
-        let terminal = Self {
-            socket,
-            _home: home,
-        };
+        let terminal = Self { socket, _home: home };
         let path = terminal._home.path().display().to_string();
         let (columns, rows) = (columns.to_string(), rows.to_string());
         let environment = [
@@ -25,10 +22,8 @@ impl Terminal {
             "AWS_EC2_METADATA_DISABLED=true".to_owned(),
             "PS1=prompt> ".to_owned(),
         ];
-        let mut arguments = vec![
-            "new-session", "-d", "-s", "t", "-x", &columns, "-y", &rows, "env", "-u",
-            "SSH_AUTH_SOCK",
-        ];
+        let mut arguments =
+            vec!["new-session", "-d", "-s", "t", "-x", &columns, "-y", &rows, "env", "-u", "SSH_AUTH_SOCK"];
         arguments.extend(environment.iter().map(String::as_str));
         arguments.extend(["sh", "-i"]);
         terminal.tmux(&arguments);
@@ -63,10 +58,7 @@ impl Terminal {
             if screen.contains(text) {
                 return screen;
             }
-            assert!(
-                begun.elapsed() < Duration::from_secs(40),
-                "'{text}' did not appear; the screen is:\n{screen}"
-            );
+            assert!(begun.elapsed() < Duration::from_secs(40), "'{text}' did not appear; the screen is:\n{screen}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }

@@ -68,7 +68,11 @@ fn request(stream: &mut TcpStream) -> Option<Vec<u8>> {
         let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").map(|at| at + 4);
         if let Some(end) = end {
             let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).map_or(Ok(0), |n| n.trim().parse::<usize>()).ok()?;
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length:"))
+                .map_or(Ok(0), |n| n.trim().parse::<usize>())
+                .ok()?;
             if bytes.len() >= end + length {
                 return Some(bytes);
             }
@@ -84,7 +88,13 @@ fn request(stream: &mut TcpStream) -> Option<Vec<u8>> {
 fn action(request: &[u8]) -> String {
     let text = String::from_utf8_lossy(request);
     let query = text.split("Action=").nth(1).and_then(|rest| rest.split('&').next());
-    let target = || text.lines().find_map(|line| line.to_ascii_lowercase().starts_with("x-amz-target").then(|| line.rsplit('.').next().unwrap_or_default().trim().to_owned()));
+    let target = || {
+        text.lines().find_map(|line| {
+            line.to_ascii_lowercase()
+                .starts_with("x-amz-target")
+                .then(|| line.rsplit('.').next().unwrap_or_default().trim().to_owned())
+        })
+    };
     query.map(str::to_owned).or_else(target).unwrap_or_else(|| "?".to_owned())
 }
 
@@ -129,7 +139,14 @@ fn a_full_diagnosis_takes_two_waves() {
     assert!(waves.len() <= 2, "{waves:?} {actions:?}");
     assert_eq!(report.json["api_calls"], waves.iter().sum::<usize>(), "{actions:?}");
     assert!(actions.len() <= 16, "{actions:?}");
-    for needed in ["DescribeInstances", "DescribeSecurityGroups", "DescribeNetworkAcls", "DescribeRouteTables", "DescribeInternetGateways", "GetCallerIdentity"] {
+    for needed in [
+        "DescribeInstances",
+        "DescribeSecurityGroups",
+        "DescribeNetworkAcls",
+        "DescribeRouteTables",
+        "DescribeInternetGateways",
+        "GetCallerIdentity",
+    ] {
         assert_eq!(actions.iter().filter(|a| *a == needed).count(), 1, "{needed}: {actions:?}");
     }
     assert!(actions.iter().all(|a| a.starts_with("Describe") || a.starts_with("Get")), "only reads: {actions:?}");

@@ -36,10 +36,7 @@ fn cases() -> Vec<Case> {
 #[test]
 fn families_are_found_by_their_signs() {
     for case in cases() {
-        let has_image = case.owner.is_some()
-            || case.alias.is_some()
-            || case.name.is_some()
-            || case.location.is_some();
+        let has_image = case.owner.is_some() || case.alias.is_some() || case.name.is_some() || case.location.is_some();
         let image = has_image.then(|| Image {
             owner_id: case.owner.clone(),
             owner_alias: case.alias.clone(),
@@ -59,26 +56,13 @@ fn families_are_found_by_their_signs() {
             platform_version: Some(version),
             ..SsmAgent::default()
         });
-        let guess = identify(
-            image.as_ref(),
-            &instance,
-            agent.as_ref(),
-            case.console.as_deref(),
-            case.console_user.as_deref(),
-        );
+        let guess =
+            identify(image.as_ref(), &instance, agent.as_ref(), case.console.as_deref(), case.console_user.as_deref());
         let found = guess.as_ref().map(|guess| guess.family.id.as_str());
         assert_eq!(found, case.family.as_deref(), "{case:?}: {guess:?}");
         if let Some(guess) = guess {
-            assert_eq!(
-                Some(guess.confidence),
-                case.confidence,
-                "{case:?}: {guess:?}"
-            );
-            assert_eq!(
-                guess.family.users.first(),
-                case.user.as_ref(),
-                "{case:?}: {guess:?}"
-            );
+            assert_eq!(Some(guess.confidence), case.confidence, "{case:?}: {guess:?}");
+            assert_eq!(guess.family.users.first(), case.user.as_ref(), "{case:?}: {guess:?}");
             assert!(guess.because.ends_with('.'), "{guess:?}");
         }
     }
@@ -88,31 +72,20 @@ fn families_are_found_by_their_signs() {
 fn every_family_has_a_case() {
     let cases = cases();
     for family in families().expect("the data is well formed") {
-        assert!(
-            cases
-                .iter()
-                .any(|case| case.family.as_deref() == Some(&family.id)),
-            "no case for {}",
-            family.id
-        );
+        assert!(cases.iter().any(|case| case.family.as_deref() == Some(&family.id)), "no case for {}", family.id);
     }
 }
 
 #[test]
 fn data_with_faults_is_refused() {
     let entry = |id: &str, rest: &str| {
-        format!(
-            "[[family]]\nid = \"{id}\"\ntitle = \"T\"\nusers = [\"u\"]\n[family.match]\n{rest}\n"
-        )
+        format!("[[family]]\nid = \"{id}\"\ntitle = \"T\"\nusers = [\"u\"]\n[family.match]\n{rest}\n")
     };
     let good = entry("a", "owners_alone = [\"123456789012\"]");
     assert!(parse(&good).is_ok());
     for (bad, says) in [
         (format!("{good}{good}"), "twice"),
-        (
-            good.clone() + &entry("b", "owners_alone = [\"123456789012\"]"),
-            "already means",
-        ),
+        (good.clone() + &entry("b", "owners_alone = [\"123456789012\"]"), "already means"),
         (entry("a", "owners = [\"123\"]"), "no account"),
         (entry("a", "built_on = [\"b\"]"), "not there"),
         (good.replace("[\"u\"]", "[]"), "no user"),

@@ -127,7 +127,8 @@ impl Instance {
 
     /// The public IPv4, else a global IPv6: what an internet client can dial.
     pub fn best_address(&self) -> Option<IpAddr> {
-        self.public_ip.or_else(|| self.interfaces.iter().find_map(|i| i.addresses.iter().find_map(|a| a.public)))
+        self.public_ip
+            .or_else(|| self.interfaces.iter().find_map(|i| i.addresses.iter().find_map(|a| a.public)))
             .or_else(|| self.interfaces.iter().find_map(|i| i.ipv6.first().copied()))
     }
 

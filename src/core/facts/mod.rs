@@ -61,7 +61,17 @@ impl Facts {
         if let crate::core::target::TargetKind::Address(address) = self.target.kind() {
             return Some(address);
         }
-        if let Some(address) = self.local.config.value().and_then(|c| c.hostname.as_deref()).and_then(|h| h.parse().ok()) {
+        if let Some(address) =
+            self.local.config.value().and_then(|c| c.hostname.as_deref()).and_then(|h| h.parse().ok())
+        {
+            return Some(address);
+        }
+        // A Name tag that happens to resolve somewhere means the instance, not the stranger.
+        if let Some(address) = self
+            .instance()
+            .filter(|i| i.name.as_deref() == Some(&self.target.name))
+            .and_then(aws::Instance::best_address)
+        {
             return Some(address);
         }
         if let Some(address) = self.local.dns.value().and_then(|found| found.first()) {

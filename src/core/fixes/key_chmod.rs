@@ -12,7 +12,12 @@ const MODE: u32 = 0o400;
 /// Plans to set mode 0400 on every key file of the login that ssh refuses for its mode.
 /// Fails when no key file is known; a file that is fine makes a plan without steps that change anything.
 pub fn plan(facts: &Facts) -> Result<Plan, String> {
-    let keys: Vec<_> = facts.local.keys.iter().filter(|k| k.origin != "default" || matches!(k.file.value(), Some(KeyFileState::Read { .. }))).collect();
+    let keys: Vec<_> = facts
+        .local
+        .keys
+        .iter()
+        .filter(|k| k.origin != "default" || matches!(k.file.value(), Some(KeyFileState::Read { .. })))
+        .collect();
     if keys.is_empty() {
         return Err("no key file is known: name it with -i FILE".to_owned());
     }
@@ -35,10 +40,22 @@ pub fn plan(facts: &Facts) -> Result<Plan, String> {
                     action: Some(Action::Chmod { path: probe.path.clone(), from: mode & 0o7777, to: MODE }),
                 });
             }
-            Some(KeyFileState::Read { mode, .. }) => gates.push(Gate::new("needed", GateState::Ok, format!("{} has mode {:04o}: nothing to do", probe.path, mode & 0o7777))),
-            Some(KeyFileState::Missing) => gates.push(Gate::new("file", GateState::Refuse, format!("{} does not exist", probe.path))),
-            Some(KeyFileState::Unreadable { reason, .. }) => gates.push(Gate::new("file", GateState::Refuse, format!("{} cannot be read: {reason}", probe.path))),
-            _ => gates.push(Gate::new("file", GateState::Refuse, format!("{} is not a key file that can be looked at", probe.path))),
+            Some(KeyFileState::Read { mode, .. }) => gates.push(Gate::new(
+                "needed",
+                GateState::Ok,
+                format!("{} has mode {:04o}: nothing to do", probe.path, mode & 0o7777),
+            )),
+            Some(KeyFileState::Missing) => {
+                gates.push(Gate::new("file", GateState::Refuse, format!("{} does not exist", probe.path)))
+            }
+            Some(KeyFileState::Unreadable { reason, .. }) => {
+                gates.push(Gate::new("file", GateState::Refuse, format!("{} cannot be read: {reason}", probe.path)))
+            }
+            _ => gates.push(Gate::new(
+                "file",
+                GateState::Refuse,
+                format!("{} is not a key file that can be looked at", probe.path),
+            )),
         }
     }
     if gates.iter().any(|g| g.state == GateState::Refuse) && !steps.is_empty() {
@@ -47,9 +64,18 @@ pub fn plan(facts: &Facts) -> Result<Plan, String> {
     }
     if !steps.is_empty() {
         gates.push(Gate::new("owner", GateState::Ok, "the file is yours, and only its mode changes"));
-        steps.push(Step { text: "look at the file again".to_owned(), command: format!("ls -l {}", paths.iter().map(|p| shell_quote(p)).collect::<Vec<_>>().join(" ")), undo: None, action: None });
+        steps.push(Step {
+            text: "look at the file again".to_owned(),
+            command: format!("ls -l {}", paths.iter().map(|p| shell_quote(p)).collect::<Vec<_>>().join(" ")),
+            undo: None,
+            action: None,
+        });
     }
-    let what = if paths.is_empty() { facts.local.keys.first().map(|k| k.path.clone()).unwrap_or_default() } else { list(&paths) };
+    let what = if paths.is_empty() {
+        facts.local.keys.first().map(|k| k.path.clone()).unwrap_or_default()
+    } else {
+        list(&paths)
+    };
     Ok(Plan {
         fix: "key-chmod".to_owned(),
         title: format!("make {what} readable by you only"),
@@ -63,5 +89,6 @@ pub fn plan(facts: &Facts) -> Result<Plan, String> {
         verify: vec!["key-permissions".to_owned()],
         consent: Consent::Yes,
         permissions: Vec::new(),
+        account: None,
     })
 }

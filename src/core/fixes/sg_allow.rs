@@ -13,7 +13,8 @@ use std::net::IpAddr;
 /// Fails with one sentence when the client's address, the interface or its groups are not known.
 pub fn plan(facts: &Facts) -> Result<Plan, String> {
     let instance = facts.instance().ok_or("the instance is not known: its security groups cannot be found")?;
-    let source = facts.source_ip().ok_or("your address as the instance sees it is not known: pass --source-ip ADDRESS")?;
+    let source =
+        facts.source_ip().ok_or("your address as the instance sees it is not known: pass --source-ip ADDRESS")?;
     let all = facts.aws.groups.value().ok_or_else(|| match facts.aws.groups.why_not() {
         Some(why) => format!("the security groups could not be read: {}", why.text()),
         None => "the security groups were not read".to_owned(),
@@ -38,6 +39,7 @@ pub fn plan(facts: &Facts) -> Result<Plan, String> {
         verify: vec!["security-group".to_owned()],
         consent: Consent::Yes,
         permissions: Vec::new(),
+        account: facts.aws.caller.value().map(|c| c.account.clone()),
     };
     if let SgDecision::Allowed { .. } = path.group {
         plan.title = format!("nothing to change: {net} may already reach port {port}");
@@ -47,18 +49,34 @@ pub fn plan(facts: &Facts) -> Result<Plan, String> {
     }
     let region = instance.region.clone();
     if let Some((group, rule, old)) = stale_rule(&groups, facts) {
-        plan.title = format!("replace {old} by {net} in rule {} of {}", rule.rule_id.as_deref().unwrap_or_default(), label(group));
+        plan.title = format!(
+            "replace {old} by {net} in rule {} of {}",
+            rule.rule_id.as_deref().unwrap_or_default(),
+            label(group)
+        );
         plan.steps.push(replace(&region, group, &rule, old, net, port));
         plan.permissions = vec!["ec2:ModifySecurityGroupRules".to_owned(), "ec2:DescribeSecurityGroupRules".to_owned()];
-        gates.push(Gate::new("replaces", GateState::Warn, format!("{old}{} is let in no more", rule.description.as_ref().map(|d| format!(" (\"{d}\")")).unwrap_or_default())));
+        gates.push(Gate::new(
+            "replaces",
+            GateState::Warn,
+            format!(
+                "{old}{} is let in no more",
+                rule.description.as_ref().map(|d| format!(" (\"{d}\")")).unwrap_or_default()
+            ),
+        ));
     } else {
         let group = groups.first().ok_or("no security group of the interface is known")?;
         plan.risk = Risk::Medium;
         plan.title = format!("let {net} reach port {port} in {}", label(group));
         plan.steps.push(add(&region, group, net, port));
-        plan.permissions = vec!["ec2:AuthorizeSecurityGroupIngress".to_owned(), "ec2:RevokeSecurityGroupIngress".to_owned()];
+        plan.permissions =
+            vec!["ec2:AuthorizeSecurityGroupIngress".to_owned(), "ec2:RevokeSecurityGroupIngress".to_owned()];
         if group.inbound.len() >= 60 {
-            gates.push(Gate::new("quota", GateState::Warn, format!("{} already has {} inbound rules; the default quota is 60", group.id, group.inbound.len())));
+            gates.push(Gate::new(
+                "quota",
+                GateState::Warn,
+                format!("{} already has {} inbound rules; the default quota is 60", group.id, group.inbound.len()),
+            ));
         }
     }
     plan.steps.push(Step {
@@ -80,7 +98,11 @@ fn address_gate(source: IpAddr) -> Gate {
     if source.is_unspecified() || source.is_multicast() || matches!(source, IpAddr::V4(a) if a.is_broadcast()) {
         Gate::new("address", GateState::Refuse, format!("{source} is not the address of a client"))
     } else if shared {
-        Gate::new("address", GateState::Warn, format!("{source} is a carrier's shared address (RFC 6598): the instance sees another one"))
+        Gate::new(
+            "address",
+            GateState::Warn,
+            format!("{source} is a carrier's shared address (RFC 6598): the instance sees another one"),
+        )
     } else {
         Gate::new("address", GateState::Ok, format!("one address only: {}", IpNet::from(source)))
     }
@@ -104,7 +126,11 @@ fn replace(region: &str, group: &SecurityGroup, rule: &SgRule, old: IpNet, net: 
             inner.push_str(&format!(",Description={}", quote_inner(description)));
         }
         let change = format!("SecurityGroupRuleId={id},SecurityGroupRule={{{inner}}}");
-        format!("aws ec2 modify-security-group-rules --region {region} --group-id {} --security-group-rules {}", group.id, shell_quote(&change))
+        format!(
+            "aws ec2 modify-security-group-rules --region {region} --group-id {} --security-group-rules {}",
+            group.id,
+            shell_quote(&change)
+        )
     };
     Step {
         text: format!("change rule {id} of {}: {old} → {net}", label(group)),
@@ -126,12 +152,23 @@ fn replace(region: &str, group: &SecurityGroup, rule: &SgRule, old: IpNet, net: 
 
 fn add(region: &str, group: &SecurityGroup, net: IpNet, port: u16) -> Step {
     let description = "ssh from my address, added by port22".to_owned();
-    let range = if net.addr().is_ipv4() { format!("IpRanges=[{{CidrIp={net},Description={}}}]", quote_inner(&description)) } else { format!("Ipv6Ranges=[{{CidrIpv6={net},Description={}}}]", quote_inner(&description)) };
+    let range = if net.addr().is_ipv4() {
+        format!("IpRanges=[{{CidrIp={net},Description={}}}]", quote_inner(&description))
+    } else {
+        format!("Ipv6Ranges=[{{CidrIpv6={net},Description={}}}]", quote_inner(&description))
+    };
     let permission = format!("IpProtocol=tcp,FromPort={port},ToPort={port},{range}");
     Step {
         text: format!("add a rule to {}: tcp {port} from {net}", label(group)),
-        command: format!("aws ec2 authorize-security-group-ingress --region {region} --group-id {} --ip-permissions {}", group.id, shell_quote(&permission)),
-        undo: Some(format!("aws ec2 revoke-security-group-ingress --region {region} --group-id {} --protocol tcp --port {port} --cidr {net}", group.id)),
+        command: format!(
+            "aws ec2 authorize-security-group-ingress --region {region} --group-id {} --ip-permissions {}",
+            group.id,
+            shell_quote(&permission)
+        ),
+        undo: Some(format!(
+            "aws ec2 revoke-security-group-ingress --region {region} --group-id {} --protocol tcp --port {port} --cidr {net}",
+            group.id
+        )),
         action: Some(Action::AuthorizeIngress {
             region: region.to_owned(),
             group: group.id.clone(),

@@ -40,10 +40,7 @@ pub(super) struct Content {
 impl Content {
     /// A container of which nothing but the fault is known.
     fn broken(problem: Problem) -> Self {
-        Self {
-            problem: Some(problem),
-            ..Self::default()
-        }
+        Self { problem: Some(problem), ..Self::default() }
     }
 }
 
@@ -64,9 +61,7 @@ pub(super) fn read(format: KeyFormat, data: &[u8]) -> Content {
         && public::algorithm(blob) == Some("ssh-rsa")
         && public::bits(blob).is_none_or(|bits| bits < RSA_MIN_BITS)
     {
-        content.problem = Some(Problem::Unsupported(
-            "it is shorter than the 1024 bits that OpenSSH asks of RSA keys",
-        ));
+        content.problem = Some(Problem::Unsupported("it is shorter than the 1024 bits that OpenSSH asks of RSA keys"));
     }
     content
 }
@@ -82,15 +77,8 @@ pub(super) fn sniff(data: &[u8]) -> Option<KeyFormat> {
         Some(Problem::Short) => data.len() > 64,
         Some(Problem::Bad(_)) => false,
     };
-    let whole =
-        |format| fits(format) && !matches!(read(format, data).problem, Some(Problem::Short));
-    let formats = [
-        KeyFormat::Pkcs8,
-        KeyFormat::Pkcs8Encrypted,
-        KeyFormat::Pkcs1,
-        KeyFormat::Sec1,
-        KeyFormat::Dsa,
-    ];
+    let whole = |format| fits(format) && !matches!(read(format, data).problem, Some(Problem::Short));
+    let formats = [KeyFormat::Pkcs8, KeyFormat::Pkcs8Encrypted, KeyFormat::Pkcs1, KeyFormat::Sec1, KeyFormat::Dsa];
     let order = formats.iter().copied();
     order.clone().find(|format| whole(*format)).or_else(|| {
         // The outer length is all that a cut-off DER key is sure to still have right: look inside it.
@@ -133,25 +121,17 @@ fn pkcs1(data: &[u8]) -> Result<Content, Problem> {
     let mut outer = Der::new(data);
     let (tag, inner, whole) = outer.element()?;
     if tag != SEQUENCE {
-        return Err(Problem::Bad(
-            "the structure inside is not that of an RSA key",
-        ));
+        return Err(Problem::Bad("the structure inside is not that of an RSA key"));
     }
     let mut numbers = Der::new(inner);
     if numbers.unsigned()?.len() > 1 {
-        return Err(Problem::Bad(
-            "the version number inside is not that of an RSA key",
-        ));
+        return Err(Problem::Bad("the version number inside is not that of an RSA key"));
     }
     let (n, e) = (numbers.unsigned()?, numbers.unsigned()?);
     for _ in 0..6 {
         numbers.unsigned()?;
     }
-    Ok(Content {
-        blob: Some(public::rsa(n, e)),
-        pkcs1: Some(whole.to_vec()),
-        ..Content::default()
-    })
+    Ok(Content { blob: Some(public::rsa(n, e)), pkcs1: Some(whole.to_vec()), ..Content::default() })
 }
 
 /// PrivateKeyInfo and OneAsymmetricKey (RFC 5958).
@@ -166,14 +146,10 @@ fn pkcs8(data: &[u8]) -> Result<Content, Problem> {
         OID_EC => sec1(key, Some(algorithm.expect(OID)?)),
         OID_ED25519 => {
             let seed = Der::new(key).expect(OCTET_STRING)?;
-            let seed: &[u8; 32] = seed
-                .try_into()
-                .map_err(|_| Problem::Bad("the Ed25519 key inside has a wrong length"))?;
+            let seed: &[u8; 32] =
+                seed.try_into().map_err(|_| Problem::Bad("the Ed25519 key inside has a wrong length"))?;
             let pair = Ed25519Keypair::from_seed(seed);
-            Ok(Content {
-                blob: Some(public::ed25519(pair.public.as_ref())),
-                ..Content::default()
-            })
+            Ok(Content { blob: Some(public::ed25519(pair.public.as_ref())), ..Content::default() })
         }
         OID_DSA => Err(Problem::Unsupported("DSA keys are no longer used in SSH")),
         _ => Err(Problem::Unsupported("its key type is not used in SSH")),
@@ -184,9 +160,7 @@ fn pkcs8(data: &[u8]) -> Result<Content, Problem> {
 fn sec1(data: &[u8], outer_curve: Option<&[u8]>) -> Result<Content, Problem> {
     let mut fields = Der::new(Der::new(data).expect(SEQUENCE)?);
     if fields.unsigned()? != [1] {
-        return Err(Problem::Bad(
-            "the version number inside is not that of an EC key",
-        ));
+        return Err(Problem::Bad("the version number inside is not that of an EC key"));
     }
     fields.expect(OCTET_STRING)?;
     let (mut oid, mut point) = (outer_curve, None);
@@ -197,12 +171,8 @@ fn sec1(data: &[u8], outer_curve: Option<&[u8]>) -> Result<Content, Problem> {
             _ => {}
         }
     }
-    let name = curve(oid.unwrap_or_default())
-        .ok_or(Problem::Unsupported("its curve is not used in SSH"))?;
-    Ok(Content {
-        blob: point.map(|point| public::ecdsa(name, point)),
-        ..Content::default()
-    })
+    let name = curve(oid.unwrap_or_default()).ok_or(Problem::Unsupported("its curve is not used in SSH"))?;
+    Ok(Content { blob: point.map(|point| public::ecdsa(name, point)), ..Content::default() })
 }
 
 /// DSA in OpenSSL's traditional form: 0, p, q, g, y, x.
@@ -215,10 +185,7 @@ fn dsa(data: &[u8]) -> Result<Content, Problem> {
         super::wire::put_unsigned(&mut blob, numbers.unsigned()?);
     }
     numbers.unsigned()?;
-    Ok(Content {
-        blob: Some(blob),
-        ..Content::default()
-    })
+    Ok(Content { blob: Some(blob), ..Content::default() })
 }
 
 /// EncryptedPrivateKeyInfo (RFC 5958, section 3).
@@ -226,26 +193,15 @@ fn encrypted_pkcs8(data: &[u8]) -> Result<Content, Problem> {
     let mut info = Der::new(Der::new(data).expect(SEQUENCE)?);
     Der::new(info.expect(SEQUENCE)?).expect(OID)?;
     info.expect(OCTET_STRING)?;
-    Ok(Content {
-        encrypted: true,
-        ..Content::default()
-    })
+    Ok(Content { encrypted: true, ..Content::default() })
 }
 
 /// Encrypted traditional PEM (RFC 1421 headers): nothing is in clear but the length, which must be
 /// whole cipher blocks.
 pub(super) fn encrypted_pem(dek_info: &str, data: &[u8]) -> Content {
-    let block = if dek_info.trim_start().starts_with("AES") {
-        16
-    } else {
-        8
-    };
+    let block = if dek_info.trim_start().starts_with("AES") { 16 } else { 8 };
     let whole = !data.is_empty() && data.len().is_multiple_of(block);
-    Content {
-        encrypted: true,
-        problem: (!whole).then_some(Problem::Short),
-        ..Content::default()
-    }
+    Content { encrypted: true, problem: (!whole).then_some(Problem::Short), ..Content::default() }
 }
 
 /// openssh-key-v1 (OpenSSH PROTOCOL.key and `sshkey_parse_private2` in sshkey.c). The public half
@@ -268,22 +224,16 @@ fn openssh_v1_into(data: &[u8], content: &mut Content) -> Result<(), Problem> {
     content.encrypted = cipher != "none";
     let (block, tag) = match cipher {
         "none" | "3des-cbc" => (8, 0),
-        "aes128-cbc" | "aes192-cbc" | "aes256-cbc" | "aes128-ctr" | "aes192-ctr" | "aes256-ctr" => {
-            (16, 0)
-        }
+        "aes128-cbc" | "aes192-cbc" | "aes256-cbc" | "aes128-ctr" | "aes192-ctr" | "aes256-ctr" => (16, 0),
         "rijndael-cbc@lysator.liu.se" => (16, 0),
         "aes128-gcm@openssh.com" | "aes256-gcm@openssh.com" => (16, 16),
         "chacha20-poly1305@openssh.com" => (8, 16),
         _ => {
-            return Err(Problem::Bad(
-                "it is encrypted with a cipher that OpenSSH does not know",
-            ));
+            return Err(Problem::Bad("it is encrypted with a cipher that OpenSSH does not know"));
         }
     };
     if (kdf != "bcrypt" && kdf != "none") || (kdf == "none" && content.encrypted) {
-        return Err(Problem::Bad(
-            "its passphrase is derived in a way that OpenSSH does not know",
-        ));
+        return Err(Problem::Bad("its passphrase is derived in a way that OpenSSH does not know"));
     }
     if wire.u32()? != 1 {
         return Err(Problem::Bad("it holds more than one key"));
@@ -300,29 +250,20 @@ fn openssh_v1_into(data: &[u8], content: &mut Content) -> Result<(), Problem> {
         left if left < tag => return Err(Problem::Short),
         _ => return Err(Problem::Bad("there is more inside than one key")),
     }
-    if content.encrypted {
-        Ok(())
-    } else {
-        private_section(section, blob, content)
-    }
+    if content.encrypted { Ok(()) } else { private_section(section, blob, content) }
 }
 
 /// The private half in clear: check numbers, key, comment, padding 1, 2, 3, ….
 #[expect(clippy::many_single_char_names, reason = "the names of RFC 8017")]
 fn private_section(section: &[u8], blob: &[u8], content: &mut Content) -> Result<(), Problem> {
     const DAMAGED: Problem = Problem::Bad("the private half inside is damaged");
-    const MISMATCH: Problem =
-        Problem::Bad("the private half inside does not belong to the public half");
+    const MISMATCH: Problem = Problem::Bad("the private half inside does not belong to the public half");
     let mut wire = Wire::new(section);
     if wire.u32()? != wire.u32()? {
         return Err(DAMAGED);
     }
     let inside = |short| {
-        if short == Problem::Short {
-            DAMAGED
-        } else {
-            short
-        }
+        if short == Problem::Short { DAMAGED } else { short }
     };
     let name = wire.text().map_err(inside)?;
     let found = match name {
@@ -336,14 +277,7 @@ fn private_section(section: &[u8], blob: &[u8], content: &mut Content) -> Result
         }
         "ssh-rsa" => {
             let mut number = || wire.unsigned().map_err(inside);
-            let (n, e, d, iqmp, p, q) = (
-                number()?,
-                number()?,
-                number()?,
-                number()?,
-                number()?,
-                number()?,
-            );
+            let (n, e, d, iqmp, p, q) = (number()?, number()?, number()?, number()?, number()?, number()?);
             content.pkcs1 = rebuild_pkcs1(n, e, d, p, q, iqmp);
             public::rsa(n, e)
         }
@@ -365,23 +299,15 @@ fn private_section(section: &[u8], blob: &[u8], content: &mut Content) -> Result
         // Keys of a hardware token have no private half here; their fields are not needed.
         "sk-ssh-ed25519@openssh.com" | "sk-ecdsa-sha2-nistp256@openssh.com" => return Ok(()),
         _ => {
-            return Err(Problem::Unsupported(
-                "its key type is not one that OpenSSH knows",
-            ));
+            return Err(Problem::Unsupported("its key type is not one that OpenSSH knows"));
         }
     };
     if found != blob {
         content.pkcs1 = None;
         return Err(MISMATCH);
     }
-    content.comment =
-        Some(wire.text().map_err(inside)?.to_owned()).filter(|comment| !comment.is_empty());
-    if wire
-        .rest()
-        .iter()
-        .zip(1_u8..=255)
-        .any(|(found, wanted)| *found != wanted)
-    {
+    content.comment = Some(wire.text().map_err(inside)?.to_owned()).filter(|comment| !comment.is_empty());
+    if wire.rest().iter().zip(1_u8..=255).any(|(found, wanted)| *found != wanted) {
         return Err(DAMAGED);
     }
     Ok(())
@@ -389,21 +315,8 @@ fn private_section(section: &[u8], blob: &[u8], content: &mut Content) -> Result
 
 /// The PKCS#1 structure from the numbers that OpenSSH's format and PPK keep, p and q in their order.
 #[expect(clippy::many_single_char_names, reason = "the names of RFC 8017")]
-pub(super) fn rebuild_pkcs1(
-    n: &[u8],
-    e: &[u8],
-    d: &[u8],
-    p: &[u8],
-    q: &[u8],
-    iqmp: &[u8],
-) -> Option<Vec<u8>> {
+pub(super) fn rebuild_pkcs1(n: &[u8], e: &[u8], d: &[u8], p: &[u8], q: &[u8], iqmp: &[u8]) -> Option<Vec<u8>> {
     let (dp, dq) = (num::rem_minus_one(d, p)?, num::rem_minus_one(d, q)?);
     let numbers = [&[][..], n, e, d, p, q, &dp, &dq, iqmp];
-    Some(der::element(
-        SEQUENCE,
-        &numbers
-            .iter()
-            .flat_map(|number| der::unsigned(number))
-            .collect::<Vec<_>>(),
-    ))
+    Some(der::element(SEQUENCE, &numbers.iter().flat_map(|number| der::unsigned(number)).collect::<Vec<_>>()))
 }

@@ -67,10 +67,7 @@ pub enum Damage {
 impl Damage {
     /// Whether the key itself is lost, so that no clean copy can be made from this file.
     pub fn is_loss(self) -> bool {
-        matches!(
-            self,
-            Self::Truncated | Self::Corrupt | Self::Html | Self::Binary
-        )
+        matches!(self, Self::Truncated | Self::Corrupt | Self::Html | Self::Binary)
     }
 
     /// What is wrong, as the end of a sentence that begins with the file's name.
@@ -89,9 +86,7 @@ impl Damage {
             Self::OneLine => "has lost its line breaks",
             Self::EscapedNewlines => r"has \n instead of line breaks, as in JSON",
             Self::NoFinalNewline => "has no line end after the last line",
-            Self::ForeignCharacters => {
-                "has characters between the lines that do not belong to the key"
-            }
+            Self::ForeignCharacters => "has characters between the lines that do not belong to the key",
             Self::NoBeginLine => "has lost its BEGIN line",
             Self::NoEndLine => "has lost its END line",
             Self::BrokenMarker => "has a BEGIN or END line that is not exactly as it must be",

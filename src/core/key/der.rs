@@ -45,15 +45,8 @@ impl<'a> Der<'a> {
         let (length, after) = match first {
             0..=0x7f => (usize::from(first), after),
             0x81..=0x84 => {
-                let (digits, after) = after
-                    .split_at_checked(usize::from(first & 0x7f))
-                    .ok_or(Problem::Short)?;
-                (
-                    digits
-                        .iter()
-                        .fold(0, |sum: usize, digit| (sum << 8) | usize::from(*digit)),
-                    after,
-                )
+                let (digits, after) = after.split_at_checked(usize::from(first & 0x7f)).ok_or(Problem::Short)?;
+                (digits.iter().fold(0, |sum: usize, digit| (sum << 8) | usize::from(*digit)), after)
             }
             _ => return Err(Problem::Bad("the structure inside is not DER")),
         };
@@ -120,20 +113,13 @@ mod tests {
 
     #[test]
     fn lengths_take_the_short_and_the_long_form() {
-        for (length, head) in [
-            (5, &[0x04, 5][..]),
-            (0x80, &[0x04, 0x81, 0x80]),
-            (0x1234, &[0x04, 0x82, 0x12, 0x34]),
-        ] {
+        for (length, head) in [(5, &[0x04, 5][..]), (0x80, &[0x04, 0x81, 0x80]), (0x1234, &[0x04, 0x82, 0x12, 0x34])] {
             let whole = element(OCTET_STRING, &vec![7; length]);
             assert_eq!(&whole[..head.len()], head);
             let mut der = Der::new(&whole);
             assert_eq!(der.expect(OCTET_STRING).map(<[u8]>::len), Ok(length));
             assert!(der.is_empty());
-            assert_eq!(
-                Der::new(&whole[..whole.len() - 1]).expect(OCTET_STRING),
-                Err(Problem::Short)
-            );
+            assert_eq!(Der::new(&whole[..whole.len() - 1]).expect(OCTET_STRING), Err(Problem::Short));
         }
     }
 

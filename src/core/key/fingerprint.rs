@@ -19,26 +19,14 @@ pub(super) fn sha256(blob: &[u8]) -> String {
 
 /// Lower-case hexadecimal pairs with colons between.
 pub(super) fn hex(digest: &[u8]) -> String {
-    digest
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<Vec<_>>()
-        .join(":")
+    digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
 
 /// PKCS#8 (RFC 5208) around the bytes of a PKCS#1 RSA private key, as they are: recomputing the
 /// numbers could change their order, and with it the fingerprint.
 fn pkcs8_of(pkcs1: &[u8]) -> Vec<u8> {
     let version = der::element(INTEGER, &[0]);
-    der::element(
-        SEQUENCE,
-        &[
-            version,
-            content::rsa_algorithm(),
-            der::element(OCTET_STRING, pkcs1),
-        ]
-        .concat(),
-    )
+    der::element(SEQUENCE, &[version, content::rsa_algorithm(), der::element(OCTET_STRING, pkcs1)].concat())
 }
 
 /// SHA-1 of the PKCS#8 form of an RSA private key: EC2's fingerprint of a key that EC2 created.
@@ -81,10 +69,7 @@ enum Form {
 fn canonical(ec2: &str) -> Option<(Form, String)> {
     let text = ec2.trim();
     let pairs: Vec<&str> = text.split(':').collect();
-    if pairs
-        .iter()
-        .all(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()))
-    {
+    if pairs.iter().all(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit())) {
         let form = match pairs.len() {
             16 => Form::Md5,
             20 => Form::Sha1,
@@ -96,10 +81,7 @@ fn canonical(ec2: &str) -> Option<(Form, String)> {
     if let Some(pairs) = text.strip_prefix("MD5:") {
         return canonical(pairs).filter(|(form, _)| *form == Form::Md5);
     }
-    let text = text
-        .strip_prefix("SHA256:")
-        .unwrap_or(text)
-        .trim_end_matches('=');
+    let text = text.strip_prefix("SHA256:").unwrap_or(text).trim_end_matches('=');
     (STANDARD_NO_PAD.decode(text).ok()?.len() == 32).then(|| (Form::Sha256, text.to_owned()))
 }
 
@@ -118,13 +100,9 @@ pub fn matches_fingerprint(key: &KeyFile, ec2: &str) -> Option<bool> {
     }
     match form {
         // Only RSA keys have this form, and it needs the private half: the list then holds two of its length.
-        Form::Sha1 if algorithm == "ssh-rsa" => (key
-            .ec2_fingerprints
-            .iter()
-            .filter(|form| form.len() == wanted.len())
-            .count()
-            > 1)
-        .then_some(false),
+        Form::Sha1 if algorithm == "ssh-rsa" => {
+            (key.ec2_fingerprints.iter().filter(|form| form.len() == wanted.len()).count() > 1).then_some(false)
+        }
         _ => Some(false),
     }
 }

@@ -94,10 +94,7 @@ pub(super) fn read(bytes: &[u8]) -> Reading {
 }
 
 fn read_into(bytes: &[u8], damage: &mut Vec<Damage>, outermost: bool) -> Shape {
-    if bytes
-        .iter()
-        .all(|byte| byte.is_ascii_whitespace() || *byte == 0)
-    {
+    if bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0) {
         return Shape::Empty;
     }
     if bytes.first() == Some(&0x30)
@@ -113,15 +110,8 @@ fn read_into(bytes: &[u8], damage: &mut Vec<Damage>, outermost: bool) -> Shape {
         });
     }
     let mut text = decode(bytes, damage);
-    let start = text
-        .trim_start()
-        .get(..64)
-        .unwrap_or(text.trim_start())
-        .to_ascii_lowercase();
-    if ["<!doctype", "<html", "<?xml", "<head", "<error"]
-        .iter()
-        .any(|tag| start.starts_with(tag))
-    {
+    let start = text.trim_start().get(..64).unwrap_or(text.trim_start()).to_ascii_lowercase();
+    if ["<!doctype", "<html", "<?xml", "<head", "<error"].iter().any(|tag| start.starts_with(tag)) {
         damage.push(Damage::Html);
         return Shape::Other(clean(&text));
     }
@@ -138,10 +128,7 @@ fn read_into(bytes: &[u8], damage: &mut Vec<Damage>, outermost: bool) -> Shape {
     }
     if text.contains("BEGIN ") && text.contains("\\n") && text.matches('\n').count() < 6 {
         damage.push(Damage::EscapedNewlines);
-        text = text
-            .replace("\\r", "")
-            .replace("\\n", "\n")
-            .replace("\\/", "/");
+        text = text.replace("\\r", "").replace("\\n", "\n").replace("\\/", "/");
     }
     line_ends(&text, damage);
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
@@ -151,10 +138,7 @@ fn read_into(bytes: &[u8], damage: &mut Vec<Damage>, outermost: bool) -> Shape {
     if let Some(block) = find_block(&text, damage) {
         return Shape::Block(block);
     }
-    if let Some(line) = text
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with('#'))
+    if let Some(line) = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))
         && public::parse_line(line).is_some()
     {
         return Shape::PublicLine(line.to_owned());
@@ -162,10 +146,7 @@ fn read_into(bytes: &[u8], damage: &mut Vec<Damage>, outermost: bool) -> Shape {
     if let Some(block) = without_begin(&text, damage) {
         return Shape::Block(block);
     }
-    let strange = text
-        .chars()
-        .filter(|c| c.is_control() && !c.is_whitespace() || *c == '\u{fffd}')
-        .count();
+    let strange = text.chars().filter(|c| c.is_control() && !c.is_whitespace() || *c == '\u{fffd}').count();
     if strange * 20 > text.len() {
         damage.push(Damage::Binary);
         return Shape::Other(bytes.to_vec());
@@ -177,26 +158,12 @@ fn read_into(bytes: &[u8], damage: &mut Vec<Damage>, outermost: bool) -> Shape {
 fn decode(bytes: &[u8], damage: &mut Vec<Damage>) -> String {
     let utf16 = |bytes: &[u8], little: bool| {
         let units = bytes.chunks_exact(2).map(|pair| {
-            if little {
-                u16::from_le_bytes([pair[0], pair[1]])
-            } else {
-                u16::from_be_bytes([pair[0], pair[1]])
-            }
+            if little { u16::from_le_bytes([pair[0], pair[1]]) } else { u16::from_be_bytes([pair[0], pair[1]]) }
         });
-        char::decode_utf16(units)
-            .map(|c| c.unwrap_or('\u{fffd}'))
-            .collect::<String>()
+        char::decode_utf16(units).map(|c| c.unwrap_or('\u{fffd}')).collect::<String>()
     };
-    let zeros = |first: usize| {
-        bytes
-            .iter()
-            .skip(first)
-            .step_by(2)
-            .filter(|byte| **byte == 0)
-            .count()
-            * 10
-            > bytes.len() * 4
-    };
+    let zeros =
+        |first: usize| bytes.iter().skip(first).step_by(2).filter(|byte| **byte == 0).count() * 10 > bytes.len() * 4;
     let (text, wide) = match bytes {
         [0xff, 0xfe, rest @ ..] => (utf16(rest, true), true),
         [0xfe, 0xff, rest @ ..] => (utf16(rest, false), true),
@@ -211,8 +178,7 @@ fn decode(bytes: &[u8], damage: &mut Vec<Damage>) -> String {
     if wide {
         damage.push(Damage::Utf16);
     }
-    text.strip_prefix('\u{feff}')
-        .map_or_else(|| text.clone(), str::to_owned)
+    text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned)
 }
 
 /// Notes what is unusual about line ends.
@@ -227,9 +193,7 @@ fn line_ends(text: &str, damage: &mut Vec<Damage>) {
     if !text.ends_with(['\n', '\r']) {
         damage.push(Damage::NoFinalNewline);
     }
-    if text.lines().any(|line| {
-        line.trim_end_matches('\r').ends_with([' ', '\t']) && !line.starts_with("Comment:")
-    }) {
+    if text.lines().any(|line| line.trim_end_matches('\r').ends_with([' ', '\t']) && !line.starts_with("Comment:")) {
         damage.push(Damage::TrailingSpaces);
     }
 }
@@ -248,10 +212,7 @@ fn around(before: &str, after: &str, damage: &mut Vec<Damage>) {
         _ => damage.push(Damage::ForeignCharacters),
     }
     let (same_line, below) = after.split_once('\n').unwrap_or((after, ""));
-    if !below
-        .trim_matches(|c: char| c.is_whitespace() || c == '\0')
-        .is_empty()
-    {
+    if !below.trim_matches(|c: char| c.is_whitespace() || c == '\0').is_empty() {
         damage.push(Damage::TrailingText);
     }
     if !same_line.trim().is_empty() {
@@ -272,11 +233,7 @@ fn read_ppk(text: &str, damage: &mut Vec<Damage>) -> Shape {
     let mut lines: Vec<&str> = Vec::new();
     for line in key.lines() {
         // The comment may end with a space, and the checksum covers it.
-        let line = if line.trim_start().starts_with("Comment: ") {
-            line.trim_start()
-        } else {
-            line.trim()
-        };
+        let line = if line.trim_start().starts_with("Comment: ") { line.trim_start() } else { line.trim() };
         if line.is_empty() {
             continue;
         }
@@ -307,9 +264,8 @@ fn marker<'a>(text: &'a str, word: &str, from: usize) -> Option<Marker<'a>> {
     loop {
         let found = at + text.get(at..)?.find(word)?;
         let name = &text[found + word.len()..];
-        let length = name
-            .find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == ' '))
-            .unwrap_or(name.len());
+        let length =
+            name.find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == ' ')).unwrap_or(name.len());
         let label = name[..length].trim();
         let left = text[..found].trim_end_matches(' ');
         let start = left.trim_end_matches(dash).len();
@@ -321,20 +277,11 @@ fn marker<'a>(text: &'a str, word: &str, from: usize) -> Option<Marker<'a>> {
             continue;
         }
         let exact = if label.starts_with("SSH2 ") {
-            text[start..].starts_with("---- ")
-                && name[..length].ends_with(' ')
-                && &text[after..end] == "----"
+            text[start..].starts_with("---- ") && name[..length].ends_with(' ') && &text[after..end] == "----"
         } else {
-            &text[start..found] == "-----"
-                && &text[after..end] == "-----"
-                && name[..length].len() == label.len()
+            &text[start..found] == "-----" && &text[after..end] == "-----" && name[..length].len() == label.len()
         };
-        return Some(Marker {
-            start,
-            end,
-            label,
-            exact,
-        });
+        return Some(Marker { start, end, label, exact });
     }
 }
 
@@ -355,11 +302,7 @@ fn find_block(text: &str, damage: &mut Vec<Damage>) -> Option<Block> {
     }
     let begin = begin.or(known)?;
     let end = marker(text, "END ", begin.end);
-    if !begin.exact
-        || end
-            .as_ref()
-            .is_some_and(|end| !end.exact || end.label != begin.label)
-    {
+    if !begin.exact || end.as_ref().is_some_and(|end| !end.exact || end.label != begin.label) {
         damage.push(Damage::BrokenMarker);
     }
     let (mut body, after) = if let Some(end) = &end {
@@ -377,17 +320,9 @@ fn find_block(text: &str, damage: &mut Vec<Damage>) -> Option<Block> {
         dek_info = Some(value[..length].to_owned());
         body = &value[length..];
     }
-    let data = if pem_format(begin.label) == Some(KeyFormat::PublicRfc4716) {
-        Vec::new()
-    } else {
-        base64_text(body, damage)
-    };
-    Some(Block {
-        label: begin.label.to_owned(),
-        dek_info,
-        text: body.to_owned(),
-        data,
-    })
+    let data =
+        if pem_format(begin.label) == Some(KeyFormat::PublicRfc4716) { Vec::new() } else { base64_text(body, damage) };
+    Some(Block { label: begin.label.to_owned(), dek_info, text: body.to_owned(), data })
 }
 
 /// Notes what is unusual about the lines between the markers.
@@ -397,15 +332,10 @@ fn layout(body: &str, has_end: bool, damage: &mut Vec<Damage>) {
     if !same_line.trim().is_empty() || (has_end && !last.trim().is_empty()) {
         damage.push(Damage::OneLine);
     }
-    if rest.lines().any(|line| line.starts_with([' ', '\t']))
-        || (has_end && last.starts_with([' ', '\t']))
-    {
+    if rest.lines().any(|line| line.starts_with([' ', '\t'])) || (has_end && last.starts_with([' ', '\t'])) {
         damage.push(Damage::Indented);
     }
-    let inner = match rest
-        .split_once("DEK-Info:")
-        .and_then(|(_, after)| after.split_once("\n\n"))
-    {
+    let inner = match rest.split_once("DEK-Info:").and_then(|(_, after)| after.split_once("\n\n")) {
         Some((_, data)) => data,
         None => rest,
     };
@@ -428,9 +358,7 @@ fn base64_text(body: &str, damage: &mut Vec<Damage>) -> Vec<u8> {
             '"' | '\'' | '`' | '\\' | ',' | ';' | '>' | '|' | '\0' => {
                 damage.push(Damage::ForeignCharacters);
             }
-            c if c.is_whitespace()
-                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{2060}') =>
-            {
+            c if c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{2060}') => {
                 damage.push(Damage::ForeignCharacters);
             }
             _ => damage.push(Damage::Corrupt),
@@ -460,12 +388,7 @@ fn without_begin(text: &str, damage: &mut Vec<Damage>) -> Option<Block> {
     if end.is_none() {
         damage.push(Damage::NoEndLine);
     }
-    Some(Block {
-        label: label.to_owned(),
-        dek_info: None,
-        text: body.to_owned(),
-        data,
-    })
+    Some(Block { label: label.to_owned(), dek_info: None, text: body.to_owned(), data })
 }
 
 /// Text with LF line ends and a final one.
@@ -481,12 +404,8 @@ pub(super) fn block_format(block: &Block) -> KeyFormat {
     let labelled = pem_format(&block.label);
     if labelled.is_none_or(KeyFormat::is_private)
         && block.dek_info.is_none()
-        && labelled.is_none_or(|format| {
-            matches!(
-                content::read(format, &block.data).problem,
-                Some(super::Problem::Bad(_))
-            )
-        })
+        && labelled
+            .is_none_or(|format| matches!(content::read(format, &block.data).problem, Some(super::Problem::Bad(_))))
         && block.label.ends_with("PRIVATE KEY")
         && let Some(found) = content::sniff(&block.data)
     {
@@ -507,8 +426,7 @@ pub(super) fn render(shape: &Shape) -> Vec<u8> {
             let label = pem_label(format).unwrap_or(&block.label);
             if format == KeyFormat::PublicRfc4716 {
                 let text = String::from_utf8(clean(&block.text)).unwrap_or_default();
-                return format!("---- BEGIN {label} ----\n{text}---- END {label} ----\n")
-                    .into_bytes();
+                return format!("---- BEGIN {label} ----\n{text}---- END {label} ----\n").into_bytes();
             }
             let mut out = format!("-----BEGIN {label}-----\n");
             if let Some(dek_info) = &block.dek_info {

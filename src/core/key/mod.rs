@@ -113,10 +113,7 @@ impl KeyFormat {
 
     /// Whether it is a public key or a certificate: nothing that can log in.
     pub fn is_public(self) -> bool {
-        matches!(
-            self,
-            Self::PublicOpenSsh | Self::PublicRfc4716 | Self::PublicSpki | Self::Certificate
-        )
+        matches!(self, Self::PublicOpenSsh | Self::PublicRfc4716 | Self::PublicSpki | Self::Certificate)
     }
 
     /// Whether it is one of OpenSSL's older forms, one label for each key type.
@@ -167,9 +164,7 @@ impl KeyFile {
         match self.format {
             KeyFormat::Empty => true,
             KeyFormat::Unknown => lost || self.damage.contains(&Damage::RichText),
-            format if format.is_private() && !ppk => {
-                !self.loads_in.openssh && (self.repairable || lost)
-            }
+            format if format.is_private() && !ppk => !self.loads_in.openssh && (self.repairable || lost),
             _ => ppk && lost,
         }
     }
@@ -203,22 +198,13 @@ impl Problem {
 /// Describes a key file. Total: any bytes give an answer.
 pub fn inspect(bytes: &[u8]) -> KeyFile {
     let Reading { shape, damage } = format::read(bytes);
-    let mut key = KeyFile {
-        damage,
-        ..KeyFile::default()
-    };
+    let mut key = KeyFile { damage, ..KeyFile::default() };
     describe(&shape, &mut key);
     key.loads_in = loads_in(bytes);
     if key.format.is_private() && !matches!(key.format, KeyFormat::Ppk { .. }) {
         let clean = loads_in(&format::render(&shape));
         key.repairable = clean.openssh;
-        if clean.openssh
-            && !key.loads_in.openssh
-            && key
-                .damage
-                .iter()
-                .all(|damage| *damage == Damage::TrailingText)
-        {
+        if clean.openssh && !key.loads_in.openssh && key.damage.iter().all(|damage| *damage == Damage::TrailingText) {
             key.damage.push(Damage::LineLengths);
         }
     }
@@ -251,26 +237,14 @@ fn describe(shape: &Shape, key: &mut KeyFile) {
             return;
         }
         Shape::Ppk(text) => {
-            key.format =
-                ppk::version(text).map_or(KeyFormat::Unknown, |version| KeyFormat::Ppk { version });
+            key.format = ppk::version(text).map_or(KeyFormat::Unknown, |version| KeyFormat::Ppk { version });
             ppk::read(text)
         }
         Shape::PublicLine(line) => {
             let (blob, comment) = public::parse_line(line).unzip();
-            let certificate = blob
-                .as_deref()
-                .and_then(public::algorithm)
-                .is_some_and(|name| name.contains("-cert-v"));
-            key.format = if certificate {
-                KeyFormat::Certificate
-            } else {
-                KeyFormat::PublicOpenSsh
-            };
-            content::Content {
-                blob,
-                comment: comment.flatten(),
-                ..content::Content::default()
-            }
+            let certificate = blob.as_deref().and_then(public::algorithm).is_some_and(|name| name.contains("-cert-v"));
+            key.format = if certificate { KeyFormat::Certificate } else { KeyFormat::PublicOpenSsh };
+            content::Content { blob, comment: comment.flatten(), ..content::Content::default() }
         }
         Shape::Block(block) => {
             key.format = format::block_format(block);
@@ -281,27 +255,16 @@ fn describe(shape: &Shape, key: &mut KeyFile) {
             match (key.format, &block.dek_info) {
                 (KeyFormat::PublicRfc4716, _) => {
                     let (blob, comment) = public::parse_rfc4716(&block.text);
-                    content::Content {
-                        blob,
-                        comment,
-                        ..content::Content::default()
-                    }
+                    content::Content { blob, comment, ..content::Content::default() }
                 }
                 (KeyFormat::PublicSpki, _) => {
-                    let blob = public::parse_spki(&block.data)
-                        .or_else(|_| public::parse_rsa_public(&block.data));
-                    content::Content {
-                        blob: blob.ok(),
-                        ..content::Content::default()
-                    }
+                    let blob = public::parse_spki(&block.data).or_else(|_| public::parse_rsa_public(&block.data));
+                    content::Content { blob: blob.ok(), ..content::Content::default() }
                 }
                 (KeyFormat::Certificate, _) => content::Content::default(),
                 (KeyFormat::Unknown, _) => {
                     let problem = Problem::Unsupported("there is no SSH key in the file");
-                    content::Content {
-                        problem: Some(problem),
-                        ..content::Content::default()
-                    }
+                    content::Content { problem: Some(problem), ..content::Content::default() }
                 }
                 (_, Some(dek_info)) => content::encrypted_pem(dek_info, &block.data),
                 (format, None) => content::read(format, &block.data),
@@ -309,9 +272,7 @@ fn describe(shape: &Shape, key: &mut KeyFile) {
         }
     };
     key.encrypted = content.encrypted;
-    key.comment = content
-        .comment
-        .map(|comment| comment.chars().filter(|c| !c.is_control()).collect());
+    key.comment = content.comment.map(|comment| comment.chars().filter(|c| !c.is_control()).collect());
     if let Some(problem) = content.problem {
         key.parse_error = Some(problem.text().to_owned());
         match problem {
@@ -322,23 +283,15 @@ fn describe(shape: &Shape, key: &mut KeyFile) {
         key.damage.sort_unstable();
         key.damage.dedup();
     }
-    if key.format.is_private()
-        && content.blob.as_deref().and_then(public::algorithm) == Some("ssh-dss")
-    {
-        key.parse_error
-            .get_or_insert_with(|| "DSA keys are no longer used in SSH".to_owned());
+    if key.format.is_private() && content.blob.as_deref().and_then(public::algorithm) == Some("ssh-dss") {
+        key.parse_error.get_or_insert_with(|| "DSA keys are no longer used in SSH".to_owned());
     }
     if let Some(blob) = &content.blob {
         key.algorithm = public::algorithm(blob).map(str::to_owned);
         key.bits = public::bits(blob);
         key.public = public::line(blob);
         key.sha256 = Some(fingerprint::sha256(blob));
-        key.ec2_fingerprints = content
-            .pkcs1
-            .as_deref()
-            .map(fingerprint::created_rsa)
-            .into_iter()
-            .collect();
+        key.ec2_fingerprints = content.pkcs1.as_deref().map(fingerprint::created_rsa).into_iter().collect();
         key.ec2_fingerprints.extend(fingerprint::public_forms(blob));
     }
 }
@@ -346,13 +299,8 @@ fn describe(shape: &Shape, key: &mut KeyFile) {
 /// Asks the readers of the programs.
 fn loads_in(bytes: &[u8]) -> LoadsIn {
     let putty = strict::putty(bytes).is_some_and(|content| content.problem.is_none());
-    let Some((format, content)) =
-        strict::openssh(bytes).filter(|(_, content)| content.problem.is_none())
-    else {
-        return LoadsIn {
-            putty,
-            ..LoadsIn::default()
-        };
+    let Some((format, content)) = strict::openssh(bytes).filter(|(_, content)| content.problem.is_none()) else {
+        return LoadsIn { putty, ..LoadsIn::default() };
     };
     let algorithm = content.blob.as_deref().and_then(public::algorithm);
     LoadsIn {

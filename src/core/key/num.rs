@@ -22,24 +22,12 @@ pub(super) fn rem_minus_one(number: &[u8], modulus: &[u8]) -> Option<Vec<u8>> {
             }
         }
     }
-    Some(
-        rest.iter()
-            .rev()
-            .flat_map(|limb| limb.to_be_bytes())
-            .collect(),
-    )
+    Some(rest.iter().rev().flat_map(|limb| limb.to_be_bytes()).collect())
 }
 
 /// Bytes to limbs, least significant first.
 fn limbs(bytes: &[u8]) -> Vec<u32> {
-    bytes
-        .rchunks(4)
-        .map(|chunk| {
-            chunk
-                .iter()
-                .fold(0, |sum, byte| (sum << 8) | u32::from(*byte))
-        })
-        .collect()
+    bytes.rchunks(4).map(|chunk| chunk.iter().fold(0, |sum, byte| (sum << 8) | u32::from(*byte))).collect()
 }
 
 /// One less; `None` for zero.
@@ -87,19 +75,12 @@ mod tests {
 
     #[test]
     fn remainders_agree_with_machine_arithmetic() {
-        for (number, modulus) in [
-            (0_u128, 2_u64),
-            (1_000_003, 98),
-            (u128::MAX, 0xffff_fffe),
-            (u128::MAX - 5, u64::MAX),
-            (1 << 100, 3),
-        ] {
+        for (number, modulus) in
+            [(0_u128, 2_u64), (1_000_003, 98), (u128::MAX, 0xffff_fffe), (u128::MAX - 5, u64::MAX), (1 << 100, 3)]
+        {
             let expected = number % u128::from(modulus - 1);
-            let rest =
-                rem_minus_one(&number.to_be_bytes(), &modulus.to_be_bytes()).unwrap_or_default();
-            let rest = rest
-                .iter()
-                .fold(0_u128, |sum, byte| (sum << 8) | u128::from(*byte));
+            let rest = rem_minus_one(&number.to_be_bytes(), &modulus.to_be_bytes()).unwrap_or_default();
+            let rest = rest.iter().fold(0_u128, |sum, byte| (sum << 8) | u128::from(*byte));
             assert_eq!(rest, expected, "{number} mod ({modulus} - 1)");
         }
         assert_eq!(rem_minus_one(&[5], &[1]), None);

@@ -11,10 +11,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_PAD_INDIFFERENT};
 
 /// The algorithm that a wire blob names, such as `ssh-ed25519`.
 pub(super) fn algorithm(blob: &[u8]) -> Option<&str> {
-    Wire::new(blob)
-        .text()
-        .ok()
-        .filter(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic()))
+    Wire::new(blob).text().ok().filter(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic()))
 }
 
 /// `type base64` of a wire blob, as it stands in authorized_keys.
@@ -81,10 +78,7 @@ pub(super) fn parse_rfc4716(body: &str) -> (Option<Vec<u8>>, Option<String>) {
             data.push_str(line);
         }
     }
-    let blob = STANDARD_PAD_INDIFFERENT
-        .decode(data)
-        .ok()
-        .filter(|blob| algorithm(blob).is_some());
+    let blob = STANDARD_PAD_INDIFFERENT.decode(data).ok().filter(|blob| algorithm(blob).is_some());
     (blob, comment.filter(|c| !c.is_empty()))
 }
 
@@ -100,8 +94,8 @@ pub(super) fn parse_spki(data: &[u8]) -> Result<Vec<u8>, Problem> {
         content::OID_RSA => parse_rsa_public(key),
         content::OID_ED25519 if key.len() == 32 => Ok(ed25519(key)),
         content::OID_EC => {
-            let curve = content::curve(algorithm.expect(OID)?)
-                .ok_or(Problem::Unsupported("its curve is not used in SSH"))?;
+            let curve =
+                content::curve(algorithm.expect(OID)?).ok_or(Problem::Unsupported("its curve is not used in SSH"))?;
             Ok(ecdsa(curve, key))
         }
         _ => Err(Problem::Unsupported("its key type is not used in SSH")),
@@ -150,18 +144,12 @@ pub(super) fn spki(blob: &[u8]) -> Option<Vec<u8>> {
             let e = wire.unsigned().ok()?;
             let n = wire.unsigned().ok()?;
             let key = der::element(SEQUENCE, &[der::unsigned(n), der::unsigned(e)].concat());
-            Some(der::element(
-                SEQUENCE,
-                &[content::rsa_algorithm(), bit_string(&key)].concat(),
-            ))
+            Some(der::element(SEQUENCE, &[content::rsa_algorithm(), bit_string(&key)].concat()))
         }
         "ssh-ed25519" => {
             let key = wire.string().ok()?;
             let algorithm = der::element(SEQUENCE, &der::element(OID, content::OID_ED25519));
-            Some(der::element(
-                SEQUENCE,
-                &[algorithm, bit_string(key)].concat(),
-            ))
+            Some(der::element(SEQUENCE, &[algorithm, bit_string(key)].concat()))
         }
         _ => None,
     }

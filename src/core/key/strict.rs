@@ -14,10 +14,8 @@ const V1_BEGIN: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY-----\n";
 const V1_END: &[u8] = b"-----END OPENSSH PRIVATE KEY-----\n";
 
 /// OpenSSL ignores bits after the last whole byte; OpenSSH does not.
-const OPENSSL_BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
-);
+const OPENSSL_BASE64: GeneralPurpose =
+    GeneralPurpose::new(&base64::alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 /// The container that OpenSSH would take from this file, and its content.
 pub(super) fn openssh(bytes: &[u8]) -> Option<(KeyFormat, Content)> {
@@ -31,23 +29,16 @@ pub(super) fn openssh(bytes: &[u8]) -> Option<(KeyFormat, Content)> {
 /// end with LF.
 fn v1(bytes: &[u8]) -> Option<Vec<u8>> {
     let body = bytes.strip_prefix(V1_BEGIN)?;
-    let end =
-        (1..body.len()).find(|at| body[at - 1] == b'\n' && body[*at..].starts_with(V1_END))?;
-    let text: Vec<u8> = body[..end]
-        .iter()
-        .copied()
-        .filter(|byte| !byte.is_ascii_whitespace() && *byte != 0x0b)
-        .collect();
+    let end = (1..body.len()).find(|at| body[at - 1] == b'\n' && body[*at..].starts_with(V1_END))?;
+    let text: Vec<u8> =
+        body[..end].iter().copied().filter(|byte| !byte.is_ascii_whitespace() && *byte != 0x0b).collect();
     STANDARD.decode(text).ok()
 }
 
 /// Cuts off what OpenSSL takes for the end of a line: everything up to a space, and bytes above
 /// ASCII, which are negative there.
 fn right_trimmed(line: &[u8]) -> &[u8] {
-    let end = line
-        .iter()
-        .rposition(|byte| (0x21..0x80).contains(byte))
-        .map_or(0, |at| at + 1);
+    let end = line.iter().rposition(|byte| (0x21..0x80).contains(byte)).map_or(0, |at| at + 1);
     &line[..end]
 }
 
@@ -57,10 +48,7 @@ fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
         return None;
     }
     let limit = rest.len().min(254);
-    let end = rest[..limit]
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .map_or(limit, |at| at + 1);
+    let end = rest[..limit].iter().position(|byte| *byte == b'\n').map_or(limit, |at| at + 1);
     let (line, after) = rest.split_at(end);
     *rest = after;
     Some(line)
@@ -71,17 +59,12 @@ fn pem(bytes: &[u8]) -> Option<(KeyFormat, Content)> {
     let mut rest = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     loop {
         let line = right_trimmed(next_line(&mut rest)?);
-        let Some(name) = line
-            .strip_prefix(b"-----BEGIN ")
-            .and_then(|name| name.strip_suffix(b"-----"))
-        else {
+        let Some(name) = line.strip_prefix(b"-----BEGIN ").and_then(|name| name.strip_suffix(b"-----")) else {
             continue;
         };
         let format = std::str::from_utf8(name).ok().and_then(pem_format);
         let block = pem_block(&mut rest, name);
-        if let Some(format) =
-            format.filter(|format| format.is_private() && *format != KeyFormat::OpenSsh)
-        {
+        if let Some(format) = format.filter(|format| format.is_private() && *format != KeyFormat::OpenSsh) {
             let (header, body) = block?;
             return private_pem(format, &header, &OPENSSL_BASE64.decode(&body).ok()?);
         }
@@ -93,33 +76,18 @@ fn private_pem(format: KeyFormat, header: &[String], data: &[u8]) -> Option<(Key
     match header {
         [] => {
             let content = content::read(format, data);
-            if content.problem.is_some()
-                && matches!(format, KeyFormat::Pkcs1 | KeyFormat::Sec1 | KeyFormat::Dsa)
-            {
+            if content.problem.is_some() && matches!(format, KeyFormat::Pkcs1 | KeyFormat::Sec1 | KeyFormat::Dsa) {
                 // A label of a type may also stand before PKCS#8 of that type.
                 let inner = content::read(KeyFormat::Pkcs8, data);
-                let prefix = if format == KeyFormat::Pkcs1 {
-                    "ssh-rsa"
-                } else {
-                    "ecdsa-"
-                };
-                if inner
-                    .blob
-                    .as_deref()
-                    .and_then(public::algorithm)
-                    .is_some_and(|name| name.starts_with(prefix))
-                {
+                let prefix = if format == KeyFormat::Pkcs1 { "ssh-rsa" } else { "ecdsa-" };
+                if inner.blob.as_deref().and_then(public::algorithm).is_some_and(|name| name.starts_with(prefix)) {
                     return Some((KeyFormat::Pkcs8, inner));
                 }
             }
             Some((format, content))
         }
-        [proc_type, rest @ ..]
-            if proc_type == "Proc-Type: 4,ENCRYPTED" && format.is_traditional() =>
-        {
-            let dek_info = rest
-                .iter()
-                .find_map(|line| line.strip_prefix("DEK-Info:"))?;
+        [proc_type, rest @ ..] if proc_type == "Proc-Type: 4,ENCRYPTED" && format.is_traditional() => {
+            let dek_info = rest.iter().find_map(|line| line.strip_prefix("DEK-Info:"))?;
             Some((format, content::encrypted_pem(dek_info, data)))
         }
         _ => None,
@@ -177,11 +145,7 @@ fn pem_block(rest: &mut &[u8], name: &[u8]) -> Option<(Vec<String>, Vec<u8>)> {
         At::Data => (before_blank.iter().map(text).collect(), after_blank),
         At::Header => return None,
     };
-    let data = data
-        .concat()
-        .into_iter()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .collect();
+    let data = data.concat().into_iter().filter(|byte| !byte.is_ascii_whitespace()).collect();
     Some((header, data))
 }
 
@@ -194,9 +158,6 @@ pub(super) fn putty(bytes: &[u8]) -> Option<Content> {
     let exact = text
         .lines()
         .take_while(|line| !line.starts_with("Private-MAC"))
-        .all(|line| {
-            line.starts_with("Comment:")
-                || !(line.starts_with([' ', '\t']) || line.ends_with([' ', '\t']))
-        });
+        .all(|line| line.starts_with("Comment:") || !(line.starts_with([' ', '\t']) || line.ends_with([' ', '\t'])));
     exact.then(|| ppk::read(&text))
 }

@@ -26,11 +26,7 @@ key_files!(
 );
 
 fn file(name: &str) -> &'static [u8] {
-    FILES
-        .iter()
-        .find(|(found, _)| *found == name)
-        .unwrap_or_else(|| panic!("no test key {name}"))
-        .1
+    FILES.iter().find(|(found, _)| *found == name).unwrap_or_else(|| panic!("no test key {name}")).1
 }
 
 #[derive(Deserialize)]
@@ -53,8 +49,8 @@ struct Vectors {
 }
 
 fn vectors() -> Vec<Vector> {
-    let vectors: Vectors = toml::from_str(include_str!("../../../tests/keys/vectors.toml"))
-        .expect("vectors.toml is well formed");
+    let vectors: Vectors =
+        toml::from_str(include_str!("../../../tests/keys/vectors.toml")).expect("vectors.toml is well formed");
     assert_eq!(vectors.key.len(), FILES.len());
     vectors.key
 }
@@ -80,44 +76,21 @@ fn files_are_described_as_ssh_keygen_and_openssl_do() {
         let name = &vector.file;
         assert_eq!(format_name(key.format), vector.format, "{name}");
         assert_eq!(key.encrypted, vector.encrypted, "{name}");
-        assert_eq!(
-            (&key.public, &key.sha256, key.bits),
-            (&vector.public, &vector.sha256, vector.bits),
-            "{name}"
-        );
+        assert_eq!((&key.public, &key.sha256, key.bits), (&vector.public, &vector.sha256, vector.bits), "{name}");
         assert_eq!(
             key.algorithm.as_deref(),
-            vector
-                .public
-                .as_deref()
-                .and_then(|line| line.split(' ').next()),
+            vector.public.as_deref().and_then(|line| line.split(' ').next()),
             "{name}"
         );
         if vector.comment.is_some() {
             assert_eq!(key.comment, vector.comment, "{name}");
         }
-        assert_eq!(
-            (key.parse_error.clone(), key.damage.clone()),
-            (None, vec![]),
-            "{name}"
-        );
-        assert_eq!(
-            key.is_usable_key(),
-            !vector.format.starts_with("public"),
-            "{name}"
-        );
+        assert_eq!((key.parse_error.clone(), key.damage.clone()), (None, vec![]), "{name}");
+        assert_eq!(key.is_usable_key(), !vector.format.starts_with("public"), "{name}");
         assert!(!key.is_damaged_for_openssh(), "{name}");
         assert_eq!(key.loads_in.putty, vector.format == "ppk", "{name}");
-        assert_eq!(
-            key.loads_in.openssh,
-            key.format.is_private() && vector.format != "ppk",
-            "{name}"
-        );
-        assert_eq!(
-            key.loads_in.openssh_before_9_6,
-            key.loads_in.openssh && name != "ed25519_pkcs8.pem",
-            "{name}"
-        );
+        assert_eq!(key.loads_in.openssh, key.format.is_private() && vector.format != "ppk", "{name}");
+        assert_eq!(key.loads_in.openssh_before_9_6, key.loads_in.openssh && name != "ed25519_pkcs8.pem", "{name}");
     }
 }
 
@@ -128,44 +101,21 @@ fn ec2_fingerprints_are_those_of_openssl() {
         let key = inspect(file(&vector.file));
         let name = &vector.file;
         let known = vector.public.is_some();
-        for fingerprint in [&vector.created, &vector.imported, &vector.sha256]
-            .into_iter()
-            .flatten()
-        {
+        for fingerprint in [&vector.created, &vector.imported, &vector.sha256].into_iter().flatten() {
             assert_eq!(matches_fingerprint(&key, fingerprint), Some(true), "{name}");
             if let Some(base64) = fingerprint.strip_prefix("SHA256:") {
-                assert_eq!(
-                    matches_fingerprint(&key, &format!("{base64}=")),
-                    Some(true),
-                    "{name}"
-                );
+                assert_eq!(matches_fingerprint(&key, &format!("{base64}=")), Some(true), "{name}");
             } else {
-                assert_eq!(
-                    matches_fingerprint(&key, &fingerprint.to_uppercase()),
-                    Some(true),
-                    "{name}"
-                );
+                assert_eq!(matches_fingerprint(&key, &fingerprint.to_uppercase()), Some(true), "{name}");
             }
         }
-        assert_eq!(
-            matches_fingerprint(&key, other),
-            known.then_some(false),
-            "{name}"
-        );
-        assert_eq!(
-            matches_fingerprint(&key, "not a fingerprint"),
-            None,
-            "{name}"
-        );
+        assert_eq!(matches_fingerprint(&key, other), known.then_some(false), "{name}");
+        assert_eq!(matches_fingerprint(&key, "not a fingerprint"), None, "{name}");
         // A SHA-1 that does not fit proves nothing unless the private half was read.
         let sha1 = format!("{other}:01:02:03:04");
         let rsa = key.algorithm.as_deref() == Some("ssh-rsa");
         let told = vector.created.is_some() || (known && !rsa);
-        assert_eq!(
-            matches_fingerprint(&key, &sha1),
-            told.then_some(false),
-            "{name}"
-        );
+        assert_eq!(matches_fingerprint(&key, &sha1), told.then_some(false), "{name}");
     }
 }
 
@@ -193,12 +143,7 @@ fn damage(does: &str, bytes: &[u8]) -> Vec<u8> {
     let lines: Vec<&str> = text.lines().collect();
     let (first, last) = (lines[0], lines[lines.len() - 1]);
     let body = &lines[1..lines.len() - 1];
-    let each = |change: &dyn Fn(&str) -> String| {
-        lines
-            .iter()
-            .map(|line| change(line) + "\n")
-            .collect::<String>()
-    };
+    let each = |change: &dyn Fn(&str) -> String| lines.iter().map(|line| change(line) + "\n").collect::<String>();
     let out = match does {
         "plain" => text.clone(),
         "crlf" => text.replace('\n', "\r\n"),
@@ -206,29 +151,19 @@ fn damage(does: &str, bytes: &[u8]) -> Vec<u8> {
         "no_final_newline" => text.trim_end().to_owned(),
         "bom" => format!("\u{feff}{text}"),
         "utf16le_bom" => {
-            return format!("\u{feff}{text}")
-                .encode_utf16()
-                .flat_map(u16::to_le_bytes)
-                .collect();
+            return format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
         }
         "utf16be" => return text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
         "leading_blank" => format!("\n{text}"),
         "leading_text" => format!("here is the key\n{text}"),
         "trailing_text" => format!("{text}that was the key\n"),
         "indent" => each(&|line| {
-            if line.is_empty() {
-                String::new()
-            } else {
-                format!("    {line}")
-            }
+            if line.is_empty() { String::new() } else { format!("    {line}") }
         }),
         "indent_body" => format!("{first}\n  {}\n{last}\n", body.join("\n  ")),
         "one_line" => text.trim_end().replace('\n', " ") + "\n",
         "joined" => text.replace('\n', "") + "\n",
-        "json" => format!(
-            "{{\"KeyName\": \"a\", \"KeyMaterial\": \"{}\"}}\n",
-            text.replace('\n', "\\n")
-        ),
+        "json" => format!("{{\"KeyName\": \"a\", \"KeyMaterial\": \"{}\"}}\n", text.replace('\n', "\\n")),
         "quoted" => format!("\"{}\"\n", text.trim_end()),
         "trailing_spaces" => each(&|line| format!("{line} ")),
         "double_spaced" => text.replace('\n', "\n\n"),
@@ -239,10 +174,7 @@ fn damage(does: &str, bytes: &[u8]) -> Vec<u8> {
         "en_dashes" => text.replace("-----BEGIN", "–––BEGIN"),
         "base64_once_more" => STANDARD.encode(&text) + "\n",
         "half" => text[..text.len() / 2].to_owned(),
-        "lost_line" => format!(
-            "{first}\n{}\n{last}\n",
-            [&body[..1], &body[2..]].concat().join("\n")
-        ),
+        "lost_line" => format!("{first}\n{}\n{last}\n", [&body[..1], &body[2..]].concat().join("\n")),
         other => panic!("unknown damage {other}"),
     };
     out.into_bytes()
@@ -250,28 +182,13 @@ fn damage(does: &str, bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn damage_stops_exactly_the_formats_that_it_stops_in_openssh_and_putty() {
-    let cases: Cases = toml::from_str(include_str!("../../../tests/cases/key/damage.toml"))
-        .expect("damage.toml is well formed");
+    let cases: Cases =
+        toml::from_str(include_str!("../../../tests/cases/key/damage.toml")).expect("damage.toml is well formed");
     for case in &cases.case {
         let groups: [(&[&str], Option<bool>); 4] = [
-            (
-                &[
-                    "rsa.pem",
-                    "rsa_pkcs8_encrypted.pem",
-                    "ed25519_pkcs8.pem",
-                    "ecdsa.pem",
-                ],
-                case.pem,
-            ),
+            (&["rsa.pem", "rsa_pkcs8_encrypted.pem", "ed25519_pkcs8.pem", "ecdsa.pem"], case.pem),
             (&["rsa_encrypted.pem"], case.headers),
-            (
-                &[
-                    "rsa_openssh",
-                    "ed25519_openssh",
-                    "ed25519_openssh_encrypted",
-                ],
-                case.openssh,
-            ),
+            (&["rsa_openssh", "ed25519_openssh", "ed25519_openssh_encrypted"], case.openssh),
             (&["rsa_v3.ppk", "ed25519_v2_encrypted.ppk"], case.ppk),
         ];
         for (names, expected) in groups {
@@ -293,10 +210,7 @@ fn damage_stops_exactly_the_formats_that_it_stops_in_openssh_and_putty() {
                 assert_eq!(key.is_damaged_for_openssh(), !expected, "{at}: {key:?}");
                 let found: Vec<String> = key.damage.iter().map(|d| serde_name(*d)).collect();
                 for wanted in &case.damage {
-                    assert!(
-                        wanted.split('|').any(|one| found.iter().any(|f| f == one)),
-                        "{at}: {found:?}"
-                    );
+                    assert!(wanted.split('|').any(|one| found.iter().any(|f| f == one)), "{at}: {found:?}");
                 }
                 if case.damage.is_empty() {
                     assert_eq!(found, Vec::<String>::new(), "{at}");
@@ -306,11 +220,7 @@ fn damage_stops_exactly_the_formats_that_it_stops_in_openssh_and_putty() {
                 if !case.lost {
                     let clean = inspect(&normalise(&bytes));
                     assert_eq!(clean, good, "{at}");
-                    assert_eq!(
-                        (&key.public, key.encrypted),
-                        (&good.public, good.encrypted),
-                        "{at}"
-                    );
+                    assert_eq!((&key.public, key.encrypted), (&good.public, good.encrypted), "{at}");
                 }
             }
         }
@@ -319,10 +229,7 @@ fn damage_stops_exactly_the_formats_that_it_stops_in_openssh_and_putty() {
 
 /// The name under which a value is recorded.
 fn serde_name(damage: Damage) -> String {
-    serde_json::to_string(&damage)
-        .unwrap_or_default()
-        .trim_matches('"')
-        .to_owned()
+    serde_json::to_string(&damage).unwrap_or_default().trim_matches('"').to_owned()
 }
 
 #[test]
@@ -330,12 +237,7 @@ fn files_that_are_no_keys_are_told_apart() {
     let cases: &[(&[u8], KeyFormat, Option<Damage>, bool)] = &[
         (b"", KeyFormat::Empty, None, true),
         (b" \n\t\n", KeyFormat::Empty, None, true),
-        (
-            b"<!DOCTYPE html><html><body>Sign in</body></html>",
-            KeyFormat::Unknown,
-            Some(Damage::Html),
-            true,
-        ),
+        (b"<!DOCTYPE html><html><body>Sign in</body></html>", KeyFormat::Unknown, Some(Damage::Html), true),
         (
             b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>",
             KeyFormat::Unknown,
@@ -348,40 +250,16 @@ fn files_that_are_no_keys_are_told_apart() {
             Some(Damage::Binary),
             true,
         ),
-        (
-            b"Host web\n  HostName 192.0.2.1\n",
-            KeyFormat::Unknown,
-            None,
-            false,
-        ),
-        (
-            b"To BEGIN with, mail the PRIVATE KEY to nobody.\n",
-            KeyFormat::Unknown,
-            None,
-            false,
-        ),
-        (
-            b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
-            KeyFormat::Certificate,
-            None,
-            false,
-        ),
-        (
-            b"-----BEGIN RSA PRIVATE KEY-----\n",
-            KeyFormat::Pkcs1,
-            Some(Damage::Truncated),
-            true,
-        ),
+        (b"Host web\n  HostName 192.0.2.1\n", KeyFormat::Unknown, None, false),
+        (b"To BEGIN with, mail the PRIVATE KEY to nobody.\n", KeyFormat::Unknown, None, false),
+        (b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", KeyFormat::Certificate, None, false),
+        (b"-----BEGIN RSA PRIVATE KEY-----\n", KeyFormat::Pkcs1, Some(Damage::Truncated), true),
     ];
     for (bytes, format, damage, damaged) in cases {
         let key = inspect(bytes);
         let text = String::from_utf8_lossy(bytes);
         assert_eq!(key.format, *format, "{text}");
-        assert!(
-            damage.is_none_or(|damage| key.damage.contains(&damage)),
-            "{text}: {:?}",
-            key.damage
-        );
+        assert!(damage.is_none_or(|damage| key.damage.contains(&damage)), "{text}: {:?}", key.damage);
         assert_eq!(key.is_damaged_for_openssh(), *damaged, "{text}: {key:?}");
         assert_eq!(key.loads_in, LoadsIn::default(), "{text}");
     }
@@ -390,26 +268,17 @@ fn files_that_are_no_keys_are_told_apart() {
 #[test]
 fn labels_and_binary_forms_can_be_mended() {
     let der = STANDARD.decode(
-        String::from_utf8_lossy(file("rsa.pem"))
-            .lines()
-            .filter(|line| !line.starts_with('-'))
-            .collect::<String>(),
+        String::from_utf8_lossy(file("rsa.pem")).lines().filter(|line| !line.starts_with('-')).collect::<String>(),
     );
     let der = der.expect("rsa.pem is base64");
     let key = inspect(&der);
     assert_eq!(
-        (
-            key.format,
-            key.damage.as_slice(),
-            key.loads_in.openssh,
-            key.repairable
-        ),
+        (key.format, key.damage.as_slice(), key.loads_in.openssh, key.repairable),
         (KeyFormat::Pkcs1, &[Damage::Der][..], false, true)
     );
     assert_eq!(normalise(&der), file("rsa.pem"));
 
-    let relabelled =
-        String::from_utf8_lossy(file("ed25519_openssh")).replace("OPENSSH PRIVATE", "RSA PRIVATE");
+    let relabelled = String::from_utf8_lossy(file("ed25519_openssh")).replace("OPENSSH PRIVATE", "RSA PRIVATE");
     let key = inspect(relabelled.as_bytes());
     assert_eq!(
         (key.format, key.damage.as_slice(), key.loads_in.openssh),
@@ -422,27 +291,12 @@ fn labels_and_binary_forms_can_be_mended() {
 fn whole_keys_that_ssh_cannot_use_are_not_called_damaged() {
     // A DSA key of OpenSSL's form with small numbers, and an RSA key of 512 bits.
     let number = |bytes: &[u8]| der::unsigned(bytes);
-    let dsa = der::element(
-        der::SEQUENCE,
-        &[0_u8, 7, 5, 3, 4, 2]
-            .iter()
-            .flat_map(|n| number(&[*n]))
-            .collect::<Vec<_>>(),
-    );
-    let rsa: Vec<u8> = [
-        &[0][..],
-        &[0xc1; 64],
-        &[3],
-        &[5; 64],
-        &[7; 32],
-        &[9; 32],
-        &[1; 32],
-        &[1; 32],
-        &[1; 32],
-    ]
-    .iter()
-    .flat_map(|n| number(n))
-    .collect();
+    let dsa =
+        der::element(der::SEQUENCE, &[0_u8, 7, 5, 3, 4, 2].iter().flat_map(|n| number(&[*n])).collect::<Vec<_>>());
+    let rsa: Vec<u8> = [&[0][..], &[0xc1; 64], &[3], &[5; 64], &[7; 32], &[9; 32], &[1; 32], &[1; 32], &[1; 32]]
+        .iter()
+        .flat_map(|n| number(n))
+        .collect();
     let rsa = der::element(der::SEQUENCE, &rsa);
     for (label, data, says) in [("DSA", dsa, "DSA"), ("RSA", rsa, "1024 bits")] {
         let text = format!(
@@ -450,16 +304,8 @@ fn whole_keys_that_ssh_cannot_use_are_not_called_damaged() {
             STANDARD.encode(data)
         );
         let key = inspect(text.as_bytes());
-        assert!(
-            !key.loads_in.openssh && !key.is_damaged_for_openssh() && !key.is_usable_key(),
-            "{key:?}"
-        );
-        assert!(
-            key.parse_error
-                .as_deref()
-                .is_some_and(|error| error.contains(says)),
-            "{key:?}"
-        );
+        assert!(!key.loads_in.openssh && !key.is_damaged_for_openssh() && !key.is_usable_key(), "{key:?}");
+        assert!(key.parse_error.as_deref().is_some_and(|error| error.contains(says)), "{key:?}");
         assert_eq!(key.damage, [], "{key:?}");
     }
 }
@@ -468,12 +314,7 @@ fn whole_keys_that_ssh_cannot_use_are_not_called_damaged() {
 fn a_changed_ppk_is_noticed_by_its_checksum() {
     let text = String::from_utf8_lossy(file("rsa_v3.ppk")).replace("Comment: ", "Comment: other");
     let key = inspect(text.as_bytes());
-    assert!(
-        !key.loads_in.putty
-            && key.damage.contains(&Damage::Corrupt)
-            && key.is_damaged_for_openssh(),
-        "{key:?}"
-    );
+    assert!(!key.loads_in.putty && key.damage.contains(&Damage::Corrupt) && key.is_damaged_for_openssh(), "{key:?}");
     assert!(key.public.is_some(), "the public half is still in clear");
 }
 
@@ -484,19 +325,10 @@ fn public_lines_compare_by_type_and_data() {
     assert_eq!(bare.split(' ').count(), 2);
     assert!(sha256.starts_with("SHA256:"));
     assert!(same_public(&line, &bare));
-    assert!(same_public(
-        &format!("no-pty,from=\"192.0.2.1\" {bare} someone else"),
-        &line
-    ));
+    assert!(same_public(&format!("no-pty,from=\"192.0.2.1\" {bare} someone else"), &line));
     let rsa = inspect(file("rsa.pem")).public.expect("a public half");
     assert!(!same_public(&rsa, &bare));
-    for junk in [
-        "",
-        "ssh-ed25519",
-        "ssh-rsa AAAA",
-        "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIA==",
-        "# comment",
-    ] {
+    for junk in ["", "ssh-ed25519", "ssh-rsa AAAA", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIA==", "# comment"] {
         assert_eq!(public_of(junk), None, "{junk}");
         assert!(!same_public(junk, junk), "{junk}");
     }
@@ -515,11 +347,7 @@ fn modes_are_judged_as_openssh_judges_them() {
         (0o644, 0, 1000, false),
         (0o644, 1000, 0, false),
     ] {
-        assert_eq!(
-            mode_too_open(mode, owner, me),
-            open,
-            "{mode:o} {owner} {me}"
-        );
+        assert_eq!(mode_too_open(mode, owner, me), open, "{mode:o} {owner} {me}");
     }
 }
 

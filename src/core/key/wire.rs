@@ -39,16 +39,13 @@ impl<'a> Wire<'a> {
 
     /// Reads a string that is text.
     pub(super) fn text(&mut self) -> Result<&'a str, Problem> {
-        std::str::from_utf8(self.string()?)
-            .map_err(|_| Problem::Bad("a name inside the key is not text"))
+        std::str::from_utf8(self.string()?).map_err(|_| Problem::Bad("a name inside the key is not text"))
     }
 
     /// Reads a positive number (`mpint`), without its leading zeros.
     pub(super) fn unsigned(&mut self) -> Result<&'a [u8], Problem> {
         match self.string()? {
-            [first, ..] if first & 0x80 != 0 => {
-                Err(Problem::Bad("a number inside the key is negative"))
-            }
+            [first, ..] if first & 0x80 != 0 => Err(Problem::Bad("a number inside the key is negative")),
             digits => Ok(strip_zeros(digits)),
         }
     }

@@ -122,8 +122,7 @@ static STAMP: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 /// Colour codes whose ESC was lost on the way through a web form.
-static TORN_COLOUR: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"\[(?:\d{1,3};){0,5}\d{1,3}m").ok());
+static TORN_COLOUR: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\[(?:\d{1,3};){0,5}\d{1,3}m").ok());
 
 /// Strips ANSI, OSC, C0 and C1 sequences, CR, BOM, zero-width and bidirectional controls, code
 /// fences, quote marks and time stamps, and joins again the lines that a terminal cut at 80 columns.
@@ -141,10 +140,7 @@ pub fn clean(text: &str) -> String {
 }
 
 fn continues(next: &str) -> bool {
-    !next.is_empty()
-        && !["debug1:", "debug2:", "debug3:", "$ ", "PS C:"]
-            .iter()
-            .any(|p| next.starts_with(p))
+    !next.is_empty() && !["debug1:", "debug2:", "debug3:", "$ ", "PS C:"].iter().any(|p| next.starts_with(p))
 }
 
 /// A line without its decoration.
@@ -190,10 +186,7 @@ fn line(raw: &str) -> Option<Line> {
     } else {
         rest = rest.strip_suffix("```").unwrap_or(rest);
     }
-    Some(Line {
-        text: rest.trim_end().to_owned(),
-        wrapped,
-    })
+    Some(Line { text: rest.trim_end().to_owned(), wrapped })
 }
 
 /// Takes one quote mark (`> ` of mail and forums, `| ` of CI logs) off the beginning.
@@ -263,8 +256,6 @@ mod tests {
     fn long_texts_keep_both_ends() {
         let text = format!("first\n{}\nlast", "日本\n".repeat(200_000));
         let kept = clean(&text);
-        assert!(
-            kept.starts_with("first") && kept.ends_with("last") && kept.len() < HEAD + TAIL + 10
-        );
+        assert!(kept.starts_with("first") && kept.ends_with("last") && kept.len() < HEAD + TAIL + 10);
     }
 }

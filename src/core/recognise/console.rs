@@ -80,29 +80,24 @@ const CLIENT_WORDS: &[&str] = &[
     "fatal error:",
 ];
 
-static FINGERPRINT: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"\bSHA256:[A-Za-z0-9+/]{43}=?").ok());
-static TABLE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"[Aa]uthorized keys? from \S+ for user ([A-Za-z_][A-Za-z0-9_.-]*)\+*").ok()
-});
+static FINGERPRINT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\bSHA256:[A-Za-z0-9+/]{43}=?").ok());
+static TABLE: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"[Aa]uthorized keys? from \S+ for user ([A-Za-z_][A-Za-z0-9_.-]*)\+*").ok());
 static NO_KEYS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)no authorized ssh keys fingerprints found for user ([A-Za-z_][A-Za-z0-9_.-]*[A-Za-z0-9_-]|[A-Za-z_])").ok()
+    Regex::new(
+        r"(?i)no authorized ssh keys fingerprints found for user ([A-Za-z_][A-Za-z0-9_.-]*[A-Za-z0-9_-]|[A-Za-z_])",
+    )
+    .ok()
 });
-static HEX: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"\b(?:[0-9a-f]{2}:){15,31}[0-9a-f]{2}\b").ok());
+static HEX: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\b(?:[0-9a-f]{2}:){15,31}[0-9a-f]{2}\b").ok());
 static STAMPED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^\[ *\d+\.\d{6}\] ").ok());
 
 /// Whether a text reads like a console log rather than like a client's output.
 pub fn looks_like_console(text: &str) -> bool {
     let (flat, _) = Flat::both(text);
-    let stamped = flat
-        .lines()
-        .filter(|(_, l)| STAMPED.as_ref().is_some_and(|re| re.is_match(l)))
-        .take(3)
-        .count();
+    let stamped = flat.lines().filter(|(_, l)| STAMPED.as_ref().is_some_and(|re| re.is_match(l))).take(3).count();
     let prompt = flat.lines().any(|(_, l)| {
-        l.split_once(" login:")
-            .is_some_and(|(host, _)| !host.is_empty() && !host.contains(' '))
+        l.split_once(" login:").is_some_and(|(host, _)| !host.is_empty() && !host.contains(' '))
             && !l.starts_with("Last")
     });
     let words = CONSOLE_WORDS.iter().filter(|w| flat.contains(w)).count() + usize::from(prompt);
@@ -121,26 +116,17 @@ pub fn recognise(text: &str) -> Recognised {
     let (whole, _) = Flat::both(text);
     let (flat, _) = Flat::both(&last_boot(&clean::cap(text)));
     let found = signs(&flat);
-    let best = found
-        .iter()
-        .max_by_key(|f| (f.rank, f.pos))
-        .map(|f| f.fault);
+    let best = found.iter().max_by_key(|f| (f.rank, f.pos)).map(|f| f.fault);
     let good = GOOD.iter().any(|p| !flat.find(p, 1).is_empty());
     let (symptom, mut also) = match best {
-        Some(fault) => (
-            fault.symptom,
-            fault.also.iter().map(|a| (*a).to_owned()).collect(),
-        ),
+        Some(fault) => (fault.symptom, fault.also.iter().map(|a| (*a).to_owned()).collect()),
         None if good => ("healthy", Vec::new()),
         None => ("other", Vec::new()),
     };
     if symptom == "bootloader" && flat.contains("kernel panic") {
         also.push("kernel_panic".to_owned());
     }
-    let mut deciding: Vec<&Found> = found
-        .iter()
-        .filter(|f| f.fault.symptom == symptom)
-        .collect();
+    let mut deciding: Vec<&Found> = found.iter().filter(|f| f.fault.symptom == symptom).collect();
     deciding.sort_by_key(|f| (std::cmp::Reverse(f.rank), f.pos));
     let mut causes: Vec<String> = Vec::new();
     let mut evidence: Vec<String> = Vec::new();
@@ -184,15 +170,8 @@ fn signs(flat: &Flat) -> Vec<Found> {
     let mut found = Vec::new();
     for fault in FAULTS {
         for (rank, pattern) in fault.signs {
-            let places = flat
-                .find(pattern, 3)
-                .into_iter()
-                .filter(|pos| !is_harmless(flat, *pos));
-            found.extend(places.map(|pos| Found {
-                fault,
-                rank: *rank,
-                pos,
-            }));
+            let places = flat.find(pattern, 3).into_iter().filter(|pos| !is_harmless(flat, *pos));
+            found.extend(places.map(|pos| Found { fault, rank: *rank, pos }));
         }
     }
     found
@@ -213,10 +192,8 @@ fn last_boot(text: &str) -> String {
     let mut last: Option<usize> = None;
     for (i, line) in lines.iter().enumerate() {
         let lower = line.to_ascii_lowercase();
-        let kernel = lower.contains("[    0.000000] linux version")
-            || lower.contains("[    0.000000] booting linux");
-        let begins =
-            kernel || BOOT.iter().any(|b| lower.contains(b)) && !lower.contains("cloud-init");
+        let kernel = lower.contains("[    0.000000] linux version") || lower.contains("[    0.000000] booting linux");
+        let begins = kernel || BOOT.iter().any(|b| lower.contains(b)) && !lower.contains("cloud-init");
         if begins {
             // Firmware, boot loader and kernel announce one boot: they follow each other closely.
             if last.is_none_or(|l| i > l + 60) && i > 0 {
@@ -258,9 +235,7 @@ fn authorized_keys(flat: &Flat) -> (Option<String>, Vec<String>, bool) {
     let mut fingerprints: Vec<String> = Vec::new();
     for (_, line) in flat.lines() {
         let capture = |re: &Option<Regex>| {
-            re.as_ref()
-                .and_then(|re| re.captures(line))
-                .and_then(|c| Some(c.get(1)?.as_str().to_owned()))
+            re.as_ref().and_then(|re| re.captures(line)).and_then(|c| Some(c.get(1)?.as_str().to_owned()))
         };
         if let Some(name) = capture(&TABLE) {
             user = Some(name);

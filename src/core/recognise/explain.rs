@@ -47,9 +47,7 @@ pub fn ssh(symptom: &str) -> &'static str {
         "passphrase_needed" => {
             "The private key is encrypted and its passphrase was missing or wrong. Enter it, or load the key into an agent."
         }
-        "wrong_login_user" => {
-            "The key is right, the user name is not: log in as the user that the message names."
-        }
+        "wrong_login_user" => "The key is right, the user name is not: log in as the user that the message names.",
         "algorithm_mismatch" => {
             "Client and server share no algorithm. The network works; update the older side, or allow the algorithm for this host."
         }
@@ -59,9 +57,7 @@ pub fn ssh(symptom: &str) -> &'static str {
         "booting_nologin" => {
             "The system is still booting or going down and admits only root. Wait a minute; if it stays, remove the nologin file."
         }
-        "shell_or_home_missing" => {
-            "The login was accepted, but the account's shell or home directory is not usable."
-        }
+        "shell_or_home_missing" => "The login was accepted, but the account's shell or home directory is not usable.",
         "ssm_not_connected" => {
             "Session Manager has no connection to this instance: agent, instance role, outbound HTTPS, or another Region or account."
         }
@@ -89,9 +85,7 @@ pub fn ssh(symptom: &str) -> &'static str {
         "not_ssh_server" => {
             "Something answers on this port, but it does not speak SSH. Use the port that sshd listens on."
         }
-        "key_file_missing" => {
-            "The private-key file does not exist at that path. Point to the right file."
-        }
+        "key_file_missing" => "The private-key file does not exist at that path. Point to the right file.",
         "config_error" => {
             "The client's own configuration stopped it before any packet was sent. Correct the named file or option."
         }
@@ -116,25 +110,19 @@ pub fn console(symptom: &str) -> &'static str {
             "The boot stopped in emergency or maintenance mode, usually for a file system in /etc/fstab that is missing or damaged. No network, no SSH."
         }
         "disk_full" => "A file system is full. Services cannot write, and logins may hang or fail.",
-        "oom" => {
-            "The kernel ran out of memory and killed processes. The instance may answer slowly or not at all."
-        }
+        "oom" => "The kernel ran out of memory and killed processes. The instance may answer slowly or not at all.",
         "cloud_init_failure" => {
             "cloud-init or the user data failed. Keys or settings may be missing; the login itself may still work."
         }
         "sshd_failed" => {
             "The SSH server did not start, so connections are refused. Its configuration or host keys need a repair from inside."
         }
-        "network_failure" => {
-            "The guest did not get its network up, so no packet reaches the SSH server."
-        }
+        "network_failure" => "The guest did not get its network up, so no packet reaches the SSH server.",
         "bootloader" => {
             "The system did not find its boot loader, root device or init. The volume or its boot configuration needs a repair."
         }
         "healthy" => "The boot went through; nothing in this log speaks against a login.",
-        "selinux_relabel" => {
-            "SELinux relabels the file system, which takes minutes and ends in a reboot. Wait."
-        }
+        "selinux_relabel" => "SELinux relabels the file system, which takes minutes and ends in a reboot. Wait.",
         _ => "The log shows no fault that can be named.",
     }
 }

@@ -125,30 +125,25 @@ const PATTERNS: &[&str] = &[
     r"ControlSocket .*? for (?P<user>[^\s@]+)@(?P<host>\S+)",
 ];
 
-static COMPILED: LazyLock<Vec<Regex>> =
-    LazyLock::new(|| PATTERNS.iter().filter_map(|p| Regex::new(p).ok()).collect());
-static DENIED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)(?:permission denied|access denied) ?\(([a-z0-9@.,/ _-]*)\)?").ok()
-});
+static COMPILED: LazyLock<Vec<Regex>> = LazyLock::new(|| PATTERNS.iter().filter_map(|p| Regex::new(p).ok()).collect());
+static DENIED: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"(?i)(?:permission denied|access denied) ?\(([a-z0-9@.,/ _-]*)\)?").ok());
 static SENT: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?i)(?:server sent: ?|that can continue(?: are)?: ?|allowed types: ?|allowed_types=|authentication methods? \(server: ?)\[?([a-z0-9@.,/ _'-]*)").ok()
 });
 static HINT: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r#"(?i)(?:please log ?in as the user|please use the account) "?([a-z_][a-z0-9_.-]*)"? rather than"#).ok()
 });
-static TOO_LONG: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"[Rr]eceived (?:message (?:is )?too long:? |too large \()(\d{5,10})").ok()
-});
+static TOO_LONG: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"[Rr]eceived (?:message (?:is )?too long:? |too large \()(\d{5,10})").ok());
 
 /// Everything that the message names.
 pub fn from_message(flat: &Flat) -> Extract {
     let mut out = Extract::default();
     for re in COMPILED.iter() {
         let text = flat.text.as_str();
-        let Some(found) = re
-            .captures_iter(text)
-            .filter(|c| !is_server_log(flat, c.get(0).map_or(0, |m| m.start())))
-            .last()
+        let Some(found) =
+            re.captures_iter(text).filter(|c| !is_server_log(flat, c.get(0).map_or(0, |m| m.start()))).last()
         else {
             continue;
         };
@@ -159,12 +154,8 @@ pub fn from_message(flat: &Flat) -> Extract {
             out.host = Some(host);
             out.port = out.port.or(port);
         }
-        if out.port.is_none()
-            && (get("host").is_none() || get("host").and_then(host).map(|h| h.0) == out.host)
-        {
-            out.port = get("port")
-                .and_then(|p| p.parse().ok())
-                .filter(|p| *p != 65535);
+        if out.port.is_none() && (get("host").is_none() || get("host").and_then(host).map(|h| h.0) == out.host) {
+            out.port = get("port").and_then(|p| p.parse().ok()).filter(|p| *p != 65535);
         }
         if out.user.is_none() {
             out.user = get("user").and_then(user);
@@ -192,18 +183,12 @@ pub fn narrow(extract: &mut Extract, symptom: &str) {
 pub fn from_command(extract: &mut Extract, command: Option<&SshCommand>) {
     let Some(command) = command else { return };
     let target = command.target.as_deref().and_then(host).map(|h| h.0);
-    let same = extract.host.is_none()
-        || target.is_none()
-        || extract.host == target
-        || command.jump.is_none();
+    let same = extract.host.is_none() || target.is_none() || extract.host == target || command.jump.is_none();
     if !same {
         return;
     }
     extract.host = extract.host.take().or(target);
-    extract.user = extract
-        .user
-        .take()
-        .or_else(|| command.user.as_deref().and_then(user));
+    extract.user = extract.user.take().or_else(|| command.user.as_deref().and_then(user));
     extract.port = extract.port.or(command.port);
     if extract.key_path.is_none() && command.keys.len() == 1 {
         extract.key_path = command.keys.first().and_then(|k| key(k));
@@ -234,29 +219,18 @@ fn methods(flat: &Flat) -> Option<Vec<String>> {
         return Some(list);
     }
     let re = SENT.as_ref()?;
-    let found = re
-        .captures_iter(&flat.text)
-        .filter_map(|c| method_list(&c.get(1)?.as_str().replace('\'', "")))
-        .last()?;
+    let found =
+        re.captures_iter(&flat.text).filter_map(|c| method_list(&c.get(1)?.as_str().replace('\'', ""))).last()?;
     (!found.is_empty()).then_some(found)
 }
 
 fn method_list(text: &str) -> Option<Vec<String>> {
-    let list: Vec<String> = text
-        .split([',', ' '])
-        .map(|m| m.trim_matches(['.', ' ']).to_owned())
-        .filter(|m| !m.is_empty())
-        .collect();
+    let list: Vec<String> =
+        text.split([',', ' ']).map(|m| m.trim_matches(['.', ' ']).to_owned()).filter(|m| !m.is_empty()).collect();
     if text.contains(',') || !text.trim().contains(' ') {
-        return list
-            .iter()
-            .all(|m| METHODS.contains(&m.to_ascii_lowercase().as_str()))
-            .then_some(list);
+        return list.iter().all(|m| METHODS.contains(&m.to_ascii_lowercase().as_str())).then_some(list);
     }
-    let first: Vec<String> = list
-        .into_iter()
-        .take_while(|m| METHODS.contains(&m.as_str()))
-        .collect();
+    let first: Vec<String> = list.into_iter().take_while(|m| METHODS.contains(&m.as_str())).collect();
     (!first.is_empty()).then_some(first)
 }
 
@@ -284,16 +258,12 @@ pub fn printed_into_protocol(flat: &Flat) -> Vec<(usize, &'static str)> {
 /// In a server's log the address and port are the client's.
 fn is_server_log(flat: &Flat, pos: usize) -> bool {
     let line = flat.line_at(pos);
-    ["sshd[", "sshd-session[", "sshd-auth[", "[preauth]"]
-        .iter()
-        .any(|p| line.contains(p))
+    ["sshd[", "sshd-session[", "sshd-auth[", "[preauth]"].iter().any(|p| line.contains(p))
 }
 
 /// A host as printed, with the port of `[host]:port`; `None` if it is no name or address.
 fn host(text: &str) -> Option<(String, Option<u16>)> {
-    let text = text
-        .trim_matches(['\'', '"', '`', ',', ';', '!', '\\', ')', '('])
-        .trim_end_matches(['.', ':']);
+    let text = text.trim_matches(['\'', '"', '`', ',', ';', '!', '\\', ')', '(']).trim_end_matches(['.', ':']);
     if let Some((name, port)) = text.strip_prefix('[').and_then(|t| t.split_once("]:")) {
         return Some((host(name)?.0, port.parse().ok()));
     }
@@ -301,23 +271,15 @@ fn host(text: &str) -> Option<(String, Option<u16>)> {
     let fits = !name.is_empty()
         && name.len() < 254
         && name.starts_with(|c: char| c.is_alphanumeric() || c == ':' || c == '_')
-        && name
-            .chars()
-            .all(|c| c.is_alphanumeric() || "._:%-".contains(c));
-    let known = [
-        "UNKNOWN", "unknown", "remote", "host", "the", "target", "server", "proxy",
-    ]
-    .contains(&name);
+        && name.chars().all(|c| c.is_alphanumeric() || "._:%-".contains(c));
+    let known = ["UNKNOWN", "unknown", "remote", "host", "the", "target", "server", "proxy"].contains(&name);
     (fits && !known).then(|| (name.to_owned(), None))
 }
 
 fn user(text: &str) -> Option<String> {
     let name = text.trim_matches(['\'', '"', '`', '(', '[', '>', '*']);
-    let fits = !name.is_empty()
-        && name.len() < 65
-        && name
-            .chars()
-            .all(|c| c.is_alphanumeric() || "._-+\\$".contains(c));
+    let fits =
+        !name.is_empty() && name.len() < 65 && name.chars().all(|c| c.is_alphanumeric() || "._-+\\$".contains(c));
     fits.then(|| name.to_owned())
 }
 
@@ -339,12 +301,7 @@ mod tests {
 
     #[test]
     fn file_errors_are_no_refusals() {
-        let denied = |t: &str| {
-            denials(&Flat::both(t).0)
-                .into_iter()
-                .map(|d| d.1.len())
-                .collect::<Vec<_>>()
-        };
+        let denied = |t: &str| denials(&Flat::both(t).0).into_iter().map(|d| d.1.len()).collect::<Vec<_>>();
         assert_eq!(denied("a@b: Permission denied (publickey,password)."), [2]);
         assert_eq!(denied("a@b: Permission denied ()."), [0]);
         assert!(denied("mkstemp failed: Permission denied (13)").is_empty());

@@ -34,11 +34,7 @@ impl Flat {
             glue = join && line.wrapped;
         }
         let lower = text.to_ascii_lowercase();
-        Self {
-            text,
-            lower,
-            starts,
-        }
+        Self { text, lower, starts }
     }
 
     /// Both readings of a text: wrapped lines glued, and parted by a space. The second is `None`
@@ -46,10 +42,7 @@ impl Flat {
     pub fn both(text: &str) -> (Self, Option<Self>) {
         let lines = clean::lines(text);
         let wrapped = lines.iter().any(|l| l.wrapped);
-        (
-            Self::new(&lines, true),
-            wrapped.then(|| Self::new(&lines, false)),
-        )
+        (Self::new(&lines, true), wrapped.then(|| Self::new(&lines, false)))
     }
 
     fn line_index(&self, pos: usize) -> usize {
@@ -57,36 +50,25 @@ impl Flat {
     }
 
     fn line_end(&self, index: usize) -> usize {
-        self.starts
-            .get(index + 1)
-            .copied()
-            .unwrap_or(self.text.len())
+        self.starts.get(index + 1).copied().unwrap_or(self.text.len())
     }
 
     /// The line around a position.
     pub fn line_at(&self, pos: usize) -> &str {
         let index = self.line_index(pos);
         let start = self.starts.get(index).copied().unwrap_or(0);
-        self.text
-            .get(start..self.line_end(index))
-            .unwrap_or_default()
-            .trim()
+        self.text.get(start..self.line_end(index)).unwrap_or_default().trim()
     }
 
     /// The lines in their order, with their positions.
     pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.starts
-            .iter()
-            .enumerate()
-            .filter_map(|(i, s)| Some((*s, self.text.get(*s..self.line_end(i))?.trim())))
+        self.starts.iter().enumerate().filter_map(|(i, s)| Some((*s, self.text.get(*s..self.line_end(i))?.trim())))
     }
 
     /// Whether the line at this position is a debug message of an OpenSSH client.
     pub fn is_debug(&self, pos: usize) -> bool {
         let line = self.line_at(pos);
-        ["debug1:", "debug2:", "debug3:"]
-            .iter()
-            .any(|p| line.starts_with(p))
+        ["debug1:", "debug2:", "debug3:"].iter().any(|p| line.starts_with(p))
     }
 
     pub fn contains(&self, literal: &str) -> bool {
@@ -98,18 +80,10 @@ impl Flat {
     /// A pattern is lower-case text; `*` bridges up to 140 bytes, a leading `^` ties it to the
     /// beginning of a line, a trailing `$` to the end of one, `|` at either side to a word's edge.
     pub fn find(&self, pattern: &str, max: usize) -> Vec<usize> {
-        let (pattern, at_start) = pattern
-            .strip_prefix('^')
-            .map_or((pattern, false), |p| (p, true));
-        let (pattern, at_end) = pattern
-            .strip_suffix('$')
-            .map_or((pattern, false), |p| (p, true));
-        let (pattern, edge_left) = pattern
-            .strip_prefix('|')
-            .map_or((pattern, false), |p| (p, true));
-        let (pattern, edge_right) = pattern
-            .strip_suffix('|')
-            .map_or((pattern, false), |p| (p, true));
+        let (pattern, at_start) = pattern.strip_prefix('^').map_or((pattern, false), |p| (p, true));
+        let (pattern, at_end) = pattern.strip_suffix('$').map_or((pattern, false), |p| (p, true));
+        let (pattern, edge_left) = pattern.strip_prefix('|').map_or((pattern, false), |p| (p, true));
+        let (pattern, edge_right) = pattern.strip_suffix('|').map_or((pattern, false), |p| (p, true));
         let mut parts = pattern.split('*');
         let first = parts.next().unwrap_or_default();
         let rest: Vec<&str> = parts.collect();
@@ -137,9 +111,7 @@ impl Flat {
 
     fn follow(&self, mut at: usize, parts: &[&str]) -> Option<usize> {
         for part in parts {
-            let limit = self
-                .lower
-                .floor_char_boundary((at + GAP + part.len()).min(self.lower.len()));
+            let limit = self.lower.floor_char_boundary((at + GAP + part.len()).min(self.lower.len()));
             let window = self.lower.get(at..limit)?;
             at += window.find(part)? + part.len();
         }
@@ -221,10 +193,7 @@ mod tests {
     #[test]
     fn json_escapes_are_undone() {
         let f = flat(r#""msg": "Load key \"/k\": bad\r\nPermission denied.\nX""#);
-        assert_eq!(
-            f.text,
-            r#""msg": "Load key "/k": bad Permission denied. X""#
-        );
+        assert_eq!(f.text, r#""msg": "Load key "/k": bad Permission denied. X""#);
         assert_eq!(flat(r"C:\nice\router").text, r"C:\nice\router");
     }
 

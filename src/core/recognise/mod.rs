@@ -82,13 +82,7 @@ pub struct Recognised {
 
 /// Recognises a text; `forced` says what kind it is, otherwise the text decides.
 pub fn identify(text: &str, forced: Option<Kind>) -> Recognised {
-    match forced.unwrap_or_else(|| {
-        if console::looks_like_console(text) {
-            Kind::Console
-        } else {
-            Kind::Ssh
-        }
-    }) {
+    match forced.unwrap_or_else(|| if console::looks_like_console(text) { Kind::Console } else { Kind::Ssh }) {
         Kind::Ssh => ssh(text),
         Kind::Console => console(text),
     }

@@ -48,10 +48,7 @@ pub fn recognise(text: &str) -> Recognised {
         also,
         client: client(&flat).to_owned(),
         explanation: explain::ssh(symptom).to_owned(),
-        causes: causes(&flat, symptom, &extract)
-            .into_iter()
-            .map(str::to_owned)
-            .collect(),
+        causes: causes(&flat, symptom, &extract).into_iter().map(str::to_owned).collect(),
         extract,
         login_user_hint,
         command,
@@ -76,12 +73,7 @@ fn find(flat: &Flat) -> Vec<Hit> {
                     (false, true) => rule.rank.min(PROSE_RANK),
                     (false, false) => rule.rank,
                 };
-                hits.push(Hit {
-                    symptom: group.symptom,
-                    rank,
-                    pos,
-                    also: rule.also,
-                });
+                hits.push(Hit { symptom: group.symptom, rank, pos, also: rule.also });
             }
         }
     }
@@ -111,9 +103,7 @@ fn is_noise(line: &str) -> bool {
     ];
     NOISE.iter().any(|n| line.starts_with(n))
         || (line.starts_with("debug")
-            && (line.contains("Applying options")
-                || line.contains("matched no files")
-                || line.contains(": include ")))
+            && (line.contains("Applying options") || line.contains("matched no files") || line.contains(": include ")))
         || command_line::is_typed(line)
 }
 
@@ -126,93 +116,47 @@ fn is_prose(line: &str) -> bool {
 /// Messages that need more than a pattern.
 fn special(flat: &Flat, hits: &mut Vec<Hit>) {
     for (pos, methods) in extract::denials(flat) {
-        let also: &[&str] = if methods.is_empty() {
-            &["no_supported_auth"]
-        } else {
-            &[]
-        };
-        hits.push(Hit {
-            symptom: "permission_denied",
-            rank: 66,
-            pos,
-            also,
-        });
+        let also: &[&str] = if methods.is_empty() { &["no_supported_auth"] } else { &[] };
+        hits.push(Hit { symptom: "permission_denied", rank: 66, pos, also });
     }
     for pos in flat.find("error reading ssh protocol banner", MOST) {
         // Paramiko says the same words for silence and for a closed connection; what it caught
         // stands before.
         let before = &flat.lower[..pos];
-        let silent = ["timeouterror", "socket.timeout", "queue.empty", "timed out"]
-            .iter()
-            .any(|w| before.contains(w));
-        let closed = flat.contains("eoferror")
-            || flat.contains("connection reset")
-            || flat.contains("forcibly closed");
+        let silent = ["timeouterror", "socket.timeout", "queue.empty", "timed out"].iter().any(|w| before.contains(w));
+        let closed = flat.contains("eoferror") || flat.contains("connection reset") || flat.contains("forcibly closed");
         let (symptom, also): (_, &[&str]) = match (silent, closed) {
             (_, true) => ("connection_reset", &["banner_timeout"]),
             (true, false) => ("banner_timeout", &["timeout", "connection_reset"]),
             (false, false) => ("banner_timeout", &["connection_reset", "timeout"]),
         };
-        hits.push(Hit {
-            symptom,
-            rank: 80,
-            pos,
-            also,
-        });
+        hits.push(Hit { symptom, rank: 80, pos, also });
     }
     let prompts = flat.find("enter passphrase for", MOST);
     if let (Some(pos), true) = (prompts.last(), prompts.len() > 1) {
         // Asked again: what was typed did not open the key.
         let also = &["permission_denied"];
-        hits.push(Hit {
-            symptom: "passphrase_needed",
-            rank: 70,
-            pos: *pos,
-            also,
-        });
+        hits.push(Hit { symptom: "passphrase_needed", rank: 70, pos: *pos, also });
     }
     for pos in flat.find("load key*permission denied", MOST) {
         let also = &["key_file_missing", "unprotected_key", "invalid_key_format"];
-        hits.push(Hit {
-            symptom: "permission_denied",
-            rank: 67,
-            pos,
-            also,
-        });
+        hits.push(Hit { symptom: "permission_denied", rank: 67, pos, also });
     }
     if let Some(hit) = hangs(flat) {
         hits.push(hit);
     }
     for (pos, symptom) in extract::printed_into_protocol(flat) {
-        hits.push(Hit {
-            symptom,
-            rank: 90,
-            pos,
-            also: &["other"],
-        });
+        hits.push(Hit { symptom, rank: 90, pos, also: &["other"] });
     }
 }
 
 /// Where a debug log stops, if the client was still waiting then.
 fn hangs(flat: &Flat) -> Option<Hit> {
-    let (pos, last) = flat
-        .lines()
-        .filter(|(_, line)| line.starts_with("debug1: "))
-        .last()?;
-    let hit = |symptom, also| {
-        Some(Hit {
-            symptom,
-            rank: DEBUG_RANK + 5,
-            pos,
-            also,
-        })
-    };
-    if last.starts_with("debug1: Connecting to ") || last.starts_with("debug1: connect to address")
-    {
+    let (pos, last) = flat.lines().filter(|(_, line)| line.starts_with("debug1: ")).last()?;
+    let hit = |symptom, also| Some(Hit { symptom, rank: DEBUG_RANK + 5, pos, also });
+    if last.starts_with("debug1: Connecting to ") || last.starts_with("debug1: connect to address") {
         hit("timeout", &["other"])
-    } else if last.starts_with("debug1: Connection established")
-        || last.starts_with("debug1: Local version string")
-    {
+    } else if last.starts_with("debug1: Connection established") || last.starts_with("debug1: Local version string") {
         hit("banner_timeout", &["timeout"])
     } else if last.contains("expecting SSH2_MSG_KEX") || last.ends_with("SSH2_MSG_KEXINIT sent") {
         hit("banner_timeout", &["timeout", "other"])
@@ -241,24 +185,14 @@ const BEFORE_LOGIN: &[&str] = &[
 ];
 
 fn decide(flat: &Flat, mut hits: Vec<Hit>) -> (&'static str, Vec<String>, Vec<String>) {
-    let login = hits
-        .iter()
-        .filter(|h| h.symptom == "success" && h.rank >= 45)
-        .map(|h| h.pos)
-        .max();
+    let login = hits.iter().filter(|h| h.symptom == "success" && h.rank >= 45).map(|h| h.pos).max();
     if let Some(login) = login {
         hits.retain(|h| h.pos >= login || !BEFORE_LOGIN.contains(&h.symptom));
-        let inside = hits
-            .iter()
-            .any(|h| h.symptom == "success" && h.rank >= 50 && !flat.is_debug(h.pos));
-        for hit in hits.iter_mut().filter(|h| {
-            inside && h.pos > login && matches!(h.symptom, "connection_reset" | "timeout")
-        }) {
-            hit.also = if hit.symptom == "timeout" {
-                &["timeout"]
-            } else {
-                &["connection_reset"]
-            };
+        let inside = hits.iter().any(|h| h.symptom == "success" && h.rank >= 50 && !flat.is_debug(h.pos));
+        for hit in
+            hits.iter_mut().filter(|h| inside && h.pos > login && matches!(h.symptom, "connection_reset" | "timeout"))
+        {
+            hit.also = if hit.symptom == "timeout" { &["timeout"] } else { &["connection_reset"] };
             hit.symptom = "session_dropped";
         }
     }
@@ -266,20 +200,14 @@ fn decide(flat: &Flat, mut hits: Vec<Hit>) -> (&'static str, Vec<String>, Vec<St
         return ("other", Vec::new(), Vec::new());
     };
     let mut also: Vec<String> = Vec::new();
-    let equals = hits
-        .iter()
-        .filter(|h| h.rank == best.rank && h.symptom != best.symptom)
-        .map(|h| h.symptom);
+    let equals = hits.iter().filter(|h| h.rank == best.rank && h.symptom != best.symptom).map(|h| h.symptom);
     for id in best.also.iter().copied().chain(equals) {
         if id != best.symptom && !also.iter().any(|a| a == id) {
             also.push(id.to_owned());
         }
     }
     let mut evidence: Vec<String> = Vec::new();
-    let mut places: Vec<&Hit> = hits
-        .iter()
-        .filter(|h| h.symptom == best.symptom && h.rank + 8 >= best.rank)
-        .collect();
+    let mut places: Vec<&Hit> = hits.iter().filter(|h| h.symptom == best.symptom && h.rank + 8 >= best.rank).collect();
     places.sort_by_key(|h| (std::cmp::Reverse(h.rank), h.pos));
     for hit in places {
         let line = super::super::text::shorten(flat.line_at(hit.pos), 300);
@@ -291,10 +219,7 @@ fn decide(flat: &Flat, mut hits: Vec<Hit>) -> (&'static str, Vec<String>, Vec<St
 }
 
 fn client(flat: &Flat) -> &'static str {
-    CLIENTS
-        .iter()
-        .find(|(pattern, _)| !flat.find(pattern, 1).is_empty())
-        .map_or("unknown", |(_, name)| name)
+    CLIENTS.iter().find(|(pattern, _)| !flat.find(pattern, 1).is_empty()).map_or("unknown", |(_, name)| name)
 }
 
 /// Root causes that the client's text proves by itself.

@@ -39,18 +39,14 @@ struct ConsoleCase {
 
 #[test]
 fn ssh_cases() {
-    let cases: SshCases =
-        toml::from_str(include_str!("../../../tests/cases/recognise/ssh.toml")).unwrap();
+    let cases: SshCases = toml::from_str(include_str!("../../../tests/cases/recognise/ssh.toml")).unwrap();
     assert!(cases.case.len() >= 150);
     let mut wrong = Vec::new();
     for case in cases.case {
         let answer = ssh(&case.text);
         let mut problems = Vec::new();
         if answer.symptom != case.symptom {
-            problems.push(format!(
-                "symptom {} instead of {}",
-                answer.symptom, case.symptom
-            ));
+            problems.push(format!("symptom {} instead of {}", answer.symptom, case.symptom));
         }
         if !case.also.iter().all(|a| answer.also.contains(a)) {
             problems.push(format!("also {:?}", answer.also));
@@ -64,50 +60,27 @@ fn ssh_cases() {
         let named = toml::Table::try_from(&answer.extract).unwrap();
         for (field, value) in &case.extract {
             if named.get(field) != Some(value) {
-                problems.push(format!(
-                    "{field} {:?} instead of {value:?}",
-                    named.get(field)
-                ));
+                problems.push(format!("{field} {:?} instead of {value:?}", named.get(field)));
             }
         }
         if !problems.is_empty() {
             wrong.push(format!("{:?}: {}", case.text, problems.join("; ")));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} wrong\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
 fn console_cases() {
-    let cases: ConsoleCases =
-        toml::from_str(include_str!("../../../tests/cases/recognise/console.toml")).unwrap();
+    let cases: ConsoleCases = toml::from_str(include_str!("../../../tests/cases/recognise/console.toml")).unwrap();
     for case in cases.case {
         let answer = console(&case.text);
-        assert_eq!(
-            answer.symptom, case.symptom,
-            "{:?} {:?}",
-            case.text, answer.evidence
-        );
+        assert_eq!(answer.symptom, case.symptom, "{:?} {:?}", case.text, answer.evidence);
         for cause in case.causes.iter().flatten() {
-            assert!(
-                answer.causes.contains(cause),
-                "{:?} {:?}",
-                case.text,
-                answer.causes
-            );
+            assert!(answer.causes.contains(cause), "{:?} {:?}", case.text, answer.causes);
         }
         if case.causes.as_ref().is_some_and(Vec::is_empty) {
-            assert!(
-                answer.causes.is_empty(),
-                "{:?} {:?}",
-                case.text,
-                answer.causes
-            );
+            assert!(answer.causes.is_empty(), "{:?} {:?}", case.text, answer.causes);
         }
         if case.user.is_some() {
             assert_eq!(answer.console_user, case.user, "{:?}", case.text);
@@ -116,12 +89,7 @@ fn console_cases() {
             assert_eq!(answer.host_keys, keys, "{:?}", case.text);
         }
         if let Some(keys) = case.keys {
-            assert_eq!(
-                answer.console_key_fingerprints.len(),
-                keys,
-                "{:?}",
-                case.text
-            );
+            assert_eq!(answer.console_key_fingerprints.len(), keys, "{:?}", case.text);
         }
     }
 }
@@ -139,28 +107,16 @@ fn the_last_boot_counts() {
     let broken = boot("You are in emergency mode.\n");
     let good = boot("ip-10-0-0-9 login: \n");
     assert_eq!(console(&format!("{broken}{good}")).symptom, "healthy");
-    assert_eq!(
-        console(&format!("{good}{broken}")).symptom,
-        "fstab_emergency"
-    );
+    assert_eq!(console(&format!("{good}{broken}")).symptom, "fstab_emergency");
 }
 
 #[test]
 fn the_kind_is_told_by_the_text() {
     let kind = |t: &str| identify(t, None).kind;
-    assert_eq!(
-        kind("[    0.000000] Linux version 6.1.0\n[  OK  ] Reached target Multi-User System."),
-        Kind::Console
-    );
+    assert_eq!(kind("[    0.000000] Linux version 6.1.0\n[  OK  ] Reached target Multi-User System."), Kind::Console);
     assert_eq!(kind("You are in emergency mode."), Kind::Console);
-    assert_eq!(
-        kind("ssh: connect to host a port 22: Connection refused"),
-        Kind::Ssh
-    );
-    assert_eq!(
-        kind("Last login: Mon Jan  5 10:00:00 2026 from 198.51.100.9"),
-        Kind::Ssh
-    );
+    assert_eq!(kind("ssh: connect to host a port 22: Connection refused"), Kind::Ssh);
+    assert_eq!(kind("Last login: Mon Jan  5 10:00:00 2026 from 198.51.100.9"), Kind::Ssh);
     assert_eq!(kind(""), Kind::Ssh);
 }
 
@@ -168,9 +124,7 @@ fn the_kind_is_told_by_the_text() {
 fn anything_gives_an_answer() {
     let mut state: u64 = 0x2545_f491_4f6c_dd1d;
     let mut random = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state >> 33
     };
     let words = [
@@ -192,9 +146,7 @@ fn anything_gives_an_answer() {
     ];
     for round in 0..200_usize {
         let bytes: Vec<u8> = (0..round * 5).map(|_| random() as u8).collect();
-        let mixed: String = (0..round)
-            .map(|_| words[random() as usize % words.len()])
-            .collect();
+        let mixed: String = (0..round).map(|_| words[random() as usize % words.len()]).collect();
         for text in [String::from_utf8_lossy(&bytes).into_owned(), mixed] {
             let answer = identify(&text, None);
             assert!(!answer.symptom.is_empty() && !answer.explanation.is_empty());
@@ -207,10 +159,7 @@ fn anything_gives_an_answer() {
 
 #[test]
 fn a_huge_text_is_cut_not_read() {
-    let text = format!(
-        "{}\nssh: connect to host 198.51.100.1 port 22: Connection refused",
-        "x y\n".repeat(2_000_000)
-    );
+    let text = format!("{}\nssh: connect to host 198.51.100.1 port 22: Connection refused", "x y\n".repeat(2_000_000));
     assert_eq!(ssh(&text).symptom, "connection_refused");
     let long_line = "a".repeat(8_000_000);
     assert_eq!(ssh(&long_line).symptom, "other");

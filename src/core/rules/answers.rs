@@ -32,7 +32,8 @@ pub fn findings(facts: &Facts, checks: &[CheckResult]) -> Vec<Finding> {
             let check = words.get(&c.id)?;
             let cause = check.no_means.as_ref()?;
             let question = check.question.as_deref().unwrap_or_default();
-            let finding = Finding::new(cause, Certainty::Likely, format!("you answered no to: {question}"), "your answer");
+            let finding =
+                Finding::new(cause, Certainty::Likely, format!("you answered no to: {question}"), "your answer");
             Some(match catalogue::get().causes.get(cause) {
                 Some(words) => finding.would_prove(words.proven_by.clone()),
                 None => finding,

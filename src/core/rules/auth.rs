@@ -11,7 +11,8 @@ use crate::core::facts::wire::{Answer, Offer, SshServer};
 use crate::core::key;
 
 /// Symptoms in which the server was reached and said no to a login.
-const LOGIN_SYMPTOMS: &[&str] = &["refused_key", "permission_denied", "no_supported_auth", "too_many_failures", "wrong_login_user"];
+const LOGIN_SYMPTOMS: &[&str] =
+    &["refused_key", "permission_denied", "no_supported_auth", "too_many_failures", "wrong_login_user"];
 
 /// Checks `key-matches`, `user-name`, `server-takes-key`, `login-files`.
 pub fn checks(view: &View<'_>) -> Vec<CheckResult> {
@@ -49,13 +50,23 @@ fn host_key_blocks(view: &View<'_>) -> bool {
 
 fn ssh_would_offer(facts: &Facts, offer: &Offer) -> bool {
     match &offer.key {
-        Some(path) => facts.local.keys.iter().any(|k| k.path == *path && local::offered(facts, k) && !local::crowded_out(facts, k)),
+        Some(path) => facts
+            .local
+            .keys
+            .iter()
+            .any(|k| k.path == *path && local::offered(facts, k) && !local::crowded_out(facts, k)),
         None => true,
     }
 }
 
 fn offer_locked(facts: &Facts, offer: &Offer) -> bool {
-    facts.local.keys.iter().filter(|k| Some(&k.path) == offer.key.as_ref()).filter_map(local::key_of).any(|k| local::locked(facts, k))
+    facts
+        .local
+        .keys
+        .iter()
+        .filter(|k| Some(&k.path) == offer.key.as_ref())
+        .filter_map(local::key_of)
+        .any(|k| local::locked(facts, k))
 }
 
 /// Offers for the login user, and whether the server knows any of the keys.
@@ -111,12 +122,22 @@ fn user_name(view: &View<'_>) -> CheckResult {
     }
     if let Some(other) = better_user(view) {
         let seen = facts.wire.offers.iter().any(|o| o.user == other && o.answer.key_is_known());
-        let how = if seen { format!("the server takes your key for {other}") } else { format!("the image's user is {other}") };
+        let how = if seen {
+            format!("the server takes your key for {other}")
+        } else {
+            format!("the image's user is {other}")
+        };
         return CheckResult::fail(id, format!("{user} is not the user of this image: {how}")).seen(because, source);
     }
     match &view.family {
-        Some(family) if family.family.users.contains(&user) => CheckResult::pass(id, format!("{user} is the default user of {}", family.family.title)).seen(because, source),
-        Some(family) => CheckResult::unclear(id, format!("{user} is not the default user of {}, but may have been added", family.family.title)),
+        Some(family) if family.family.users.contains(&user) => {
+            CheckResult::pass(id, format!("{user} is the default user of {}", family.family.title))
+                .seen(because, source)
+        }
+        Some(family) => CheckResult::unclear(
+            id,
+            format!("{user} is not the default user of {}, but may have been added", family.family.title),
+        ),
         None => CheckResult::unclear(id, format!("the image does not tell whether {user} is right")),
     }
 }
@@ -134,7 +155,8 @@ fn is_launch_key(facts: &Facts, probe: &KeyProbe) -> Option<bool> {
 /// The keys to ask the server about, within the cap: the launch key first, and one attempt kept for
 /// the other user name, if there is one.
 pub fn keys_to_offer(facts: &Facts, users: usize, cap: u32) -> Vec<&KeyProbe> {
-    let mut keys: Vec<&KeyProbe> = facts.local.keys.iter().filter(|k| local::key_of(k).is_some_and(|k| k.public.is_some())).collect();
+    let mut keys: Vec<&KeyProbe> =
+        facts.local.keys.iter().filter(|k| local::key_of(k).is_some_and(|k| k.public.is_some())).collect();
     keys.sort_by_key(|k| is_launch_key(facts, k) != Some(true));
     let kept = usize::from(users > 1);
     keys.truncate((cap as usize).saturating_sub(kept).max(1));
@@ -143,7 +165,12 @@ pub fn keys_to_offer(facts: &Facts, users: usize, cap: u32) -> Vec<&KeyProbe> {
 
 /// Keys that ssh would offer and the server was not asked about: a refusal of the others proves less.
 fn unasked(facts: &Facts) -> bool {
-    facts.local.keys.iter().filter(|k| local::usable(k)).any(|k| !facts.wire.offers.iter().any(|o| o.key.as_ref() == Some(&k.path)))
+    facts
+        .local
+        .keys
+        .iter()
+        .filter(|k| local::usable(k))
+        .any(|k| !facts.wire.offers.iter().any(|o| o.key.as_ref() == Some(&k.path)))
 }
 
 /// A local private key, other than those used, that is the launch key.
@@ -167,7 +194,12 @@ fn key_matches(view: &View<'_>) -> CheckResult {
     };
     let pair = match &facts.aws.key_pair {
         Fact::Known { value: Some(pair), .. } => pair,
-        Fact::Known { value: None, .. } => return CheckResult::unclear(id, format!("the key pair {name} is deleted from EC2 (logins still work with its private key)")),
+        Fact::Known { value: None, .. } => {
+            return CheckResult::unclear(
+                id,
+                format!("the key pair {name} is deleted from EC2 (logins still work with its private key)"),
+            );
+        }
         other => return CheckResult::cannot_tell(id, &other.why_not().unwrap_or(Why::needs("the key pair"))),
     };
     let read: Vec<&KeyProbe> = facts.local.keys.iter().filter(|k| local::key_of(k).is_some()).collect();
@@ -177,11 +209,16 @@ fn key_matches(view: &View<'_>) -> CheckResult {
     let source = facts.aws.key_pair.source().to_owned();
     let print = pair.fingerprint.clone().unwrap_or_default();
     if let Some(probe) = read.iter().find(|k| is_launch_key(facts, k) == Some(true)) {
-        return CheckResult::pass(id, format!("{} is the key pair {name}", probe.path)).seen(format!("{name} {print}"), source);
+        return CheckResult::pass(id, format!("{} is the key pair {name}", probe.path))
+            .seen(format!("{name} {print}"), source);
     }
     if read.iter().all(|k| is_launch_key(facts, k) == Some(false)) {
         let other = matching_key(facts).map(|k| format!("; {} is", k.path)).unwrap_or_default();
-        return CheckResult::fail(id, format!("{} is not the key pair {name} that the instance was launched with{other}", read[0].path)).seen(format!("{name} {print}"), source);
+        return CheckResult::fail(
+            id,
+            format!("{} is not the key pair {name} that the instance was launched with{other}", read[0].path),
+        )
+        .seen(format!("{name} {print}"), source);
     }
     CheckResult::unclear(id, format!("the file tells too little to compare it with the key pair {name}"))
 }
@@ -208,13 +245,21 @@ fn server_takes_key(view: &View<'_>) -> CheckResult {
         _ => None,
     }) {
         let key = offer.key.as_deref().unwrap_or("your key");
-        return CheckResult::fail(id, format!("the server knows {key} and then refuses {user}: {reason}")).seen(budget, source);
+        return CheckResult::fail(id, format!("the server knows {key} and then refuses {user}: {reason}"))
+            .seen(budget, source);
     }
     let refused: Vec<&&Offer> = offers.iter().filter(|o| o.answer == Answer::Refused && o.key.is_some()).collect();
     match refused.first() {
         Some(offer) => {
             let methods = if offer.methods.is_empty() { "nothing".to_owned() } else { offer.methods.join(", ") };
-            CheckResult::fail(id, format!("the server refuses {} for {user}; it still offers: {methods}", offer.key.as_deref().unwrap_or("the key"))).seen(budget, source)
+            CheckResult::fail(
+                id,
+                format!(
+                    "the server refuses {} for {user}; it still offers: {methods}",
+                    offer.key.as_deref().unwrap_or("the key")
+                ),
+            )
+            .seen(budget, source)
         }
         None => match offers.iter().find_map(|o| match &o.answer {
             Answer::Failed { reason } => Some(reason),
@@ -281,13 +326,25 @@ fn user_finding(view: &View<'_>, refused: bool) -> Option<Finding> {
             if for_user(facts, &user).0.iter().any(|o| o.answer == Answer::Refused) {
                 Finding::new("wrong-user-name", Certainty::Proven, text, facts.wire.ssh.source())
             } else {
-                Finding::new("wrong-user-name", Certainty::Likely, text, facts.wire.ssh.source()).would_prove(format!("a refusal of the key for {user}"))
+                Finding::new("wrong-user-name", Certainty::Likely, text, facts.wire.ssh.source())
+                    .would_prove(format!("a refusal of the key for {user}"))
             }
         }
-        (None, true) => Finding::new("wrong-user-name", Certainty::Proven, format!("the server says: log in as {other}, not as {user}"), if facts.wire.ssh.is_known() { facts.wire.ssh.source() } else { "pasted text" }),
+        (None, true) => Finding::new(
+            "wrong-user-name",
+            Certainty::Proven,
+            format!("the server says: log in as {other}, not as {user}"),
+            if facts.wire.ssh.is_known() { facts.wire.ssh.source() } else { "pasted text" },
+        ),
         (None, false) => {
             let certainty = if refused || forced_root(view, &user) { Certainty::Likely } else { Certainty::Possible };
-            Finding::new("wrong-user-name", certainty, format!("the image's default user is {other}, not {user}"), facts.aws.image.source()).would_prove(format!("a login as {other}"))
+            Finding::new(
+                "wrong-user-name",
+                certainty,
+                format!("the image's default user is {other}, not {user}"),
+                facts.aws.image.source(),
+            )
+            .would_prove(format!("a login as {other}"))
         }
     };
     Some(match &view.family {
@@ -321,10 +378,17 @@ fn account_findings(view: &View<'_>, out: &mut Vec<Finding>) {
             ("pam-denies", Certainty::Likely)
         };
         let finding = Finding::new(id, certainty, text.clone(), source);
-        out.push(if certainty == Certainty::Proven { finding } else { finding.would_prove("sshd's log inside the instance (Session Manager)") });
+        out.push(if certainty == Certainty::Proven {
+            finding
+        } else {
+            finding.would_prove("sshd's log inside the instance (Session Manager)")
+        });
         if id == "pam-denies" {
             for other in ["account-expired", "nologin-file", "account-locked"] {
-                out.push(Finding::new(other, Certainty::Possible, text.clone(), source).would_prove("sshd's log inside the instance (Session Manager)"));
+                out.push(
+                    Finding::new(other, Certainty::Possible, text.clone(), source)
+                        .would_prove("sshd's log inside the instance (Session Manager)"),
+                );
             }
         }
     }
@@ -334,16 +398,41 @@ fn account_findings(view: &View<'_>, out: &mut Vec<Finding>) {
 fn too_many_keys(view: &View<'_>, out: &mut Vec<Finding>) {
     let facts = view.facts;
     let told = facts.symptom() == Some("too_many_failures");
-    let accepted = |k: &KeyProbe| facts.wire.offers.iter().any(|o| o.key.as_ref() == Some(&k.path) && o.answer.key_is_known());
-    let crowded = facts.local.keys.iter().find(|k| local::offered(facts, k) && local::crowded_out(facts, k) && (told || accepted(k)));
+    let accepted =
+        |k: &KeyProbe| facts.wire.offers.iter().any(|o| o.key.as_ref() == Some(&k.path) && o.answer.key_is_known());
+    let crowded = facts
+        .local
+        .keys
+        .iter()
+        .find(|k| local::offered(facts, k) && local::crowded_out(facts, k) && (told || accepted(k)));
     let agent = facts.local.agent.value().map_or(0, Vec::len);
     if let Some(probe) = crowded {
-        let text = format!("the agent holds {agent} keys, which ssh offers before {}; sshd ends the session after 6 (MaxAuthTries)", probe.path);
-        let finding = Finding::new("too-many-agent-keys", if told { Certainty::Proven } else { Certainty::Likely }, text, facts.local.agent.source());
-        out.push(if told { finding } else { finding.would_prove("ssh says: Too many authentication failures; or ssh -v counts the offered keys") });
+        let text = format!(
+            "the agent holds {agent} keys, which ssh offers before {}; sshd ends the session after 6 (MaxAuthTries)",
+            probe.path
+        );
+        let finding = Finding::new(
+            "too-many-agent-keys",
+            if told { Certainty::Proven } else { Certainty::Likely },
+            text,
+            facts.local.agent.source(),
+        );
+        out.push(if told {
+            finding
+        } else {
+            finding.would_prove("ssh says: Too many authentication failures; or ssh -v counts the offered keys")
+        });
     } else if told {
         // The message itself says that too many keys were offered; whose they were is not seen here.
-        out.push(Finding::new("too-many-agent-keys", Certainty::Likely, "the server said: too many authentication failures", "what you saw").would_prove("ssh -v: the list of offered public keys"));
+        out.push(
+            Finding::new(
+                "too-many-agent-keys",
+                Certainty::Likely,
+                "the server said: too many authentication failures",
+                "what you saw",
+            )
+            .would_prove("ssh -v: the list of offered public keys"),
+        );
     }
 }
 
@@ -354,29 +443,49 @@ fn methods(view: &View<'_>, out: &mut Vec<Finding>) {
     let (offers, known) = for_user(facts, &user);
     let without = |methods: &[String]| !methods.iter().any(|m| m == "publickey");
     let proof = "sshd -T inside the instance (Session Manager)";
-    if let Some(offer) = offers.iter().find(|o| o.answer == Answer::Refused && !o.methods.is_empty() && without(&o.methods)) {
+    if let Some(offer) =
+        offers.iter().find(|o| o.answer == Answer::Refused && !o.methods.is_empty() && without(&o.methods))
+    {
         let text = format!("for {user} the server offers {}, and no public keys", offer.methods.join(", "));
         // Asked without any key, the list is the server's whole answer (RFC 4252, section 5.2).
         let certainty = if offer.key.is_none() { Certainty::Proven } else { Certainty::Likely };
         let finding = Finding::new("pubkey-disabled", certainty, text, facts.wire.ssh.source());
         out.push(if offer.key.is_none() { finding } else { finding.would_prove(proof) });
-    } else if let (Some(listed), true, false) = (facts.paste.as_ref().and_then(|p| p.extract.methods.as_ref()), offers.is_empty(), known) {
-        if without(listed) {
-            let text = if listed.is_empty() { "the server offers no method at all".to_owned() } else { format!("the server offers {} only", listed.join(", ")) };
-            out.push(Finding::new("pubkey-disabled", Certainty::Likely, text, "pasted text").would_prove(proof));
-        }
+    } else if let Some(listed) = facts.paste.as_ref().and_then(|p| p.extract.methods.as_ref())
+        && offers.is_empty()
+        && !known
+        && without(listed)
+    {
+        let text = if listed.is_empty() {
+            "the server offers no method at all".to_owned()
+        } else {
+            format!("the server offers {} only", listed.join(", "))
+        };
+        out.push(Finding::new("pubkey-disabled", Certainty::Likely, text, "pasted text").would_prove(proof));
     }
 }
 
 fn no_key(facts: &Facts, told: bool, out: &mut Vec<Finding>) {
-    let none = facts.local.keys.iter().all(|k| !matches!(k.file.value(), Some(crate::core::facts::local::KeyFileState::Read { .. })));
+    let none = facts
+        .local
+        .keys
+        .iter()
+        .all(|k| !matches!(k.file.value(), Some(crate::core::facts::local::KeyFileState::Read { .. })));
     let named = facts.local.keys.iter().any(|k| k.origin != "default");
     let agent_empty = facts.local.agent.value().is_none_or(Vec::is_empty);
     let wanted = told || matches!(facts.wire.ssh.value(), Some(SshServer::Ready { .. }));
     if none && !named && agent_empty && wanted {
-        let finding = Finding::new("key-file-missing", Certainty::Likely, "no key file is named (-i, IdentityFile), none of ssh's default files exists, and no agent holds a key", "your ssh configuration");
+        let finding = Finding::new(
+            "key-file-missing",
+            Certainty::Likely,
+            "no key file is named (-i, IdentityFile), none of ssh's default files exists, and no agent holds a key",
+            "your ssh configuration",
+        )
+        .would_prove("a login with the private key of this instance: ssh -i FILE");
         out.push(match matching_key(facts) {
-            Some(other) => finding.and(format!("{} matches the instance's key pair", other.path), facts.aws.key_pair.source()),
+            Some(other) => {
+                finding.and(format!("{} matches the instance's key pair", other.path), facts.aws.key_pair.source())
+            }
             None => finding,
         });
     }
@@ -385,15 +494,27 @@ fn no_key(facts: &Facts, told: bool, out: &mut Vec<Finding>) {
 fn mismatch(view: &View<'_>, asked: bool, told: bool) -> Option<Finding> {
     let facts = view.facts;
     let pair = facts.aws.key_pair.value()?.as_ref()?;
-    let usable: Vec<&KeyProbe> = facts.local.keys.iter().filter(|k| local::key_of(k).is_some_and(|k| k.public.is_some())).collect();
+    let usable: Vec<&KeyProbe> =
+        facts.local.keys.iter().filter(|k| local::key_of(k).is_some_and(|k| k.public.is_some())).collect();
     if usable.is_empty() || !usable.iter().all(|k| is_launch_key(facts, k) == Some(false)) {
         return None;
     }
     let source = facts.aws.key_pair.source();
     let path = &usable[0].path;
     if namesake(facts) {
-        let text = format!("the key pair {} in EC2 was created after the instance: another one of the same name, so {path} may still be right", pair.name);
-        return Some(Finding::new("keypair-name-reused", if asked { Certainty::Likely } else { Certainty::Possible }, text, source).would_prove("the fingerprints in the console log's authorized-keys table"));
+        let text = format!(
+            "the key pair {} in EC2 was created after the instance: another one of the same name, so {path} may still be right",
+            pair.name
+        );
+        return Some(
+            Finding::new(
+                "keypair-name-reused",
+                if asked { Certainty::Likely } else { Certainty::Possible },
+                text,
+                source,
+            )
+            .would_prove("the fingerprints in the console log's authorized-keys table"),
+        );
     }
     let listed = console_keys(view);
     let mine: Vec<String> = usable.iter().filter_map(|k| local::key_of(k)?.sha256.clone()).collect();
@@ -407,9 +528,15 @@ fn mismatch(view: &View<'_>, asked: bool, told: bool) -> Option<Finding> {
         _ => Certainty::Possible,
     };
     let print = pair.fingerprint.as_deref().unwrap_or("no fingerprint");
-    let mut finding = Finding::new("key-mismatch", certainty, format!("{path} is not the key pair {} ({print}) that the instance was launched with", pair.name), source);
+    let mut finding = Finding::new(
+        "key-mismatch",
+        certainty,
+        format!("{path} is not the key pair {} ({print}) that the instance was launched with", pair.name),
+        source,
+    );
     if asked {
-        finding = finding.and(format!("the server refuses it for {}", view.user().unwrap_or_default()), facts.wire.ssh.source());
+        finding = finding
+            .and(format!("the server refuses it for {}", view.user().unwrap_or_default()), facts.wire.ssh.source());
     }
     if absent {
         finding = finding.and("the console log lists other keys for the user", view.console_source());
@@ -418,7 +545,8 @@ fn mismatch(view: &View<'_>, asked: bool, told: bool) -> Option<Finding> {
         finding = finding.and(format!("{} is the matching key", other.path), format!("file {}", other.path));
     }
     if finding.certainty != Certainty::Proven {
-        finding = finding.would_prove("a login with the matching private key, or a look into authorized_keys (Session Manager)");
+        finding = finding
+            .would_prove("a login with the matching private key, or a look into authorized_keys (Session Manager)");
     }
     Some(finding)
 }
@@ -434,7 +562,11 @@ fn console_keys(view: &View<'_>) -> Vec<String> {
 /// Compares a fingerprint as cloud-init prints it (hex with colons, SHA-256) with `SHA256:base64`.
 fn same_print(listed: &str, mine: &str) -> bool {
     use base64::Engine as _;
-    let Some(raw) = mine.strip_prefix("SHA256:").and_then(|b| base64::engine::general_purpose::STANDARD_NO_PAD.decode(b).ok()) else { return false };
+    let Some(raw) =
+        mine.strip_prefix("SHA256:").and_then(|b| base64::engine::general_purpose::STANDARD_NO_PAD.decode(b).ok())
+    else {
+        return false;
+    };
     let hex = raw.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":");
     listed.eq_ignore_ascii_case(&hex) || listed.trim_start_matches("SHA256:") == mine.trim_start_matches("SHA256:")
 }
@@ -443,15 +575,29 @@ fn same_print(listed: &str, mine: &str) -> bool {
 fn inside(view: &View<'_>, seen: bool, out: &mut Vec<Finding>) {
     let facts = view.facts;
     let user = view.user().unwrap_or_else(|| "the user".to_owned());
-    let matched = facts.local.keys.iter().any(|k| is_launch_key(facts, k) == Some(true));
-    let sure_user = view.family.as_ref().is_some_and(|f| f.family.users.contains(&user) && f.confidence != Confidence::Guess);
-    let certainty = if seen && matched && sure_user && !unasked(facts) { Certainty::Likely } else { Certainty::Possible };
+    let refused = |k: &KeyProbe| {
+        !seen
+            || facts
+                .wire
+                .offers
+                .iter()
+                .any(|o| o.user == user && o.key.as_ref() == Some(&k.path) && o.answer == Answer::Refused)
+    };
+    let matched = facts.local.keys.iter().any(|k| is_launch_key(facts, k) == Some(true) && refused(k));
+    let sure_user =
+        view.family.as_ref().is_some_and(|f| f.family.users.contains(&user) && f.confidence != Confidence::Guess);
+    let certainty =
+        if seen && matched && sure_user && !unasked(facts) { Certainty::Likely } else { Certainty::Possible };
     let source = match (seen, &facts.paste) {
         (true, _) => facts.wire.ssh.source(),
         (false, Some(_)) => "pasted text",
         (false, None) => "what you saw",
     };
-    let text = if matched { format!("the server refuses the right key for {user}") } else { format!("the server refuses the key for {user}") };
+    let text = if matched {
+        format!("the server refuses the right key for {user}")
+    } else {
+        format!("the server refuses the key for {user}")
+    };
     let proof = "stat of home, .ssh and authorized_keys, or sshd's log, inside the instance (Session Manager)";
     for id in ["home-perms", "ssh-dir-perms", "authkeys-perms"] {
         out.push(Finding::new(id, certainty, text.clone(), source).would_prove(proof));
@@ -460,7 +606,15 @@ fn inside(view: &View<'_>, seen: bool, out: &mut Vec<Finding>) {
         out.push(Finding::new(id, Certainty::Possible, text.clone(), source).would_prove(proof));
     }
     if facts.instance().is_some_and(|i| i.key_name.is_none()) {
-        out.push(Finding::new("instance-without-keypair", Certainty::Likely, "the instance was launched without a key pair", facts.aws.instance.source()).would_prove(proof));
+        out.push(
+            Finding::new(
+                "instance-without-keypair",
+                Certainty::Likely,
+                "the instance was launched without a key pair",
+                facts.aws.instance.source(),
+            )
+            .would_prove(proof),
+        );
     }
 }
 
@@ -468,7 +622,9 @@ fn inside(view: &View<'_>, seen: bool, out: &mut Vec<Finding>) {
 pub fn hop(view: &View<'_>) -> Hop {
     use crate::core::check::Verdict;
     let facts = view.facts;
-    if let Some(check) = super::wire::checks(view).into_iter().find(|c| c.id == "host-key" && c.verdict == Verdict::Fail) {
+    if let Some(check) =
+        super::wire::checks(view).into_iter().find(|c| c.id == "host-key" && c.verdict == Verdict::Fail)
+    {
         return Hop::new(HopId::Auth, HopState::Blocked, check.reason);
     }
     let check = server_takes_key(view);
@@ -482,8 +638,14 @@ pub fn hop(view: &View<'_>) -> Hop {
         return Hop::new(HopId::Auth, HopState::Unknown, check.reason);
     }
     // The server takes the key, and still the login does not work: the first reason on this side.
-    let here = [user_name(view), local::checks(view).into_iter().find(|c| c.id == "key-passphrase").unwrap_or_else(|| check.clone())];
-    let reason = here.into_iter().find(|c| c.verdict == Verdict::Fail).map_or_else(|| "the server takes the key, but ssh would not bring it".to_owned(), |c| c.reason);
+    let here = [
+        user_name(view),
+        local::checks(view).into_iter().find(|c| c.id == "key-passphrase").unwrap_or_else(|| check.clone()),
+    ];
+    let reason = here
+        .into_iter()
+        .find(|c| c.verdict == Verdict::Fail)
+        .map_or_else(|| "the server takes the key, but ssh would not bring it".to_owned(), |c| c.reason);
     Hop::new(HopId::Auth, HopState::Blocked, reason)
 }
 
@@ -497,17 +659,22 @@ pub fn symptom(facts: &Facts) -> Option<&'static str> {
         Some("key-file-missing") => return Some("key_file_missing"),
         // ssh says nothing about such a file: the server's refusal is all that is printed.
         Some("key-file-is-public") => return Some("permission_denied"),
-        Some("key-format-ppk-with-openssh" | "key-file-damaged" | "key-ed25519-pkcs8-old-client") => return Some("invalid_key_format"),
+        Some("key-format-ppk-with-openssh" | "key-file-damaged" | "key-ed25519-pkcs8-old-client") => {
+            return Some("invalid_key_format");
+        }
         _ => {}
     }
-    let refused = facts.wire.offers.iter().any(|o| matches!(o.answer, Answer::Refused | Answer::AcceptedThenRefused { .. }));
+    let refused =
+        facts.wire.offers.iter().any(|o| matches!(o.answer, Answer::Refused | Answer::AcceptedThenRefused { .. }));
     let known = |o: &&Offer| o.answer.key_is_known();
     if works {
         return Some("success");
     }
     if let Some(offer) = facts.wire.offers.iter().find(known) {
         let said = match &offer.answer {
-            Answer::AcceptedThenRefused { reason } => format!("{} {reason}", offer.banner.as_deref().unwrap_or_default()).to_ascii_lowercase(),
+            Answer::AcceptedThenRefused { reason } => {
+                format!("{} {reason}", offer.banner.as_deref().unwrap_or_default()).to_ascii_lowercase()
+            }
             _ => String::new(),
         };
         if said.contains("please login as") {
@@ -516,15 +683,13 @@ pub fn symptom(facts: &Facts) -> Option<&'static str> {
             return Some("booting_nologin");
         } else if said.contains("account has expired") {
             return Some("account_locked_or_expired");
-        } else if !refused && facts.local.keys.iter().any(|k| Some(&k.path) == offer.key.as_ref() && local::crowded_out(facts, k)) {
+        } else if !refused
+            && facts.local.keys.iter().any(|k| Some(&k.path) == offer.key.as_ref() && local::crowded_out(facts, k))
+        {
             return Some("too_many_failures");
         } else if !refused && offer_locked(facts, offer) {
             return Some("passphrase_needed");
         }
     }
-    if refused {
-        Some("permission_denied")
-    } else {
-        None
-    }
+    if refused { Some("permission_denied") } else { None }
 }

@@ -21,10 +21,13 @@ fn ssh(view: &View<'_>, works: bool, causes: &[Finding]) -> Door {
     }
     match causes.first().filter(|c| super::rank::explains(c)) {
         Some(cause) => {
-            let title = crate::core::catalogue::get().causes.get(&cause.id).map_or(cause.id.as_str(), |w| w.title.as_str());
+            let title =
+                crate::core::catalogue::get().causes.get(&cause.id).map_or(cause.id.as_str(), |w| w.title.as_str());
             door("ssh", DoorState::Closed, title, cost)
         }
-        None if matches!(view.facts.wire.tcp.value(), Some(Tcp::Connected { .. })) => door("ssh", DoorState::Unknown, "the port answers; the login was not proven", cost),
+        None if matches!(view.facts.wire.tcp.value(), Some(Tcp::Connected { .. })) => {
+            door("ssh", DoorState::Unknown, "the port answers; the login was not proven", cost)
+        }
         None => door("ssh", DoorState::Unknown, "not proven either way", cost),
     }
 }
@@ -36,11 +39,19 @@ fn ssm(view: &View<'_>) -> Door {
         return door("ssm", DoorState::Closed, "the instance is not running", cost);
     }
     match &view.facts.aws.ssm {
-        crate::core::fact::Fact::Known { value: Some(agent), .. } if agent.ping == "Online" => door("ssm", DoorState::Open, "the SSM agent is online", cost),
-        crate::core::fact::Fact::Known { value: Some(agent), .. } => door("ssm", DoorState::Closed, format!("the SSM agent is {}", agent.ping), cost),
+        crate::core::fact::Fact::Known { value: Some(agent), .. } if agent.ping == "Online" => {
+            door("ssm", DoorState::Open, "the SSM agent is online", cost)
+        }
+        crate::core::fact::Fact::Known { value: Some(agent), .. } => {
+            door("ssm", DoorState::Closed, format!("the SSM agent is {}", agent.ping), cost)
+        }
         crate::core::fact::Fact::Known { value: None, .. } => {
             let profile = view.facts.instance().and_then(|i| i.profile_arn.as_ref());
-            let why = if profile.is_none() { "the SSM agent has never registered, and the instance has no instance profile" } else { "the SSM agent has never registered" };
+            let why = if profile.is_none() {
+                "the SSM agent has never registered, and the instance has no instance profile"
+            } else {
+                "the SSM agent has never registered"
+            };
             door("ssm", DoorState::Closed, why, cost)
         }
         other => door("ssm", DoorState::Unknown, other.why_not().map(|w| w.text()).unwrap_or_default(), cost),
@@ -61,9 +72,21 @@ fn eic(view: &View<'_>) -> Door {
     }
     match view.facts.wire.tcp.value() {
         Some(Tcp::Connected { .. }) => match view.family.as_ref().and_then(|f| f.family.eic_preinstalled) {
-            Some(true) => door("eic", DoorState::Unknown, "the port answers and this image carries EC2 Instance Connect; only a push proves it", cost),
-            Some(false) => door("eic", DoorState::Unknown, "this image does not carry EC2 Instance Connect unless it was installed", cost),
-            None => door("eic", DoorState::Unknown, "the image does not tell whether it carries EC2 Instance Connect", cost),
+            Some(true) => door(
+                "eic",
+                DoorState::Unknown,
+                "the port answers and this image carries EC2 Instance Connect; only a push proves it",
+                cost,
+            ),
+            Some(false) => door(
+                "eic",
+                DoorState::Unknown,
+                "this image does not carry EC2 Instance Connect unless it was installed",
+                cost,
+            ),
+            None => {
+                door("eic", DoorState::Unknown, "the image does not tell whether it carries EC2 Instance Connect", cost)
+            }
         },
         Some(_) => door("eic", DoorState::Closed, "it needs the SSH port, which does not answer", cost),
         None => door("eic", DoorState::Unknown, "it needs the SSH port, which was not probed", cost),
@@ -72,7 +95,11 @@ fn eic(view: &View<'_>) -> Door {
 
 fn eice(view: &View<'_>) -> Door {
     let cost = "no change where the VPC has an endpoint; making one takes minutes";
-    let why = if view.facts.instance().is_some() { "ask: aws ec2 describe-instance-connect-endpoints" } else { "needs the instance" };
+    let why = if view.facts.instance().is_some() {
+        "ask: aws ec2 describe-instance-connect-endpoints"
+    } else {
+        "needs the instance"
+    };
     door("eice", DoorState::Unknown, why, cost)
 }
 
@@ -82,7 +109,8 @@ fn serial(view: &View<'_>) -> Door {
         return door("serial", DoorState::Closed, "the instance is not running", cost);
     }
     // Xen types have no serial console (EC2 User Guide, ec2-serial-console-prerequisites).
-    let xen = ["t1", "t2", "m1", "m2", "m3", "m4", "c1", "c3", "c4", "r3", "r4", "i2", "d2", "x1", "x1e", "p2", "p3", "g3"];
+    let xen =
+        ["t1", "t2", "m1", "m2", "m3", "m4", "c1", "c3", "c4", "r3", "r4", "i2", "d2", "x1", "x1e", "p2", "p3", "g3"];
     let family = view.facts.instance().and_then(|i| i.instance_type.split('.').next()).unwrap_or_default();
     if xen.contains(&family) {
         return door("serial", DoorState::Closed, format!("{family} instances are not built on Nitro"), cost);
@@ -93,8 +121,12 @@ fn serial(view: &View<'_>) -> Door {
 fn user_data(view: &View<'_>) -> Door {
     let cost = "stop and start: minutes of downtime, the public address may change";
     match view.facts.instance() {
-        Some(i) if i.root_device_type.as_deref() == Some("instance-store") => door("user-data", DoorState::Closed, "an instance-store root cannot be stopped", cost),
-        Some(_) => door("user-data", DoorState::Unknown, "works where cloud-init runs; it repairs files, not firewalls", cost),
+        Some(i) if i.root_device_type.as_deref() == Some("instance-store") => {
+            door("user-data", DoorState::Closed, "an instance-store root cannot be stopped", cost)
+        }
+        Some(_) => {
+            door("user-data", DoorState::Unknown, "works where cloud-init runs; it repairs files, not firewalls", cost)
+        }
         None => door("user-data", DoorState::Unknown, "needs the instance", cost),
     }
 }
@@ -102,7 +134,9 @@ fn user_data(view: &View<'_>) -> Door {
 fn rescue(view: &View<'_>) -> Door {
     let cost = "stop, snapshot, helper instance: about half an hour of downtime";
     match view.facts.instance() {
-        Some(i) if i.root_device_type.as_deref() == Some("instance-store") => door("rescue", DoorState::Closed, "an instance-store root cannot be detached", cost),
+        Some(i) if i.root_device_type.as_deref() == Some("instance-store") => {
+            door("rescue", DoorState::Closed, "an instance-store root cannot be detached", cost)
+        }
         Some(_) => door("rescue", DoorState::Unknown, "the last resort: the root volume on another instance", cost),
         None => door("rescue", DoorState::Unknown, "needs the instance", cost),
     }

@@ -19,8 +19,16 @@ pub fn checks(view: &View<'_>) -> Vec<CheckResult> {
 fn credentials(facts: &Facts) -> CheckResult {
     let id = "aws-credentials";
     match &facts.aws.caller {
-        Fact::Known { value, source } => CheckResult::pass(id, format!("you are {} in account {}", value.arn, value.account)).seen(value.arn.clone(), source.clone()),
-        Fact::Unknown { why: why @ Why::Credentials { .. } } if !facts.aws.instance.is_known() => CheckResult::fail(id, why.text()),
+        Fact::Known { value, source } => {
+            CheckResult::pass(id, format!("you are {} in account {}", value.arn, value.account))
+                .seen(value.arn.clone(), source.clone())
+        }
+        Fact::Unknown { why: why @ Why::Credentials { .. } } if !facts.aws.instance.is_known() => {
+            CheckResult::fail(id, why.text())
+        }
+        _ if matches!(facts.aws.instance.why_not(), Some(Why::Credentials { .. })) => {
+            CheckResult::fail(id, facts.aws.instance.why_not().map(|w| w.text()).unwrap_or_default())
+        }
         // A read that was answered proves the credentials, whatever STS says (its endpoint may be out of reach).
         _ if facts.aws.instance.is_known() => CheckResult::pass(id, "EC2 answers to them"),
         other => CheckResult::cannot_tell(id, &other.why_not().unwrap_or(Why::needs("AWS"))),
@@ -30,7 +38,9 @@ fn credentials(facts: &Facts) -> CheckResult {
 fn found(facts: &Facts) -> CheckResult {
     let id = "instance-found";
     match &facts.aws.instance {
-        Fact::Known { value, source } => CheckResult::pass(id, format!("{} in {}", value.label(), value.region)).seen(value.label(), source.clone()),
+        Fact::Known { value, source } => {
+            CheckResult::pass(id, format!("{} in {}", value.label(), value.region)).seen(value.label(), source.clone())
+        }
         Fact::Unknown { why: why @ Why::NotFound { .. } } => CheckResult::fail(id, why.text()),
         other => CheckResult::cannot_tell(id, &other.why_not().unwrap_or(Why::needs("AWS"))),
     }
@@ -40,10 +50,13 @@ fn running(facts: &Facts) -> CheckResult {
     let id = "instance-running";
     let source = facts.aws.instance.source().to_owned();
     match facts.instance() {
-        Some(i) if i.state == "running" => CheckResult::pass(id, "the instance is running").seen(format!("state {}", i.state), source),
+        Some(i) if i.state == "running" => {
+            CheckResult::pass(id, "the instance is running").seen(format!("state {}", i.state), source)
+        }
         Some(i) => {
             let since = i.transition_reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
-            CheckResult::fail(id, format!("the instance is {}{since}", i.state)).seen(format!("state {}", i.state), source)
+            CheckResult::fail(id, format!("the instance is {}{since}", i.state))
+                .seen(format!("state {}", i.state), source)
         }
         None => CheckResult::cannot_tell(id, &facts.aws.instance.why_not().unwrap_or(Why::needs("the instance"))),
     }
@@ -56,13 +69,19 @@ fn status(facts: &Facts) -> CheckResult {
     }
     match &facts.aws.status {
         Fact::Known { value, source } => {
-            let all = [("system", Some(&value.system)), ("instance", Some(&value.instance)), ("volumes", value.ebs.as_ref())];
-            let words = all.iter().filter_map(|(n, s)| s.filter(|s| !s.is_empty()).map(|s| format!("{n} {s}"))).collect::<Vec<_>>().join(", ");
+            let all =
+                [("system", Some(&value.system)), ("instance", Some(&value.instance)), ("volumes", value.ebs.as_ref())];
+            let words = all
+                .iter()
+                .filter_map(|(n, s)| s.filter(|s| !s.is_empty()).map(|s| format!("{n} {s}")))
+                .collect::<Vec<_>>()
+                .join(", ");
             let any = |word: &str| all.iter().any(|(_, s)| s.is_some_and(|s| s == word));
             if any("impaired") {
                 CheckResult::fail(id, words.clone()).seen(words, source.clone())
             } else if any("initializing") || any("insufficient-data") {
-                CheckResult::unclear(id, format!("{words}: AWS needs some minutes after a start")).seen(words, source.clone())
+                CheckResult::unclear(id, format!("{words}: AWS needs some minutes after a start"))
+                    .seen(words, source.clone())
             } else {
                 CheckResult::pass(id, words.clone()).seen(words, source.clone())
             }
@@ -75,17 +94,25 @@ fn ssm(facts: &Facts) -> CheckResult {
     let id = "ssm-agent";
     match &facts.aws.ssm {
         Fact::Known { value: Some(agent), source } if agent.ping == "Online" => {
-            CheckResult::pass(id, "the SSM agent is online").seen(format!("agent {}", agent.version.as_deref().unwrap_or("of unknown version")), source.clone())
+            CheckResult::pass(id, "the SSM agent is online")
+                .seen(format!("agent {}", agent.version.as_deref().unwrap_or("of unknown version")), source.clone())
         }
-        Fact::Known { value: Some(agent), source } => CheckResult::fail(id, format!("the SSM agent is {}", agent.ping)).seen(agent.ping.clone(), source.clone()),
-        Fact::Known { value: None, source } => CheckResult::fail(id, "the SSM agent has never registered").seen("not in the list", source.clone()),
+        Fact::Known { value: Some(agent), source } => {
+            CheckResult::fail(id, format!("the SSM agent is {}", agent.ping)).seen(agent.ping.clone(), source.clone())
+        }
+        Fact::Known { value: None, source } => {
+            CheckResult::fail(id, "the SSM agent has never registered").seen("not in the list", source.clone())
+        }
         other => CheckResult::cannot_tell(id, &other.why_not().unwrap_or(Why::needs("Systems Manager"))),
     }
 }
 
 /// Whether the instance was started so recently that it may still boot.
 pub fn may_be_booting(facts: &Facts) -> bool {
-    let young = facts.instance().and_then(|i| i.launched).is_some_and(|t| facts.now > 0 && (0..BOOT_SECONDS).contains(&(facts.now - t)));
+    let young = facts
+        .instance()
+        .and_then(|i| i.launched)
+        .is_some_and(|t| facts.now > 0 && (0..BOOT_SECONDS).contains(&(facts.now - t)));
     let starting = facts.aws.status.value().is_some_and(|s| s.system == "initializing" || s.instance == "initializing");
     facts.instance().is_some_and(|i| i.state == "running") && (young || starting)
 }
@@ -107,13 +134,23 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
 
 fn state_findings(facts: &Facts, out: &mut Vec<Finding>) {
     let Some(instance) = facts.instance() else { return };
-    let reasons: Vec<String> = [&instance.transition_reason, &instance.state_reason].into_iter().flatten().cloned().collect();
-    let text = format!("{} is {}{}", instance.label(), instance.state, if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) });
+    let reasons: Vec<String> =
+        [&instance.transition_reason, &instance.state_reason].into_iter().flatten().cloned().collect();
+    let text = format!(
+        "{} is {}{}",
+        instance.label(),
+        instance.state,
+        if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) }
+    );
     let source = facts.aws.instance.source();
     let id = match instance.state.as_str() {
         "terminated" | "shutting-down" => "instance-terminated",
         "pending" => "boot-in-progress",
-        "stopped" | "stopping" if instance.state_reason.as_deref().is_some_and(|r| r.contains("UserInitiatedHibernate")) => "hibernated",
+        "stopped" | "stopping"
+            if instance.state_reason.as_deref().is_some_and(|r| r.contains("UserInitiatedHibernate")) =>
+        {
+            "hibernated"
+        }
         "stopped" | "stopping" => "instance-not-running",
         _ => return,
     };
@@ -128,37 +165,69 @@ fn state_findings(facts: &Facts, out: &mut Vec<Finding>) {
 }
 
 fn status_findings(facts: &Facts, out: &mut Vec<Finding>) {
-    let Some(status) = facts.aws.status.value().filter(|_| facts.instance().is_some_and(|i| i.state == "running")) else { return };
+    let Some(status) = facts.aws.status.value().filter(|_| facts.instance().is_some_and(|i| i.state == "running"))
+    else {
+        return;
+    };
     let source = facts.aws.status.source();
     // An impaired check and a silent port of the same host together leave one explanation; without the probe,
     // or when this machine itself has no way out, it is likely. Stuck volumes do not silence TCP.
     let own = facts.instance().is_some_and(|i| facts.wire.address.is_some_and(|a| i.addresses().contains(&a)));
     let seen = own && matches!(facts.wire.tcp.value(), Some(Tcp::TimedOut { .. }));
-    for (word, id) in [(Some(&status.system), "system-status-impaired"), (Some(&status.instance), "instance-status-impaired"), (status.ebs.as_ref(), "ebs-status-impaired")] {
+    for (word, id) in [
+        (Some(&status.system), "system-status-impaired"),
+        (Some(&status.instance), "instance-status-impaired"),
+        (status.ebs.as_ref(), "ebs-status-impaired"),
+    ] {
         if word.is_some_and(|w| w == "impaired") {
             let proven = seen && id != "ebs-status-impaired";
-            let finding = Finding::new(id, if proven { Certainty::Proven } else { Certainty::Likely }, "the status check is impaired", source);
-            out.push(if proven { finding } else { finding.would_prove("a TCP connect to its address that gets no answer, and the console log") });
+            let finding = Finding::new(
+                id,
+                if proven { Certainty::Proven } else { Certainty::Likely },
+                "the status check is impaired",
+                source,
+            );
+            out.push(if proven {
+                finding
+            } else {
+                finding.would_prove("a TCP connect to its address that gets no answer, and the console log")
+            });
         }
     }
     // A past event stays in the list for up to a week.
     let past = |text: &str| text.starts_with("[Completed]") || text.starts_with("[Canceled]");
     for (code, description, _) in status.events.iter().filter(|(_, d, _)| !past(d)) {
-        out.push(Finding::new("scheduled-event", Certainty::Possible, format!("{code}: {description}"), source).would_prove("whether the instance answers after the event"));
+        out.push(
+            Finding::new("scheduled-event", Certainty::Possible, format!("{code}: {description}"), source)
+                .would_prove("whether the instance answers after the event"),
+        );
     }
     if may_be_booting(facts) && !matches!(facts.wire.tcp.value(), Some(Tcp::Connected { .. }) | None) {
-        out.push(Finding::new("boot-in-progress", Certainty::Likely, "the instance was started less than 5 minutes ago", facts.aws.instance.source()).would_prove("the same probe in some minutes"));
+        out.push(
+            Finding::new(
+                "boot-in-progress",
+                Certainty::Likely,
+                "the instance was started less than 5 minutes ago",
+                facts.aws.instance.source(),
+            )
+            .would_prove("the same probe in some minutes"),
+        );
     }
 }
 
 fn console_findings(view: &View<'_>, out: &mut Vec<Finding>) {
     let Some(console) = &view.console else { return };
     // A console log shows the last boot, not this minute: it makes likely, the failed probe does not prove it.
-    let failing = matches!(view.facts.wire.tcp.value(), Some(Tcp::TimedOut { .. } | Tcp::Refused { .. } | Tcp::Connected { .. }));
+    let failing =
+        matches!(view.facts.wire.tcp.value(), Some(Tcp::TimedOut { .. } | Tcp::Refused { .. } | Tcp::Connected { .. }));
     let certainty = if failing { Certainty::Likely } else { Certainty::Possible };
-    for id in console.causes.iter().filter(|id| !matches!(id.as_str(), "instance-without-keypair" | "user-data-failed")) {
+    for id in console.causes.iter().filter(|id| !matches!(id.as_str(), "instance-without-keypair" | "user-data-failed"))
+    {
         let line = console.evidence.first().cloned().unwrap_or_else(|| console.explanation.clone());
-        out.push(Finding::new(id, certainty, format!("the console log says: {line}"), view.console_source()).would_prove("a fresh console log or screenshot, or a look inside through Session Manager"));
+        out.push(
+            Finding::new(id, certainty, format!("the console log says: {line}"), view.console_source())
+                .would_prove("a fresh console log or screenshot, or a look inside through Session Manager"),
+        );
     }
 }
 
@@ -170,25 +239,51 @@ fn elsewhere(facts: &Facts, out: &mut Vec<Finding>) {
     }
     let by_id = facts.target.kind() == TargetKind::InstanceId;
     let certainty = if by_id { Certainty::Likely } else { Certainty::Possible };
-    out.push(Finding::new("wrong-region-or-account", certainty, why.text(), "DescribeInstances").would_prove("the same search in the other Regions and accounts"));
+    out.push(
+        Finding::new("wrong-region-or-account", certainty, why.text(), "DescribeInstances")
+            .would_prove("the same search in the other Regions and accounts"),
+    );
 }
 
 fn windows(view: &View<'_>, out: &mut Vec<Finding>) {
     let facts = view.facts;
     let windows = facts.instance().is_some_and(|i| i.platform.as_deref() == Some("windows"));
-    let refused = matches!(facts.wire.tcp.value(), Some(Tcp::Refused { .. })) && facts.instance().is_some_and(|i| facts.wire.address.is_some_and(|a| i.addresses().contains(&a)));
+    let refused = matches!(facts.wire.tcp.value(), Some(Tcp::Refused { .. }))
+        && facts.instance().is_some_and(|i| facts.wire.address.is_some_and(|a| i.addresses().contains(&a)));
     if windows && facts.port() == 22 && !matches!(facts.wire.ssh.value(), Some(SshServer::Ready { .. })) {
         // Windows can run OpenSSH: only what port 22 says proves that it does not. A silent port may be a closed group.
         out.push(if refused && !may_be_booting(facts) {
-            Finding::new("rdp-not-ssh", Certainty::Proven, "the instance runs Windows, and nothing listens on port 22", facts.aws.instance.source())
+            Finding::new(
+                "rdp-not-ssh",
+                Certainty::Proven,
+                "the instance runs Windows, and nothing listens on port 22",
+                facts.aws.instance.source(),
+            )
         } else if matches!(facts.wire.tcp.value(), Some(Tcp::Connected { .. })) {
-            Finding::new("rdp-not-ssh", Certainty::Possible, "the instance runs Windows, and no SSH server has answered on port 22", facts.aws.instance.source()).would_prove("get-service sshd inside the instance (Session Manager)")
+            Finding::new(
+                "rdp-not-ssh",
+                Certainty::Possible,
+                "the instance runs Windows, and no SSH server has answered on port 22",
+                facts.aws.instance.source(),
+            )
+            .would_prove("get-service sshd inside the instance (Session Manager)")
         } else {
-            Finding::new("rdp-not-ssh", Certainty::Likely, "the instance runs Windows, whose images come without an SSH server", facts.aws.instance.source()).would_prove("a connection to port 22 that is refused, or get-service sshd inside")
+            Finding::new(
+                "rdp-not-ssh",
+                Certainty::Likely,
+                "the instance runs Windows, whose images come without an SSH server",
+                facts.aws.instance.source(),
+            )
+            .would_prove("a connection to port 22 that is refused, or get-service sshd inside")
         });
-    } else if view.family.as_ref().is_some_and(|f| !f.family.sshd && !f.family.windows) && matches!(facts.wire.tcp.value(), Some(Tcp::Refused { .. } | Tcp::TimedOut { .. })) {
+    } else if view.family.as_ref().is_some_and(|f| !f.family.sshd && !f.family.windows)
+        && matches!(facts.wire.tcp.value(), Some(Tcp::Refused { .. } | Tcp::TimedOut { .. }))
+    {
         let because = view.family.as_ref().map(|f| f.because.clone()).unwrap_or_default();
-        out.push(Finding::new("os-has-no-sshd", Certainty::Likely, because, "DescribeImages").would_prove("Session Manager, or the operating system's own admin container"));
+        out.push(
+            Finding::new("os-has-no-sshd", Certainty::Likely, because, "DescribeImages")
+                .would_prove("Session Manager, or the operating system's own admin container"),
+        );
     }
 }
 
@@ -196,9 +291,20 @@ fn windows(view: &View<'_>, out: &mut Vec<Finding>) {
 fn looking(facts: &Facts, out: &mut Vec<Finding>) {
     let aws = &facts.aws;
     let whys: Vec<Why> = [
-        aws.caller.why_not(), aws.instance.why_not(), aws.status.why_not(), aws.interfaces.why_not(), aws.groups.why_not(), aws.acls.why_not(),
-        aws.route_tables.why_not(), aws.internet_gateways.why_not(), aws.subnet.why_not(), aws.prefix_lists.why_not(), aws.key_pair.why_not(),
-        aws.image.why_not(), aws.console.why_not(), aws.ssm.why_not(),
+        aws.caller.why_not(),
+        aws.instance.why_not(),
+        aws.status.why_not(),
+        aws.interfaces.why_not(),
+        aws.groups.why_not(),
+        aws.acls.why_not(),
+        aws.route_tables.why_not(),
+        aws.internet_gateways.why_not(),
+        aws.subnet.why_not(),
+        aws.prefix_lists.why_not(),
+        aws.key_pair.why_not(),
+        aws.image.why_not(),
+        aws.console.why_not(),
+        aws.ssm.why_not(),
     ]
     .into_iter()
     .flatten()
@@ -212,7 +318,14 @@ fn looking(facts: &Facts, out: &mut Vec<Finding>) {
         _ => None,
     });
     if let Some((action, reason)) = denied.next() {
-        let first = Finding::new("iam-denied-read", Certainty::Proven, format!("not allowed: {action} {reason}").trim_end().to_owned(), action.clone());
-        out.push(denied.fold(first, |f, (action, reason)| f.and(format!("not allowed: {action} {reason}").trim_end().to_owned(), action)));
+        let first = Finding::new(
+            "iam-denied-read",
+            Certainty::Proven,
+            format!("not allowed: {action} {reason}").trim_end().to_owned(),
+            action.clone(),
+        );
+        out.push(denied.fold(first, |f, (action, reason)| {
+            f.and(format!("not allowed: {action} {reason}").trim_end().to_owned(), action)
+        }));
     }
 }

@@ -13,7 +13,14 @@ use crate::core::target::TargetKind;
 /// Checks `ssh-config`, `name-resolves`, `key-file`, `key-format`, `key-permissions`, `key-passphrase`.
 pub fn checks(view: &View<'_>) -> Vec<CheckResult> {
     let facts = view.facts;
-    vec![ssh_config(facts), name_resolves(facts), key_file(facts), key_format(facts), key_permissions(facts), key_passphrase(facts)]
+    vec![
+        ssh_config(facts),
+        name_resolves(facts),
+        key_file(facts),
+        key_format(facts),
+        key_permissions(facts),
+        key_passphrase(facts),
+    ]
 }
 
 fn ssh_config(facts: &Facts) -> CheckResult {
@@ -29,10 +36,13 @@ fn ssh_config(facts: &Facts) -> CheckResult {
             set.extend(value.port.map(|p| format!("Port {p}")));
             set.extend(value.proxy_jump.as_ref().map(|j| format!("ProxyJump {j}")));
             set.extend(value.proxy_command.as_ref().map(|c| format!("ProxyCommand {c}")));
-            CheckResult::pass(id, format!("your ssh configuration sets {}", set.join(", "))).seen(set.join(", "), source.clone())
+            CheckResult::pass(id, format!("your ssh configuration sets {}", set.join(", ")))
+                .seen(set.join(", "), source.clone())
         }
         Fact::Known { .. } => CheckResult::pass(id, "your ssh configuration says nothing about this host"),
-        Fact::Unknown { why: why @ Why::Failed { doing, .. } } if !doing.starts_with("starting") => CheckResult::fail(id, why.text()),
+        Fact::Unknown { why: why @ Why::Failed { doing, .. } } if !doing.starts_with("starting") => {
+            CheckResult::fail(id, why.text())
+        }
         other => CheckResult::cannot_tell(id, &other.why_not().unwrap_or(Why::needs("ssh"))),
     }
 }
@@ -52,7 +62,9 @@ fn name_resolves(facts: &Facts) -> CheckResult {
             let all = value.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             CheckResult::pass(id, format!("the name resolves to {all}")).seen(all, source.clone())
         }
-        _ if facts.instance().is_some_and(|i| i.name.as_deref() == Some(&facts.target.name)) => CheckResult::not_applicable(id, "the target is a Name tag"),
+        _ if facts.instance().is_some_and(|i| i.name.as_deref() == Some(&facts.target.name)) => {
+            CheckResult::not_applicable(id, "the target is a Name tag")
+        }
         Fact::Known { .. } => CheckResult::fail(id, "the name has no address"),
         other => CheckResult::cannot_tell(id, &other.why_not().unwrap_or(Why::needs("a name"))),
     }
@@ -65,8 +77,12 @@ pub fn trouble(probe: &KeyProbe) -> Option<(&'static str, String)> {
         KeyFileState::Missing if probe.origin == "default" => None,
         KeyFileState::Missing => Some(("key-file-missing", format!("{path} does not exist"))),
         KeyFileState::NotAFile { what } => Some(("key-file-missing", format!("{path} is {what}, not a key file"))),
-        KeyFileState::Unreadable { reason, .. } => Some(("key-unreadable-owner", format!("{path} cannot be read: {reason}"))),
-        KeyFileState::TooLarge { bytes } => Some(("key-file-damaged", format!("{path} has {bytes} bytes: no key is that large"))),
+        KeyFileState::Unreadable { reason, .. } => {
+            Some(("key-unreadable-owner", format!("{path} cannot be read: {reason}")))
+        }
+        KeyFileState::TooLarge { bytes } => {
+            Some(("key-file-damaged", format!("{path} has {bytes} bytes: no key is that large")))
+        }
         KeyFileState::Read { mode, owner, me, modeless_fs, key, .. } => {
             if let Some(wrong) = content_trouble(path, key) {
                 return Some(wrong);
@@ -85,7 +101,10 @@ pub fn trouble(probe: &KeyProbe) -> Option<(&'static str, String)> {
 
 fn content_trouble(path: &str, key: &KeyFile) -> Option<(&'static str, String)> {
     match key.format {
-        KeyFormat::Ppk { version } => Some(("key-format-ppk-with-openssh", format!("{path} is a PuTTY key (PPK version {version}); OpenSSH cannot read it"))),
+        KeyFormat::Ppk { version } => Some((
+            "key-format-ppk-with-openssh",
+            format!("{path} is a PuTTY key (PPK version {version}); OpenSSH cannot read it"),
+        )),
         KeyFormat::PublicOpenSsh | KeyFormat::PublicRfc4716 | KeyFormat::PublicSpki | KeyFormat::Certificate => {
             Some(("key-file-is-public", format!("{path} holds a public key or certificate, not the private key")))
         }
@@ -114,7 +133,9 @@ pub fn usable(probe: &KeyProbe) -> bool {
 /// looks at the private file when that is refused (OpenSSH authfile.c, sshkey_load_public).
 pub fn stale_pub(probe: &KeyProbe) -> bool {
     match probe.file.value() {
-        Some(KeyFileState::Read { key, pub_file: Some(beside), .. }) => key.public.as_ref().is_some_and(|mine| !key::same_public(mine, beside)),
+        Some(KeyFileState::Read { key, pub_file: Some(beside), .. }) => {
+            key.public.as_ref().is_some_and(|mine| !key::same_public(mine, beside))
+        }
         _ => false,
     }
 }
@@ -122,7 +143,8 @@ pub fn stale_pub(probe: &KeyProbe) -> bool {
 /// Whether the agent holds the key of a file. Then the agent signs, and ssh never needs the private file: its
 /// mode, its passphrase, or that only the public half is there, stop nothing.
 pub fn in_agent(facts: &Facts, key: &KeyFile) -> bool {
-    let held = facts.local.agent.value().is_some_and(|all| all.iter().any(|a| Some(&a.fingerprint) == key.sha256.as_ref()));
+    let held =
+        facts.local.agent.value().is_some_and(|all| all.iter().any(|a| Some(&a.fingerprint) == key.sha256.as_ref()));
     held && key.sha256.is_some()
 }
 
@@ -151,6 +173,11 @@ pub fn deciding(facts: &Facts) -> impl Iterator<Item = &KeyProbe> {
     facts.local.keys.iter().filter(move |k| !offered(facts, k) && if named(k) { !named_good } else { !some_usable })
 }
 
+/// Whether the server refused every key that it was asked about.
+fn all_refused(facts: &Facts) -> bool {
+    !facts.wire.offers.is_empty() && facts.wire.offers.iter().all(|o| o.answer == Answer::Refused)
+}
+
 /// The description of a key that was read.
 pub fn key_of(probe: &KeyProbe) -> Option<&KeyFile> {
     match probe.file.value()? {
@@ -167,11 +194,17 @@ pub fn locked(facts: &Facts, key: &KeyFile) -> bool {
 /// Checks over key files: fails when one of the named causes applies to a file that was given with `-i`, or to
 /// the only ones there are; a configured file among good ones may fail in peace.
 fn over_keys(facts: &Facts, id: &str, causes: &[&str], good: impl Fn(&KeyProbe) -> String) -> CheckResult {
-    let keys: Vec<&KeyProbe> = facts.local.keys.iter().filter(|k| !(k.origin == "default" && matches!(k.file.value(), Some(KeyFileState::Missing)))).collect();
+    let keys: Vec<&KeyProbe> = facts
+        .local
+        .keys
+        .iter()
+        .filter(|k| !(k.origin == "default" && matches!(k.file.value(), Some(KeyFileState::Missing))))
+        .collect();
     if keys.is_empty() {
         return CheckResult::unclear(id, "no key file is given (-i), and none of ssh's default files exists");
     }
-    let bad: Vec<(&KeyProbe, String)> = keys.iter().filter_map(|k| trouble(k).filter(|(c, _)| causes.contains(c)).map(|(_, t)| (*k, t))).collect();
+    let bad: Vec<(&KeyProbe, String)> =
+        keys.iter().filter_map(|k| trouble(k).filter(|(c, _)| causes.contains(c)).map(|(_, t)| (*k, t))).collect();
     let good_one = keys.iter().any(|k| key_of(k).is_some() && trouble(k).is_none());
     if let Some((probe, text)) = bad.iter().find(|(k, _)| k.origin == "-i" || !good_one) {
         return CheckResult::fail(id, text.clone()).seen(text.clone(), format!("file {}", probe.path));
@@ -187,7 +220,9 @@ fn over_keys(facts: &Facts, id: &str, causes: &[&str], good: impl Fn(&KeyProbe) 
 }
 
 fn key_file(facts: &Facts) -> CheckResult {
-    over_keys(facts, "key-file", &["key-file-missing", "key-unreadable-owner"], |k| format!("{} exists and can be read", k.path))
+    over_keys(facts, "key-file", &["key-file-missing", "key-unreadable-owner"], |k| {
+        format!("{} exists and can be read", k.path)
+    })
 }
 
 fn key_format(facts: &Facts) -> CheckResult {
@@ -200,7 +235,9 @@ fn key_format(facts: &Facts) -> CheckResult {
 
 fn key_permissions(facts: &Facts) -> CheckResult {
     over_keys(facts, "key-permissions", &["key-perms-open", "key-perms-unfixable-fs"], |k| match k.file.value() {
-        Some(KeyFileState::Read { mode, .. }) => format!("{} has mode {:04o}: only you may read it", k.path, mode & 0o7777),
+        Some(KeyFileState::Read { mode, .. }) => {
+            format!("{} has mode {:04o}: only you may read it", k.path, mode & 0o7777)
+        }
         _ => "only you may read it".to_owned(),
     })
 }
@@ -212,10 +249,16 @@ fn key_passphrase(facts: &Facts) -> CheckResult {
     let open = keys.iter().find(|(k, key)| usable(k) && !locked(facts, key));
     match open.or(keys.first()) {
         None => CheckResult::skipped(id, "no key file could be read"),
-        Some((probe, key)) if locked(facts, key) => {
-            CheckResult::fail(id, format!("{} is protected by a passphrase, and no agent holds it: ssh asks for it, scripts fail", probe.path))
+        Some((probe, key)) if locked(facts, key) => CheckResult::fail(
+            id,
+            format!(
+                "{} is protected by a passphrase, and no agent holds it: ssh asks for it, scripts fail",
+                probe.path
+            ),
+        ),
+        Some((probe, key)) if key.encrypted => {
+            CheckResult::pass(id, format!("{} has a passphrase, and the agent holds the key", probe.path))
         }
-        Some((probe, key)) if key.encrypted => CheckResult::pass(id, format!("{} has a passphrase, and the agent holds the key", probe.path)),
         Some((probe, _)) => CheckResult::pass(id, format!("{} has no passphrase", probe.path)),
     }
 }
@@ -224,7 +267,8 @@ fn key_passphrase(facts: &Facts) -> CheckResult {
 pub fn findings(view: &View<'_>) -> Vec<Finding> {
     let facts = view.facts;
     let mut out = Vec::new();
-    if let (Fact::Unknown { why: why @ Why::Failed { doing, .. } }, false) = (&facts.local.config, no_host_name(facts)) {
+    if let (Fact::Unknown { why: why @ Why::Failed { doing, .. } }, false) = (&facts.local.config, no_host_name(facts))
+    {
         // A program that cannot be started says nothing about the files that it would have read.
         if !doing.starts_with("starting") {
             out.push(Finding::new("ssh-config-invalid", Certainty::Proven, why.text(), "ssh -G"));
@@ -233,24 +277,55 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
     let agent_has_keys = facts.local.agent.value().is_some_and(|all| !all.is_empty());
     let deciding: Vec<&KeyProbe> = deciding(facts).collect();
     for probe in &facts.local.keys {
-        let found = trouble(probe).or_else(|| stale_pub(probe).then(|| ("stale-pub-file", format!("{0}.pub is not the public half of {0}: ssh offers the wrong key", probe.path))));
+        let found = trouble(probe).or_else(|| {
+            stale_pub(probe).then(|| {
+                (
+                    "stale-pub-file",
+                    format!("{0}.pub is not the public half of {0}: ssh offers the wrong key", probe.path),
+                )
+            })
+        });
         let Some((id, text)) = found else { continue };
         // A file that the user named is what they mean to log in with; one of several configured ones may fail
         // in peace, and so may all of them while the agent holds keys that nobody has tried.
         let stops = deciding.iter().any(|d| d.path == probe.path) && (probe.origin == "-i" || !agent_has_keys);
-        let certainty = if stops { Certainty::Proven } else { Certainty::Possible };
+        // The good ones among the named files were refused: then the file in trouble may have been the right one.
+        let certainty = match (stops, probe.origin == "-i" && all_refused(facts) && !offered(facts, probe)) {
+            (true, _) => Certainty::Proven,
+            (false, true) => Certainty::Likely,
+            (false, false) => Certainty::Possible,
+        };
         let finding = Finding::new(id, certainty, text, format!("file {}", probe.path));
-        out.push(if stops { finding } else { finding.would_prove("a login with this key alone: ssh -o IdentitiesOnly=yes -i FILE") });
+        out.push(if stops {
+            finding
+        } else {
+            finding.would_prove("a login with this key alone: ssh -o IdentitiesOnly=yes -i FILE")
+        });
     }
     old_client(facts, &mut out);
     for probe in facts.local.keys.iter().filter(|p| usable(p)) {
         let Some(key) = key_of(probe).filter(|k| locked(facts, k)) else { continue };
         let other_key = facts.local.keys.iter().any(|p| usable(p) && key_of(p).is_some_and(|k| !locked(facts, k)));
         // The public half is asked about first: ssh wants no passphrase for a key that the server refuses.
-        let refused = facts.wire.offers.iter().any(|o| o.key.as_ref() == Some(&probe.path)) && !facts.wire.offers.iter().any(|o| o.key.as_ref() == Some(&probe.path) && o.answer != Answer::Refused);
-        let certainty = if other_key || refused || (probe.origin != "-i" && agent_has_keys) { Certainty::Possible } else { Certainty::Proven };
+        let refused = facts.wire.offers.iter().any(|o| o.key.as_ref() == Some(&probe.path))
+            && !facts.wire.offers.iter().any(|o| o.key.as_ref() == Some(&probe.path) && o.answer != Answer::Refused);
+        let certainty = if other_key || refused || (probe.origin != "-i" && agent_has_keys) {
+            Certainty::Possible
+        } else {
+            Certainty::Proven
+        };
         let kind = key.algorithm.as_deref().unwrap_or("key");
-        out.push(Finding::new("key-passphrase-needed", certainty, format!("{} ({kind}) is encrypted, and no agent holds it", probe.path), format!("file {}", probe.path)));
+        let finding = Finding::new(
+            "key-passphrase-needed",
+            certainty,
+            format!("{} ({kind}) is encrypted, and no agent holds it", probe.path),
+            format!("file {}", probe.path),
+        );
+        out.push(if certainty == Certainty::Proven {
+            finding
+        } else {
+            finding.would_prove("a login with this key alone: ssh -o IdentitiesOnly=yes -i FILE")
+        });
     }
     putty(view, &mut out);
     out
@@ -261,7 +336,9 @@ fn old_client(facts: &Facts, out: &mut Vec<Finding>) {
     let version = facts.local.ssh_version.value().and_then(|line| openssh_version(line));
     let told = facts.symptom() == Some("invalid_key_format");
     for probe in facts.local.keys.iter().filter(|p| usable(p)) {
-        let Some(key) = key_of(probe).filter(|k| k.loads_in.openssh && !k.loads_in.openssh_before_9_6) else { continue };
+        let Some(key) = key_of(probe).filter(|k| k.loads_in.openssh && !k.loads_in.openssh_before_9_6) else {
+            continue;
+        };
         let certainty = match version {
             Some(version) if version >= (9, 6) => continue,
             Some(_) => Certainty::Proven,
@@ -269,9 +346,16 @@ fn old_client(facts: &Facts, out: &mut Vec<Finding>) {
             None => continue,
         };
         let kind = key.algorithm.as_deref().unwrap_or("ssh-ed25519");
-        let finding = Finding::new("key-ed25519-pkcs8-old-client", certainty, format!("{} is {kind} in PKCS#8, which OpenSSH reads since 9.6 only", probe.path), format!("file {}", probe.path));
+        let finding = Finding::new(
+            "key-ed25519-pkcs8-old-client",
+            certainty,
+            format!("{} is {kind} in PKCS#8, which OpenSSH reads since 9.6 only", probe.path),
+            format!("file {}", probe.path),
+        );
         out.push(match version {
-            Some((major, minor)) => finding.and(format!("your ssh is OpenSSH {major}.{minor}"), facts.local.ssh_version.source()),
+            Some((major, minor)) => {
+                finding.and(format!("your ssh is OpenSSH {major}.{minor}"), facts.local.ssh_version.source())
+            }
             None => finding.would_prove("ssh -V"),
         });
     }
@@ -290,15 +374,26 @@ fn openssh_version(line: &str) -> Option<(u32, u32)> {
 fn putty(view: &View<'_>, out: &mut Vec<Finding>) {
     let facts = view.facts;
     let client = facts.paste.as_ref().map(|p| p.client.as_str()).unwrap_or_default();
-    if !matches!(client, "putty" | "plink" | "pscp" | "psftp" | "winscp" | "filezilla" | "kitty") {
+    let names_it = facts.paste.as_ref().is_some_and(|p| p.causes.iter().any(|c| c == "key-format-pem-with-putty"));
+    if !names_it && !matches!(client, "putty" | "plink" | "pscp" | "psftp" | "winscp" | "filezilla" | "kitty") {
         return;
     }
     // PPK is right for PuTTY; PEM is not.
     out.retain(|f| f.id != "key-format-ppk-with-openssh");
     for probe in &facts.local.keys {
-        if let Some(key) = key_of(probe).filter(|k| matches!(k.format, KeyFormat::Pkcs1 | KeyFormat::Pkcs8 | KeyFormat::OpenSsh) && k.parse_error.is_none()) {
+        if let Some(key) = key_of(probe).filter(|k| {
+            matches!(k.format, KeyFormat::Pkcs1 | KeyFormat::Pkcs8 | KeyFormat::OpenSsh) && k.parse_error.is_none()
+        }) {
             let kind = key.algorithm.as_deref().unwrap_or("key");
-            out.push(Finding::new("key-format-pem-with-putty", Certainty::Likely, format!("{} ({kind}) is no PPK file, and the client is PuTTY", probe.path), format!("file {}", probe.path)));
+            out.push(
+                Finding::new(
+                    "key-format-pem-with-putty",
+                    Certainty::Likely,
+                    format!("{} ({kind}) is no PPK file, and the client is PuTTY", probe.path),
+                    format!("file {}", probe.path),
+                )
+                .would_prove("PuTTY says: Unable to use key file"),
+            );
         }
     }
 }

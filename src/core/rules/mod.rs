@@ -159,12 +159,20 @@ pub fn judge(facts: &Facts) -> Diagnosis {
 
 /// While the port is still being dialled, an answer may come that contradicts what the rules say.
 fn await_pending(facts: &Facts, found: &mut [Finding]) {
-    if !facts.pending.contains(&ProbeId::Tcp) {
+    // Without the ssh configuration nobody knows whether the login goes through another host.
+    let through = matches!(facts.local.config, crate::core::fact::Fact::Unknown { .. }) && facts.target.jump.is_none();
+    let proof = if facts.pending.contains(&ProbeId::Tcp) {
+        "the TCP connect, which still runs"
+    } else if through {
+        "your ssh configuration, which could not be read: a jump host would change the way"
+    } else {
         return;
-    }
-    for finding in found.iter_mut().filter(|f| rank::stage(&f.id) == rank::Stage::Network && f.certainty == Certainty::Proven) {
+    };
+    for finding in
+        found.iter_mut().filter(|f| rank::stage(&f.id) == rank::Stage::Network && f.certainty == Certainty::Proven)
+    {
         finding.certainty = Certainty::Likely;
-        finding.would_prove = Some("the TCP connect, which still runs".to_owned());
+        finding.would_prove = Some(proof.to_owned());
     }
 }
 

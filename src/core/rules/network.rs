@@ -111,18 +111,13 @@ impl<'a> View<'a> {
             && self.path.source.is_some()
             && self.facts.target.source_ip.is_none()
             && !matches!(&self.path.route, RouteDecision::Via { route, .. } if route.target == RouteTarget::Local);
-        if guessed {
-            Certainty::Likely
-        } else {
-            Certainty::Proven
-        }
+        if guessed { Certainty::Likely } else { Certainty::Proven }
     }
 
     /// Adds the silence of the probe to a finding that explains it, and what would make it certain.
     fn with_silence(&self, mut finding: Finding) -> Finding {
         if finding.certainty < Certainty::Proven && finding.would_prove.is_none() {
-            finding =
-                finding.would_prove("the client's address as the instance sees it (--source-ip)");
+            finding = finding.would_prove("the client's address as the instance sees it (--source-ip)");
         }
         match &self.probe {
             Probe::Silent(seen) => finding.and(seen.text.clone(), seen.source.clone()),
@@ -132,10 +127,7 @@ impl<'a> View<'a> {
 
     /// `198.51.100.7`, or words when it is not known.
     fn client(&self) -> String {
-        self.path.source.map_or_else(
-            || format!("any {} client", self.path.family.name()),
-            |s| s.to_string(),
-        )
+        self.path.source.map_or_else(|| format!("any {} client", self.path.family.name()), |s| s.to_string())
     }
 
     /// Whether the dialled address is that of a tunnel or forwarder on this machine.
@@ -148,10 +140,7 @@ fn forwarded(facts: &Facts, path: &PathResult) -> bool {
     let Some(address) = path.flow.address.filter(IpAddr::is_loopback) else {
         return false;
     };
-    let owned = path
-        .owner
-        .as_ref()
-        .is_some_and(|o| o.role != Role::NotOwned);
+    let owned = path.owner.as_ref().is_some_and(|o| o.role != Role::NotOwned);
     let usual = address == IpAddr::from([127, 0, 0, 1]) || address.is_ipv6();
     !owned && (usual || !public_addresses(facts).iter().any(IpAddr::is_loopback))
 }
@@ -174,40 +163,17 @@ fn probe(facts: &Facts, path: &PathResult) -> Probe {
         "" => format!("TCP connect {place}"),
         source => source.to_owned(),
     };
-    let seen = |text: String| Seen {
-        text,
-        source: source.clone(),
-    };
-    let elsewhere = path
-        .owner
-        .as_ref()
-        .is_some_and(|o| o.role == Role::NotOwned)
-        && !forwarded(facts, path);
+    let seen = |text: String| Seen { text, source: source.clone() };
+    let elsewhere = path.owner.as_ref().is_some_and(|o| o.role == Role::NotOwned) && !forwarded(facts, path);
     let (answered, seen) = match tcp {
         Tcp::Connected { .. } => (true, seen(format!("a TCP connection to {place} was made"))),
-        Tcp::Refused { .. } => (
-            true,
-            seen(format!(
-                "{place} refused the TCP connection: the packet arrived"
-            )),
-        ),
-        Tcp::TimedOut { after_ms } => (
-            false,
-            seen(format!(
-                "no answer from {place} within {}",
-                crate::core::text::millis(*after_ms)
-            )),
-        ),
+        Tcp::Refused { .. } => (true, seen(format!("{place} refused the TCP connection: the packet arrived"))),
+        Tcp::TimedOut { after_ms } => {
+            (false, seen(format!("no answer from {place} within {}", crate::core::text::millis(*after_ms))))
+        }
         Tcp::Unreachable { reason } => {
             let seen = seen(format!("{place} cannot be reached: {reason}"));
-            return if elsewhere {
-                Probe::Elsewhere {
-                    answered: false,
-                    seen,
-                }
-            } else {
-                Probe::Unreachable(seen)
-            };
+            return if elsewhere { Probe::Elsewhere { answered: false, seen } } else { Probe::Unreachable(seen) };
         }
     };
     match (elsewhere, answered) {

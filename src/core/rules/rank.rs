@@ -31,31 +31,94 @@ pub enum Stage {
 /// The stage of a cause id.
 pub fn stage(id: &str) -> Stage {
     match id {
-        "ssh-config-invalid" | "ssh-config-overrides" | "dns-stale" | "wrong-target-address" | "public-ip-changed" | "proxyjump-broken" => Stage::Config,
-        "instance-not-running" | "instance-terminated" | "boot-in-progress" | "hibernated" | "system-status-impaired" | "instance-status-impaired"
-        | "ebs-status-impaired" | "rdp-not-ssh" | "kernel-panic" | "fstab-emergency-mode" | "boot-device-missing" | "guest-network-failed" | "spot-interrupted" | "scheduled-event" => Stage::State,
-        "sshd-not-listening" | "non-ssh-service-on-port" | "cpu-or-memory-overload" | "disk-full" | "sshd-config-invalid" | "hostkeys-missing" | "privsep-dir"
-        | "sshd-not-installed-or-disabled" | "sshd-other-port-or-address" | "maxstartups" | "persource-penalty" | "hosts-deny" | "crypto-mismatch" | "os-has-no-sshd"
-        | "port-in-use" | "user-data-failed" | "fail2ban-ban" => Stage::Server,
+        "ssh-config-invalid"
+        | "ssh-config-overrides"
+        | "dns-stale"
+        | "wrong-target-address"
+        | "public-ip-changed"
+        | "proxyjump-broken" => Stage::Config,
+        "instance-not-running"
+        | "instance-terminated"
+        | "boot-in-progress"
+        | "hibernated"
+        | "system-status-impaired"
+        | "instance-status-impaired"
+        | "ebs-status-impaired"
+        | "rdp-not-ssh"
+        | "kernel-panic"
+        | "fstab-emergency-mode"
+        | "boot-device-missing"
+        | "guest-network-failed"
+        | "spot-interrupted"
+        | "scheduled-event" => Stage::State,
+        "sshd-not-listening"
+        | "non-ssh-service-on-port"
+        | "cpu-or-memory-overload"
+        | "disk-full"
+        | "sshd-config-invalid"
+        | "hostkeys-missing"
+        | "privsep-dir"
+        | "sshd-not-installed-or-disabled"
+        | "sshd-other-port-or-address"
+        | "maxstartups"
+        | "persource-penalty"
+        | "hosts-deny"
+        | "crypto-mismatch"
+        | "os-has-no-sshd"
+        | "port-in-use"
+        | "user-data-failed"
+        | "fail2ban-ban" => Stage::Server,
         "host-key-changed-verified" | "host-key-changed-unverified" => Stage::HostKey,
-        "key-file-missing" | "key-perms-open" | "key-perms-unfixable-fs" | "key-unreadable-owner" | "key-format-ppk-with-openssh" | "key-format-pem-with-putty"
-        | "key-file-damaged" | "key-file-is-public" | "key-ed25519-pkcs8-old-client" | "key-passphrase-needed" | "ppk-version-too-new" | "stale-pub-file" => Stage::KeyFile,
-        "credentials-missing-or-expired" | "iam-denied-read" | "api-throttled" | "api-endpoint-unreachable" | "clock-skew" | "scp-or-boundary-deny" => Stage::Looking,
+        "key-file-missing"
+        | "key-perms-open"
+        | "key-perms-unfixable-fs"
+        | "key-unreadable-owner"
+        | "key-format-ppk-with-openssh"
+        | "key-format-pem-with-putty"
+        | "key-file-damaged"
+        | "key-file-is-public"
+        | "key-ed25519-pkcs8-old-client"
+        | "key-passphrase-needed"
+        | "ppk-version-too-new"
+        | "stale-pub-file" => Stage::KeyFile,
+        "credentials-missing-or-expired"
+        | "iam-denied-read"
+        | "api-throttled"
+        | "api-endpoint-unreachable"
+        | "clock-skew"
+        | "scp-or-boundary-deny" => Stage::Looking,
         id if is_network(id) => Stage::Network,
         _ => Stage::Login,
     }
 }
 
 fn is_network(id: &str) -> bool {
-    ["sg-", "nacl-", "route-", "igw-", "no-public-ip", "vpc-bpa", "ipv6-path", "appliance-", "eni-", "client-egress", "peering-", "guest-firewall", "wrong-region", "mtu-", "instance-contained"]
-        .iter()
-        .any(|start| id.starts_with(start))
+    [
+        "sg-",
+        "nacl-",
+        "route-",
+        "igw-",
+        "no-public-ip",
+        "vpc-bpa",
+        "ipv6-path",
+        "appliance-",
+        "eni-",
+        "client-egress",
+        "peering-",
+        "guest-firewall",
+        "wrong-region",
+        "mtu-",
+        "instance-contained",
+    ]
+    .iter()
+    .any(|start| id.starts_with(start))
 }
 
 /// Whether a finding is enough to say "cause found": likely or proven, and about the login itself
 /// (or about credentials, without which nothing can be looked at).
 pub fn explains(finding: &Finding) -> bool {
-    finding.certainty >= Certainty::Likely && (stage(&finding.id) != Stage::Looking || finding.id == "credentials-missing-or-expired")
+    finding.certainty >= Certainty::Likely
+        && (stage(&finding.id) != Stage::Looking || finding.id == "credentials-missing-or-expired")
 }
 
 /// The stage at which the login was seen to fail; `None` when nothing was seen.
@@ -80,7 +143,10 @@ fn fits(finding: &Finding, failing: Option<Stage>) -> bool {
         Some(Stage::Network) => matches!(at, Stage::Config | Stage::State | Stage::Network),
         Some(Stage::Server) => matches!(at, Stage::Config | Stage::State | Stage::Server),
         // "System is booting up" is said at the account stage, after the key was taken.
-        Some(_) => matches!(at, Stage::Config | Stage::HostKey | Stage::KeyFile | Stage::Login) || finding.id == "boot-in-progress",
+        Some(_) => {
+            matches!(at, Stage::Config | Stage::HostKey | Stage::KeyFile | Stage::Login)
+                || finding.id == "boot-in-progress"
+        }
     }
 }
 
@@ -98,7 +164,9 @@ pub fn rank(view: &View<'_>, found: Vec<Finding>, works: bool) -> Vec<Finding> {
                     same.evidence.splice(0..0, finding.evidence);
                     same.would_prove = finding.would_prove;
                 } else {
-                    same.evidence.extend(finding.evidence.into_iter().filter(|e| !same.evidence.contains(e)).collect::<Vec<_>>());
+                    same.evidence.extend(
+                        finding.evidence.into_iter().filter(|e| !same.evidence.contains(e)).collect::<Vec<_>>(),
+                    );
                 }
             }
             None => out.push(finding),

@@ -39,20 +39,12 @@ pub enum Family {
 impl Family {
     /// Family of an address.
     pub fn of(address: IpAddr) -> Self {
-        if address.is_ipv4() {
-            Self::V4
-        } else {
-            Self::V6
-        }
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
     /// Family of a range.
     pub fn of_net(net: &IpNet) -> Self {
-        if matches!(net, IpNet::V4(_)) {
-            Self::V4
-        } else {
-            Self::V6
-        }
+        if matches!(net, IpNet::V4(_)) { Self::V4 } else { Self::V6 }
     }
 
     /// `IPv4` or `IPv6`.
@@ -84,10 +76,7 @@ impl Family {
 impl Protocol {
     /// Echo request, as `ping` sends it.
     pub fn ping(family: Family) -> Self {
-        Self::Icmp {
-            kind: if family == Family::V4 { 8 } else { 128 },
-            code: 0,
-        }
+        Self::Icmp { kind: if family == Family::V4 { 8 } else { 128 }, code: 0 }
     }
 
     /// Whether a rule's protocol covers this one. Takes names and IANA numbers; `-1` is everything.
@@ -150,26 +139,18 @@ impl Flow {
 /// is the jump host's, and on a private network it is not the client's public address.
 pub fn flow_of(facts: &Facts) -> Flow {
     // Without an answer the probe's address may be a placeholder.
-    let dialled = facts
-        .wire
-        .address
-        .filter(|a| facts.wire.tcp.is_known() && !a.is_unspecified());
-    let shown = || {
-        crate::core::vpc::path::public_addresses(facts)
-            .first()
-            .copied()
-    };
-    let address = dialled
-        .or_else(|| facts.address())
-        .or_else(shown)
-        .map(|a| a.to_canonical());
+    let dialled = facts.wire.address.filter(|a| facts.wire.tcp.is_known() && !a.is_unspecified());
+    let shown = || crate::core::vpc::path::public_addresses(facts).first().copied();
+    // `--address` says where to probe (a tunnel, a test host); what AWS is asked about stays the
+    // instance's own address.
+    let stands_in = facts
+        .instance()
+        .is_some_and(|instance| facts.target.address.is_some_and(|a| !instance.addresses().contains(&a)));
+    let own = || facts.instance().and_then(crate::core::facts::aws::Instance::best_address);
+    let dialled = if stands_in { own() } else { dialled };
+    let address = dialled.or_else(|| facts.address().filter(|_| !stands_in)).or_else(shown).map(|a| a.to_canonical());
     let told = facts.target.source_ip;
-    let found = facts
-        .local
-        .source_ip
-        .value()
-        .copied()
-        .map(|a| a.to_canonical());
+    let found = facts.local.source_ip.value().copied().map(|a| a.to_canonical());
     let found = found.filter(|source| {
         let fits = match address {
             Some(address) => is_private(address) == is_private(*source),
@@ -177,20 +158,13 @@ pub fn flow_of(facts: &Facts) -> Flow {
         };
         fits && !through_jump(facts)
     });
-    Flow {
-        source: told.or(found),
-        address,
-        port: facts.port(),
-        protocol: Protocol::Tcp,
-    }
-    .canonical()
+    Flow { source: told.or(found), address, port: facts.port(), protocol: Protocol::Tcp }.canonical()
 }
 
 /// Whether the login goes through another host.
 pub fn through_jump(facts: &Facts) -> bool {
     let set = |text: &Option<String>| {
-        text.as_deref()
-            .is_some_and(|t| !t.trim().is_empty() && !t.eq_ignore_ascii_case("none"))
+        text.as_deref().is_some_and(|t| !t.trim().is_empty() && !t.eq_ignore_ascii_case("none"))
     };
     let config = facts.local.config.value();
     set(&facts.target.jump) || config.is_some_and(|c| set(&c.proxy_jump) || set(&c.proxy_command))

@@ -44,11 +44,7 @@ fn client_hop(path: &PathResult) -> Hop {
                 path.family.name()
             ),
         ),
-        (None, None) => Hop::new(
-            HopId::Client,
-            HopState::Open,
-            "the client's address is not known",
-        ),
+        (None, None) => Hop::new(HopId::Client, HopState::Open, "the client's address is not known"),
     }
 }
 
@@ -59,31 +55,21 @@ fn cannot_tell(why: &Why) -> String {
 fn igw_hop(path: &PathResult) -> Hop {
     let (state, detail) = match (&path.igw, &path.block) {
         (IgwDecision::NotNeeded, _) => (HopState::Open, "not on the way: private path".to_owned()),
-        (
-            IgwDecision::NotAttached {
-                vpc,
-                wanted: Some(id),
-            },
-            _,
-        ) => (HopState::Blocked, format!("{id} is not attached to {vpc}")),
-        (IgwDecision::NotAttached { vpc, wanted: None }, _) => (
-            HopState::Blocked,
-            format!("{vpc} has no attached internet gateway"),
-        ),
-        (_, BlockDecision::Blocks { mode, subnet }) => (
-            HopState::Blocked,
-            format!("VPC Block Public Access of {subnet} is {mode}"),
-        ),
+        (IgwDecision::NotAttached { vpc, wanted: Some(id) }, _) => {
+            (HopState::Blocked, format!("{id} is not attached to {vpc}"))
+        }
+        (IgwDecision::NotAttached { vpc, wanted: None }, _) => {
+            (HopState::Blocked, format!("{vpc} has no attached internet gateway"))
+        }
+        (_, BlockDecision::Blocks { mode, subnet }) => {
+            (HopState::Blocked, format!("VPC Block Public Access of {subnet} is {mode}"))
+        }
         (IgwDecision::Unknown { why }, _) | (_, BlockDecision::Unknown { why }) => {
             (HopState::Unknown, cannot_tell(why))
         }
-        (IgwDecision::Attached { .. }, _) if path.inspected.is_some() => (
-            HopState::Unknown,
-            format!(
-                "inspected on the way: {}",
-                path.inspected.as_deref().unwrap_or_default()
-            ),
-        ),
+        (IgwDecision::Attached { .. }, _) if path.inspected.is_some() => {
+            (HopState::Unknown, format!("inspected on the way: {}", path.inspected.as_deref().unwrap_or_default()))
+        }
         (IgwDecision::Attached { id }, _) => (HopState::Open, format!("{id} is attached")),
     };
     Hop::new(HopId::Igw, state, detail)
@@ -99,12 +85,9 @@ pub fn route_state(path: &PathResult) -> HopState {
             (RouteTarget::InternetGateway(_), Way::Internet) => HopState::Open,
             (RouteTarget::InternetGateway(_), Way::Private) => HopState::Blocked,
             (RouteTarget::Nat(_) | RouteTarget::EgressOnlyGateway(_), _) => HopState::Blocked,
-            (
-                RouteTarget::TransitGateway(_)
-                | RouteTarget::Peering(_)
-                | RouteTarget::VpnGateway(_),
-                Way::Private,
-            ) => HopState::Open,
+            (RouteTarget::TransitGateway(_) | RouteTarget::Peering(_) | RouteTarget::VpnGateway(_), Way::Private) => {
+                HopState::Open
+            }
             _ => HopState::Unknown,
         },
     }
@@ -114,29 +97,20 @@ fn route_hop(path: &PathResult) -> Hop {
     let note = match (&path.route, path.way) {
         (RouteDecision::Via { route, .. }, way) => match (&route.target, way) {
             (RouteTarget::Nat(_), _) => ": a NAT gateway lets no connection in",
-            (RouteTarget::EgressOnlyGateway(_), _) => {
-                ": an egress-only gateway lets no connection in"
-            }
+            (RouteTarget::EgressOnlyGateway(_), _) => ": an egress-only gateway lets no connection in",
             (RouteTarget::Endpoint(_) | RouteTarget::Appliance(_), _) => {
                 ": what it does with the packet cannot be seen"
             }
             (RouteTarget::InternetGateway(_), Way::Private) => ": no way back to a private address",
-            (
-                RouteTarget::TransitGateway(_)
-                | RouteTarget::Peering(_)
-                | RouteTarget::VpnGateway(_),
-                Way::Internet,
-            ) => ": answers do not leave by an internet gateway",
+            (RouteTarget::TransitGateway(_) | RouteTarget::Peering(_) | RouteTarget::VpnGateway(_), Way::Internet) => {
+                ": answers do not leave by an internet gateway"
+            }
             (RouteTarget::Other(_), _) => ": what lies behind it cannot be seen",
             _ => "",
         },
         _ => "",
     };
-    Hop::new(
-        HopId::Route,
-        route_state(path),
-        format!("{}{note}", path.route.text()),
-    )
+    Hop::new(HopId::Route, route_state(path), format!("{}{note}", path.route.text()))
 }
 
 /// Ports that common systems take first (Linux from 32768, Windows and macOS from 49152).
@@ -193,53 +167,30 @@ fn group_hop(path: &PathResult) -> Hop {
 
 /// `no rule of web-sg (sg-…) matches tcp/22 from 198.51.100.7`.
 pub fn denial_text(path: &PathResult, groups: &[(String, String)]) -> String {
-    let names: Vec<String> = groups
-        .iter()
-        .map(|(id, name)| sg::group_label(id, name))
-        .collect();
-    let from = path.source.map_or_else(
-        || format!("any {} client", path.family.name()),
-        |s| s.to_string(),
-    );
-    format!(
-        "no rule of {} matches {} from {from}",
-        crate::core::text::list(&names),
-        path.flow.what()
-    )
+    let names: Vec<String> = groups.iter().map(|(id, name)| sg::group_label(id, name)).collect();
+    let from = path.source.map_or_else(|| format!("any {} client", path.family.name()), |s| s.to_string());
+    format!("no rule of {} matches {} from {from}", crate::core::text::list(&names), path.flow.what())
 }
 
 fn eni_hop(facts: &Facts, path: &PathResult) -> Hop {
     let state = facts.instance().map(|i| i.state.as_str());
-    let id = path
-        .owner
-        .as_ref()
-        .map(|o| o.interface.id.as_str())
-        .filter(|id| !id.is_empty())
-        .unwrap_or("the interface");
+    let id =
+        path.owner.as_ref().map(|o| o.interface.id.as_str()).filter(|id| !id.is_empty()).unwrap_or("the interface");
     let (state, detail) = match (&path.public, state) {
         (_, Some(state)) if state != "running" && !state.is_empty() => {
             (HopState::Blocked, format!("the instance is {state}"))
         }
         (PublicDecision::Missing, _) => (HopState::Blocked, format!("{id} has no public address")),
-        (PublicDecision::NotOwned { address, .. }, _) => (
-            HopState::Blocked,
-            format!("{address} is not an address of this instance"),
-        ),
-        (PublicDecision::Unknown { why }, _) => (HopState::Unknown, cannot_tell(why)),
-        (_, None) => (
-            HopState::Unknown,
-            "cannot tell: needs the state of the instance".to_owned(),
-        ),
-        (PublicDecision::Associated { public, private }, _) => {
-            (HopState::Open, format!("{id} {public} → {private}"))
+        (PublicDecision::NotOwned { address, .. }, _) => {
+            (HopState::Blocked, format!("{address} is not an address of this instance"))
         }
+        (PublicDecision::Unknown { why }, _) => (HopState::Unknown, cannot_tell(why)),
+        (_, None) => (HopState::Unknown, "cannot tell: needs the state of the instance".to_owned()),
+        (PublicDecision::Associated { public, private }, _) => (HopState::Open, format!("{id} {public} → {private}")),
         (PublicDecision::Ipv6 { address }, _) => (HopState::Open, format!("{id} {address}")),
         (PublicDecision::NotNeeded, _) => {
             let address = path.flow.address.map(|a| a.to_string()).unwrap_or_default();
-            (
-                HopState::Open,
-                format!("{id} {address}").trim_end().to_owned(),
-            )
+            (HopState::Open, format!("{id} {address}").trim_end().to_owned())
         }
     };
     Hop::new(HopId::Eni, state, detail)

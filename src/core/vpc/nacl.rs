@@ -58,14 +58,10 @@ impl AclDecision {
     /// One sentence.
     pub fn text(&self) -> String {
         match self {
-            Self::Allowed { acl, text, .. }
-            | Self::Denied { acl, text, .. }
-            | Self::Partial { acl, text, .. } => {
+            Self::Allowed { acl, text, .. } | Self::Denied { acl, text, .. } | Self::Partial { acl, text, .. } => {
                 format!("{acl}: {text}")
             }
-            Self::SameSubnet => {
-                "the client is in the same subnet: the network ACL is not on the way".to_owned()
-            }
+            Self::SameSubnet => "the client is in the same subnet: the network ACL is not on the way".to_owned(),
             Self::Unknown { why } => format!("cannot tell: {}", why.text()),
         }
     }
@@ -84,45 +80,22 @@ struct Packet {
 pub fn inbound(acl: &NetworkAcl, flow: &Flow, sources: Sources) -> AclDecision {
     let what = flow.what();
     let mut decisions = points(acl, sources).into_iter().map(|peer| {
-        let packet = Packet {
-            egress: false,
-            peer,
-            protocol: flow.protocol,
-            port: flow.port,
-        };
+        let packet = Packet { egress: false, peer, protocol: flow.protocol, port: flow.port };
         one(acl, packet, &what)
     });
     let Some(first) = decisions.next() else {
-        return AclDecision::Unknown {
-            why: needs_source(),
-        };
+        return AclDecision::Unknown { why: needs_source() };
     };
-    if decisions.all(|d| same_verdict(&d, &first)) {
-        first
-    } else {
-        AclDecision::Unknown {
-            why: needs_source(),
-        }
-    }
+    if decisions.all(|d| same_verdict(&d, &first)) { first } else { AclDecision::Unknown { why: needs_source() } }
 }
 
 /// Evaluates the answer that leaves, to every port that a client may use.
 pub fn outbound(acl: &NetworkAcl, flow: &Flow, sources: Sources) -> AclDecision {
-    let mut decisions = points(acl, sources)
-        .into_iter()
-        .map(|peer| answer(acl, flow, peer));
+    let mut decisions = points(acl, sources).into_iter().map(|peer| answer(acl, flow, peer));
     let Some(first) = decisions.next() else {
-        return AclDecision::Unknown {
-            why: needs_source(),
-        };
+        return AclDecision::Unknown { why: needs_source() };
     };
-    if decisions.all(|d| same_verdict(&d, &first)) {
-        first
-    } else {
-        AclDecision::Unknown {
-            why: needs_source(),
-        }
-    }
+    if decisions.all(|d| same_verdict(&d, &first)) { first } else { AclDecision::Unknown { why: needs_source() } }
 }
 
 fn same_verdict(a: &AclDecision, b: &AclDecision) -> bool {
@@ -141,16 +114,7 @@ fn points(acl: &NetworkAcl, sources: Sources) -> Vec<IpAddr> {
 fn answer(acl: &NetworkAcl, flow: &Flow, peer: IpAddr) -> AclDecision {
     let protocol = flow.protocol.reply();
     if protocol != Protocol::Tcp {
-        return one(
-            acl,
-            Packet {
-                egress: true,
-                peer,
-                protocol,
-                port: 0,
-            },
-            "the answer",
-        );
+        return one(acl, Packet { egress: true, peer, protocol, port: 0 }, "the answer");
     }
     let mut open: Vec<(u16, u16)> = Vec::new();
     let mut closed: Vec<(u16, u16)> = Vec::new();
@@ -158,18 +122,9 @@ fn answer(acl: &NetworkAcl, flow: &Flow, peer: IpAddr) -> AclDecision {
     let starts = port_starts(acl);
     for (i, start) in starts.iter().enumerate() {
         let end = starts.get(i + 1).map_or(u16::MAX, |next| next - 1);
-        let packet = Packet {
-            egress: true,
-            peer,
-            protocol,
-            port: *start,
-        };
+        let packet = Packet { egress: true, peer, protocol, port: *start };
         let decision = one(acl, packet, &format!("tcp/{EPHEMERAL_FIRST}-{}", u16::MAX));
-        let side = if matches!(decision, AclDecision::Allowed { .. }) {
-            &mut open
-        } else {
-            &mut closed
-        };
+        let side = if matches!(decision, AclDecision::Allowed { .. }) { &mut open } else { &mut closed };
         match side.last_mut() {
             Some(range) if u32::from(range.1) + 1 == u32::from(*start) => range.1 = end,
             _ => side.push((*start, end)),
@@ -180,11 +135,7 @@ fn answer(acl: &NetworkAcl, flow: &Flow, peer: IpAddr) -> AclDecision {
         Some(decision) if open.is_empty() || closed.is_empty() => decision,
         _ => AclDecision::Partial {
             acl: acl.id.clone(),
-            text: format!(
-                "answers to {peer} may leave to ports {}, not to {}",
-                ranges(&open),
-                ranges(&closed)
-            ),
+            text: format!("answers to {peer} may leave to ports {}, not to {}", ranges(&open), ranges(&closed)),
             open,
             closed,
         },
@@ -194,12 +145,7 @@ fn answer(acl: &NetworkAcl, flow: &Flow, peer: IpAddr) -> AclDecision {
 /// First port of each stretch that the outbound entries cannot tell apart.
 fn port_starts(acl: &NetworkAcl) -> Vec<u16> {
     let mut starts = vec![EPHEMERAL_FIRST];
-    for (low, high) in acl
-        .entries
-        .iter()
-        .filter(|e| e.egress)
-        .filter_map(|e| e.ports)
-    {
+    for (low, high) in acl.entries.iter().filter(|e| e.egress).filter_map(|e| e.ports) {
         starts.push(low);
         starts.extend(high.checked_add(1));
     }
@@ -216,22 +162,12 @@ fn one(acl: &NetworkAcl, packet: Packet, what: &str) -> AclDecision {
         Some(entry) if entry.allow => AclDecision::Allowed {
             acl: id,
             entry: entry.number,
-            text: format!(
-                "entry {} allows {} {preposition} {}",
-                entry.number,
-                service(entry),
-                entry.cidr
-            ),
+            text: format!("entry {} allows {} {preposition} {}", entry.number, service(entry), entry.cidr),
         },
         Some(entry) if !CLOSING.contains(&entry.number) => AclDecision::Denied {
             acl: id,
             entry: Some(entry.number),
-            text: format!(
-                "entry {} denies {} {preposition} {}",
-                entry.number,
-                service(entry),
-                entry.cidr
-            ),
+            text: format!("entry {} denies {} {preposition} {}", entry.number, service(entry), entry.cidr),
         },
         _ => AclDecision::Denied {
             acl: id,
@@ -246,10 +182,7 @@ fn one(acl: &NetworkAcl, packet: Packet, what: &str) -> AclDecision {
 }
 
 fn first_match(acl: &NetworkAcl, packet: Packet) -> Option<&AclEntry> {
-    acl.entries
-        .iter()
-        .filter(|e| e.egress == packet.egress && matches(e, packet))
-        .min_by_key(|e| e.number)
+    acl.entries.iter().filter(|e| e.egress == packet.egress && matches(e, packet)).min_by_key(|e| e.number)
 }
 
 fn matches(entry: &AclEntry, packet: Packet) -> bool {
@@ -261,12 +194,10 @@ fn matches(entry: &AclEntry, packet: Packet) -> bool {
         return true;
     }
     match packet.protocol {
-        Protocol::Tcp => entry
-            .ports
-            .is_none_or(|(low, high)| (low..=high).contains(&packet.port)),
-        Protocol::Icmp { kind, code } => entry.icmp.is_none_or(|(t, c)| {
-            (t == -1 || t == i32::from(kind)) && (t == -1 || c == -1 || c == i32::from(code))
-        }),
+        Protocol::Tcp => entry.ports.is_none_or(|(low, high)| (low..=high).contains(&packet.port)),
+        Protocol::Icmp { kind, code } => entry
+            .icmp
+            .is_none_or(|(t, c)| (t == -1 || t == i32::from(kind)) && (t == -1 || c == -1 || c == i32::from(code))),
     }
 }
 
@@ -288,15 +219,7 @@ fn service(entry: &AclEntry) -> String {
 
 /// `1024-32767 and 61000-65535`.
 pub fn ranges(all: &[(u16, u16)]) -> String {
-    let words: Vec<String> = all
-        .iter()
-        .map(|(low, high)| {
-            if low == high {
-                low.to_string()
-            } else {
-                format!("{low}-{high}")
-            }
-        })
-        .collect();
+    let words: Vec<String> =
+        all.iter().map(|(low, high)| if low == high { low.to_string() } else { format!("{low}-{high}") }).collect();
     crate::core::text::list(&words)
 }

@@ -51,11 +51,7 @@ pub fn interfaces_of(facts: &Facts) -> Result<(Vec<Interface>, String), Why> {
         return Ok((list.clone(), format!("DescribeNetworkInterfaces {first}")));
     }
     let Some(instance) = instance else {
-        let why = facts
-            .aws
-            .instance
-            .why_not()
-            .or_else(|| facts.aws.interfaces.why_not());
+        let why = facts.aws.instance.why_not().or_else(|| facts.aws.interfaces.why_not());
         return Err(why.unwrap_or_else(|| Why::needs("the instance's interfaces")));
     };
     let source = format!("DescribeInstances {}", instance.id);
@@ -68,11 +64,7 @@ pub fn interfaces_of(facts: &Facts) -> Result<(Vec<Interface>, String), Why> {
     let only = Interface {
         subnet_id: instance.subnet_id.clone(),
         vpc_id: instance.vpc_id.clone(),
-        addresses: vec![InterfaceAddress {
-            private,
-            public: instance.public_ip,
-            primary: true,
-        }],
+        addresses: vec![InterfaceAddress { private, public: instance.public_ip, primary: true }],
         groups: instance.groups.iter().map(|(id, _)| id.clone()).collect(),
         ..Interface::default()
     };
@@ -92,36 +84,17 @@ pub fn owner_of(facts: &Facts, address: Option<IpAddr>) -> Result<Owner, Why> {
     };
     let Some(address) = address else {
         let source = source(&primary);
-        return Ok(Owner {
-            interface: primary,
-            role: Role::Nothing,
-            primary: true,
-            source,
-        });
+        return Ok(Owner { interface: primary, role: Role::Nothing, primary: true, source });
     };
     for (index, interface) in interfaces.iter().enumerate() {
         if let Some(role) = role_of(interface, address) {
-            let interface = if index == 0 {
-                primary
-            } else {
-                interface.clone()
-            };
-            return Ok(Owner {
-                source: source(&interface),
-                interface,
-                role,
-                primary: index == 0,
-            });
+            let interface = if index == 0 { primary } else { interface.clone() };
+            return Ok(Owner { source: source(&interface), interface, role, primary: index == 0 });
         }
     }
     let role = role_on_instance(facts, &primary, address);
     let source = source(&primary);
-    Ok(Owner {
-        interface: primary,
-        role,
-        primary: true,
-        source,
-    })
+    Ok(Owner { interface: primary, role, primary: true, source })
 }
 
 /// Fills gaps of the primary interface from the instance.
@@ -137,35 +110,20 @@ fn completed(facts: &Facts, mut interface: Interface) -> Interface {
 }
 
 fn role_of(interface: &Interface, address: IpAddr) -> Option<Role> {
-    if let Some(pair) = interface
-        .addresses
-        .iter()
-        .find(|a| a.public == Some(address))
-    {
-        return Some(Role::Public {
-            private: pair.private,
-        });
+    if let Some(pair) = interface.addresses.iter().find(|a| a.public == Some(address)) {
+        return Some(Role::Public { private: pair.private });
     }
     if interface.ipv6.contains(&address) {
         return Some(Role::Ipv6);
     }
-    interface
-        .addresses
-        .iter()
-        .any(|a| a.private == address)
-        .then_some(Role::Private)
+    interface.addresses.iter().any(|a| a.private == address).then_some(Role::Private)
 }
 
 fn role_on_instance(facts: &Facts, primary: &Interface, address: IpAddr) -> Role {
     let Some(instance) = facts.instance() else {
         return Role::NotOwned;
     };
-    let private = primary
-        .addresses
-        .iter()
-        .find(|a| a.primary)
-        .or(primary.addresses.first())
-        .map(|a| a.private);
+    let private = primary.addresses.iter().find(|a| a.primary).or(primary.addresses.first()).map(|a| a.private);
     match private.or(instance.private_ip) {
         Some(private) if instance.public_ip == Some(address) => Role::Public { private },
         _ if instance.private_ip == Some(address) => Role::Private,

@@ -167,14 +167,7 @@ impl<'a> Evaluation<'a> {
         let way = way_of(facts, &flow, owner.role);
         let family = flow.address.map_or(Family::V4, Family::of);
         let source = flow.source.filter(|s| Family::of(*s) == family);
-        Self {
-            facts,
-            flow,
-            owner,
-            family,
-            way,
-            source,
-        }
+        Self { facts, flow, owner, family, way, source }
     }
 
     fn sources(&self) -> Sources {
@@ -224,15 +217,12 @@ impl<'a> Evaluation<'a> {
             None => Err(Why::needs("the state of the instance")),
         };
         match (self.owner.role, self.flow.address, settled) {
-            (Role::Public { private }, Some(public), _) => {
-                PublicDecision::Associated { public, private }
-            }
+            (Role::Public { private }, Some(public), _) => PublicDecision::Associated { public, private },
             (Role::Ipv6, Some(address), _) => PublicDecision::Ipv6 { address },
             (_, _, Err(why)) => PublicDecision::Unknown { why },
-            (Role::NotOwned, Some(address), Ok(())) => PublicDecision::NotOwned {
-                address,
-                has: public_addresses(self.facts),
-            },
+            (Role::NotOwned, Some(address), Ok(())) => {
+                PublicDecision::NotOwned { address, has: public_addresses(self.facts) }
+            }
             _ => PublicDecision::Missing,
         }
     }
@@ -248,31 +238,18 @@ impl<'a> Evaluation<'a> {
             .vpc_id
             .as_deref()
             .or_else(|| facts.instance().and_then(|i| i.vpc_id.as_deref()))
-            .or_else(|| {
-                facts
-                    .aws
-                    .subnet
-                    .value()
-                    .map(|s| s.vpc_id.as_str())
-                    .filter(|v| !v.is_empty())
-            })
+            .or_else(|| facts.aws.subnet.value().map(|s| s.vpc_id.as_str()).filter(|v| !v.is_empty()))
     }
 
     fn route(&self) -> RouteDecision {
         let Some(tables) = self.facts.aws.route_tables.value() else {
-            return RouteDecision::Unknown {
-                why: why(&self.facts.aws.route_tables, "the route tables"),
-            };
+            return RouteDecision::Unknown { why: why(&self.facts.aws.route_tables, "the route tables") };
         };
         let Some(subnet) = self.subnet() else {
-            return RouteDecision::Unknown {
-                why: Why::needs("the subnet of the interface"),
-            };
+            return RouteDecision::Unknown { why: Why::needs("the subnet of the interface") };
         };
         match route::table_of(tables, subnet, self.vpc()) {
-            Ok((table, name)) => {
-                route::decide(table, name, &self.facts.aws.prefix_lists, self.sources())
-            }
+            Ok((table, name)) => route::decide(table, name, &self.facts.aws.prefix_lists, self.sources()),
             Err(why) => RouteDecision::Unknown { why },
         }
     }
@@ -282,14 +259,10 @@ impl<'a> Evaluation<'a> {
             return IgwDecision::NotNeeded;
         }
         let Some(gateways) = self.facts.aws.internet_gateways.value() else {
-            return IgwDecision::Unknown {
-                why: why(&self.facts.aws.internet_gateways, "the internet gateways"),
-            };
+            return IgwDecision::Unknown { why: why(&self.facts.aws.internet_gateways, "the internet gateways") };
         };
         let Some(vpc) = self.vpc() else {
-            return IgwDecision::Unknown {
-                why: Why::needs("the VPC of the interface"),
-            };
+            return IgwDecision::Unknown { why: Why::needs("the VPC of the interface") };
         };
         let wanted = match route {
             RouteDecision::Via { route, .. } => match &route.target {
@@ -298,28 +271,19 @@ impl<'a> Evaluation<'a> {
             },
             _ => None,
         };
-        let mut attached = gateways
-            .iter()
-            .filter(|g| g.attached_to.as_deref() == Some(vpc));
+        let mut attached = gateways.iter().filter(|g| g.attached_to.as_deref() == Some(vpc));
         let found = match &wanted {
             Some(id) => attached.find(|g| &g.id == id),
             None => attached.next(),
         };
         match found {
-            Some(gateway) => IgwDecision::Attached {
-                id: gateway.id.clone(),
-            },
-            None => IgwDecision::NotAttached {
-                vpc: vpc.to_owned(),
-                wanted,
-            },
+            Some(gateway) => IgwDecision::Attached { id: gateway.id.clone() },
+            None => IgwDecision::NotAttached { vpc: vpc.to_owned(), wanted },
         }
     }
 
     fn inspected(&self, igw: &IgwDecision) -> Option<String> {
-        let (IgwDecision::Attached { id }, Some(tables)) =
-            (igw, self.facts.aws.route_tables.value())
-        else {
+        let (IgwDecision::Attached { id }, Some(tables)) = (igw, self.facts.aws.route_tables.value()) else {
             return None;
         };
         let table = tables.iter().find(|t| t.gateways.contains(id))?;
@@ -329,11 +293,8 @@ impl<'a> Evaluation<'a> {
             _ => self.owner.interface.addresses.first().map(|a| a.private),
         }?;
         let route = route::best(table, &self.facts.aws.prefix_lists, inside)?;
-        matches!(
-            route.target,
-            RouteTarget::Appliance(_) | RouteTarget::Endpoint(_)
-        )
-        .then(|| format!("{} of {id}: {}", table.id, route_text(route)))
+        matches!(route.target, RouteTarget::Appliance(_) | RouteTarget::Endpoint(_))
+            .then(|| format!("{} of {id}: {}", table.id, route_text(route)))
     }
 
     fn block(&self) -> BlockDecision {
@@ -341,35 +302,20 @@ impl<'a> Evaluation<'a> {
             return BlockDecision::NotNeeded;
         }
         let Some(subnet) = self.facts.aws.subnet.value() else {
-            return BlockDecision::Unknown {
-                why: why(&self.facts.aws.subnet, "the subnet"),
-            };
+            return BlockDecision::Unknown { why: why(&self.facts.aws.subnet, "the subnet") };
         };
-        if self
-            .subnet()
-            .is_some_and(|id| !subnet.id.is_empty() && id != subnet.id)
-        {
-            return BlockDecision::Unknown {
-                why: Why::needs("the subnet of the interface"),
-            };
+        if self.subnet().is_some_and(|id| !subnet.id.is_empty() && id != subnet.id) {
+            return BlockDecision::Unknown { why: Why::needs("the subnet of the interface") };
         }
         match subnet.block_public_access.as_deref() {
             None | Some("") => BlockDecision::NotSaid,
             Some("off") => BlockDecision::Off,
-            Some(mode) => BlockDecision::Blocks {
-                mode: mode.to_owned(),
-                subnet: subnet.id.clone(),
-            },
+            Some(mode) => BlockDecision::Blocks { mode: mode.to_owned(), subnet: subnet.id.clone() },
         }
     }
 
     fn nacl(&self, route: &RouteDecision) -> (AclDecision, AclDecision) {
-        let both = |why: Why| {
-            (
-                AclDecision::Unknown { why: why.clone() },
-                AclDecision::Unknown { why },
-            )
-        };
+        let both = |why: Why| (AclDecision::Unknown { why: why.clone() }, AclDecision::Unknown { why });
         let Some(subnet) = self.subnet() else {
             return both(Why::needs("the subnet of the interface"));
         };
@@ -385,17 +331,9 @@ impl<'a> Evaluation<'a> {
         };
         // Inside the subnet the ACL is not met, so only "allowed" holds for every case.
         let settled = |decision| match decision {
-            AclDecision::Denied { .. } | AclDecision::Partial { .. } if same.is_none() => {
-                AclDecision::Unknown {
-                    why: self
-                        .facts
-                        .aws
-                        .subnet
-                        .why_not()
-                        .filter(|_| self.source.is_some())
-                        .unwrap_or_else(sg::needs_source),
-                }
-            }
+            AclDecision::Denied { .. } | AclDecision::Partial { .. } if same.is_none() => AclDecision::Unknown {
+                why: self.facts.aws.subnet.why_not().filter(|_| self.source.is_some()).unwrap_or_else(sg::needs_source),
+            },
             other => other,
         };
         (
@@ -418,32 +356,19 @@ impl<'a> Evaluation<'a> {
             RouteDecision::Missing { .. } => return Some(false),
             _ => {}
         }
-        let range = self
-            .facts
-            .aws
-            .subnet
-            .value()
-            .filter(|s| s.id == id)
-            .and_then(|s| s.cidr)?;
+        let range = self.facts.aws.subnet.value().filter(|s| s.id == id).and_then(|s| s.cidr)?;
         let source = self.source?;
         (Family::of_net(&range) == self.family).then(|| range.contains(&source))
     }
 
     fn group(&self, route: &RouteDecision) -> SgDecision {
         let Some(groups) = self.facts.aws.groups.value() else {
-            return SgDecision::Unknown {
-                why: why(&self.facts.aws.groups, "the security groups"),
-            };
+            return SgDecision::Unknown { why: why(&self.facts.aws.groups, "the security groups") };
         };
-        let local =
-            matches!(route, RouteDecision::Via { route, .. } if route.target == RouteTarget::Local);
+        let local = matches!(route, RouteDecision::Via { route, .. } if route.target == RouteTarget::Local);
         let from_inside = self.way == Way::Private || (self.family == Family::V6 && local);
-        let question = SgQuestion {
-            flow: &self.flow,
-            sources: self.sources(),
-            from_inside,
-            lists: &self.facts.aws.prefix_lists,
-        };
+        let question =
+            SgQuestion { flow: &self.flow, sources: self.sources(), from_inside, lists: &self.facts.aws.prefix_lists };
         sg::decide(groups, &self.owner.interface.groups, question)
     }
 }

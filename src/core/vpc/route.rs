@@ -52,11 +52,7 @@ pub struct TableRef {
 impl TableRef {
     /// `rtb-… (main table)`.
     pub fn text(&self) -> String {
-        if self.main {
-            format!("{} (the VPC's main table)", self.id)
-        } else {
-            self.id.clone()
-        }
+        if self.main { format!("{} (the VPC's main table)", self.id) } else { self.id.clone() }
     }
 }
 
@@ -66,28 +62,14 @@ pub fn table_of<'a>(
     subnet: &str,
     vpc: Option<&str>,
 ) -> Result<(&'a RouteTable, TableRef), Why> {
-    let own = tables
-        .iter()
-        .find(|t| t.subnets.iter().any(|s| s == subnet));
+    let own = tables.iter().find(|t| t.subnets.iter().any(|s| s == subnet));
     let in_vpc = |t: &&RouteTable| match (vpc, t.vpc_id.as_deref()) {
         (Some(vpc), Some(of)) => vpc == of,
         _ => true,
     };
-    let found = own.map(|t| (t, false)).or_else(|| {
-        tables
-            .iter()
-            .filter(in_vpc)
-            .find(|t| t.main)
-            .map(|t| (t, true))
-    });
+    let found = own.map(|t| (t, false)).or_else(|| tables.iter().filter(in_vpc).find(|t| t.main).map(|t| (t, true)));
     match found {
-        Some((table, main)) => Ok((
-            table,
-            TableRef {
-                id: table.id.clone(),
-                main,
-            },
-        )),
+        Some((table, main)) => Ok((table, TableRef { id: table.id.clone(), main })),
         None => Err(Why::needs(format!("the route table of {subnet}"))),
     }
 }
@@ -101,11 +83,9 @@ pub fn best<'a>(table: &'a RouteTable, lists: &PrefixLists, address: IpAddr) -> 
     let length = |route: &Route| -> Option<u8> {
         match &route.destination {
             RouteDestination::Cidr(net) => net.contains(&address).then(|| net.prefix_len()),
-            RouteDestination::PrefixList(id) => entries(lists, id)?
-                .iter()
-                .filter(|n| n.contains(&address))
-                .map(IpNet::prefix_len)
-                .max(),
+            RouteDestination::PrefixList(id) => {
+                entries(lists, id)?.iter().filter(|n| n.contains(&address)).map(IpNet::prefix_len).max()
+            }
         }
     };
     let rank = |route: &Route| match (&route.destination, route.propagated) {
@@ -113,18 +93,10 @@ pub fn best<'a>(table: &'a RouteTable, lists: &PrefixLists, address: IpAddr) -> 
         (RouteDestination::PrefixList(_), false) => 1,
         (RouteDestination::Cidr(_), false) => 2,
     };
-    let local = table
-        .routes
-        .iter()
-        .filter(|r| r.target == RouteTarget::Local)
-        .filter_map(length)
-        .max();
+    let local = table.routes.iter().filter(|r| r.target == RouteTarget::Local).filter_map(length).max();
     let may_override = |route: &Route| {
         !route.propagated
-            && matches!(
-                route.target,
-                RouteTarget::Appliance(_) | RouteTarget::Endpoint(_) | RouteTarget::Nat(_)
-            )
+            && matches!(route.target, RouteTarget::Appliance(_) | RouteTarget::Endpoint(_) | RouteTarget::Nat(_))
     };
     let mut found: Option<(&Route, (u8, bool, u8))> = None;
     for route in &table.routes {
@@ -146,12 +118,7 @@ pub fn best<'a>(table: &'a RouteTable, lists: &PrefixLists, address: IpAddr) -> 
 /// The way of answers to these sources.
 ///
 /// For an unknown internet client the default route is judged.
-pub fn decide(
-    table: &RouteTable,
-    name: TableRef,
-    lists: &PrefixLists,
-    sources: Sources,
-) -> RouteDecision {
+pub fn decide(table: &RouteTable, name: TableRef, lists: &PrefixLists, sources: Sources) -> RouteDecision {
     match sources {
         Sources::One(address) => for_one(table, name, lists, address),
         Sources::Internet(family) => for_internet(table, name, lists, family),
@@ -165,26 +132,16 @@ pub fn decide(
                     }
                 }
             }
-            let mut all = sources
-                .points(nets)
-                .into_iter()
-                .map(|p| for_one(table, name.clone(), lists, p));
+            let mut all = sources.points(nets).into_iter().map(|p| for_one(table, name.clone(), lists, p));
             match all.next() {
                 Some(first) if all.all(|d| d == first) => first,
-                _ => RouteDecision::Unknown {
-                    why: needs_source(),
-                },
+                _ => RouteDecision::Unknown { why: needs_source() },
             }
         }
     }
 }
 
-fn for_one(
-    table: &RouteTable,
-    name: TableRef,
-    lists: &PrefixLists,
-    address: IpAddr,
-) -> RouteDecision {
+fn for_one(table: &RouteTable, name: TableRef, lists: &PrefixLists, address: IpAddr) -> RouteDecision {
     let found = judged(name, best(table, lists, address));
     let settles = |target: &RouteTarget| match target {
         RouteTarget::Local | RouteTarget::InternetGateway(_) => true,
@@ -197,87 +154,54 @@ fn for_one(
     // A list that could not be expanded may hold a better route. Gateway endpoints (S3, DynamoDB)
     // never hold clients, so they only count when nothing else is there.
     let nothing = matches!(found, RouteDecision::Missing { .. });
-    match unexpanded_routes(table, lists)
-        .find(|(r, _)| nothing || !matches!(r.target, RouteTarget::Endpoint(_)))
-    {
-        Some((_, id)) => RouteDecision::Unknown {
-            why: unexpanded(lists, id),
-        },
+    match unexpanded_routes(table, lists).find(|(r, _)| nothing || !matches!(r.target, RouteTarget::Endpoint(_))) {
+        Some((_, id)) => RouteDecision::Unknown { why: unexpanded(lists, id) },
         None => found,
     }
 }
 
-fn for_internet(
-    table: &RouteTable,
-    name: TableRef,
-    lists: &PrefixLists,
-    family: Family,
-) -> RouteDecision {
+fn for_internet(table: &RouteTable, name: TableRef, lists: &PrefixLists, family: Family) -> RouteDecision {
     let default = table.routes.iter().filter(|r| match &r.destination {
         RouteDestination::Cidr(net) => net.prefix_len() == 0 && Family::of_net(net) == family,
         RouteDestination::PrefixList(_) => false,
     });
     let found = judged(name, default.max_by_key(|r| !r.propagated));
-    let open =
-        matches!(&found, RouteDecision::Via { route, .. } if carries_connections(&route.target));
-    let some_clients = |net: &IpNet| {
-        Family::of_net(net) == family && net.prefix_len() > 0 && !is_private(net.network())
-    };
+    let open = matches!(&found, RouteDecision::Via { route, .. } if carries_connections(&route.target));
+    let some_clients =
+        |net: &IpNet| Family::of_net(net) == family && net.prefix_len() > 0 && !is_private(net.network());
     let specific = table.routes.iter().any(|r| {
         r.active
             && carries_connections(&r.target)
             && r.target != RouteTarget::Local
             && match &r.destination {
                 RouteDestination::Cidr(net) => some_clients(net),
-                RouteDestination::PrefixList(id) => {
-                    entries(lists, id).is_some_and(|n| n.iter().any(some_clients))
-                }
+                RouteDestination::PrefixList(id) => entries(lists, id).is_some_and(|n| n.iter().any(some_clients)),
             }
     });
     if open {
         return found;
     }
     if specific {
-        return RouteDecision::Unknown {
-            why: needs_source(),
-        };
+        return RouteDecision::Unknown { why: needs_source() };
     }
     let nothing = matches!(found, RouteDecision::Missing { .. });
-    match unexpanded_routes(table, lists)
-        .find(|(r, _)| nothing || !matches!(r.target, RouteTarget::Endpoint(_)))
-    {
-        Some((_, id)) => RouteDecision::Unknown {
-            why: unexpanded(lists, id),
-        },
+    match unexpanded_routes(table, lists).find(|(r, _)| nothing || !matches!(r.target, RouteTarget::Endpoint(_))) {
+        Some((_, id)) => RouteDecision::Unknown { why: unexpanded(lists, id) },
         None => found,
     }
 }
 
-fn unexpanded_routes<'a>(
-    table: &'a RouteTable,
-    lists: &'a PrefixLists,
-) -> impl Iterator<Item = (&'a Route, &'a str)> {
-    table
-        .routes
-        .iter()
-        .filter_map(move |r| match &r.destination {
-            RouteDestination::PrefixList(id) if entries(lists, id).is_none() => {
-                Some((r, id.as_str()))
-            }
-            _ => None,
-        })
+fn unexpanded_routes<'a>(table: &'a RouteTable, lists: &'a PrefixLists) -> impl Iterator<Item = (&'a Route, &'a str)> {
+    table.routes.iter().filter_map(move |r| match &r.destination {
+        RouteDestination::PrefixList(id) if entries(lists, id).is_none() => Some((r, id.as_str())),
+        _ => None,
+    })
 }
 
 fn judged(table: TableRef, route: Option<&Route>) -> RouteDecision {
     match route {
-        Some(route) if route.active => RouteDecision::Via {
-            table,
-            route: route.clone(),
-        },
-        Some(route) => RouteDecision::Blackhole {
-            table,
-            route: route.clone(),
-        },
+        Some(route) if route.active => RouteDecision::Via { table, route: route.clone() },
+        Some(route) => RouteDecision::Blackhole { table, route: route.clone() },
         None => RouteDecision::Missing { table },
     }
 }

@@ -77,9 +77,7 @@ pub fn decide(groups: &[SecurityGroup], ids: &[String], question: SgQuestion) ->
         }
     }
     if ids.is_empty() {
-        return SgDecision::Unknown {
-            why: Why::needs("the security groups of the interface"),
-        };
+        return SgDecision::Unknown { why: Why::needs("the security groups of the interface") };
     }
     let rules: Vec<(&SecurityGroup, &SgRule)> = mine
         .iter()
@@ -110,17 +108,10 @@ pub fn decide(groups: &[SecurityGroup], ids: &[String], question: SgQuestion) ->
         (Some(by), false, None) => SgDecision::Allowed { by: Box::new(by) },
         (None, _, None) => match missing {
             Some(why) => SgDecision::Unknown { why },
-            None => SgDecision::Denied {
-                groups: mine
-                    .iter()
-                    .map(|g| (g.id.clone(), g.name.clone()))
-                    .collect(),
-            },
+            None => SgDecision::Denied { groups: mine.iter().map(|g| (g.id.clone(), g.name.clone())).collect() },
         },
         (None, _, Some(why)) => SgDecision::Unknown { why },
-        (Some(_), ..) => SgDecision::Unknown {
-            why: needs_source(),
-        },
+        (Some(_), ..) => SgDecision::Unknown { why: needs_source() },
     }
 }
 
@@ -129,11 +120,7 @@ pub fn needs_source() -> Why {
     Why::needs("the client's address")
 }
 
-fn at(
-    rules: &[(&SecurityGroup, &SgRule)],
-    source: IpAddr,
-    question: SgQuestion,
-) -> Result<RuleRef, Option<Why>> {
+fn at(rules: &[(&SecurityGroup, &SgRule)], source: IpAddr, question: SgQuestion) -> Result<RuleRef, Option<Why>> {
     let mut perhaps = None;
     for (group, rule) in rules {
         match peer_matches(&rule.peer, source, question) {
@@ -160,9 +147,7 @@ fn peer_matches(peer: &SgPeer, source: IpAddr, question: SgQuestion) -> Match {
         },
         SgPeer::Group { stale: true, .. } => Match::No,
         SgPeer::Group { .. } if !question.from_inside => Match::No,
-        SgPeer::Group { id, .. } => Match::Perhaps(Why::needs(format!(
-            "to know whether the client is in group {id}"
-        ))),
+        SgPeer::Group { id, .. } => Match::Perhaps(Why::needs(format!("to know whether the client is in group {id}"))),
     }
 }
 
@@ -193,14 +178,10 @@ pub fn covers(rule: &SgRule, flow: &Flow, family: crate::core::vpc::flow::Family
     }
     let all = |bound: Option<i32>| bound.is_none_or(|b| b == -1);
     match flow.protocol {
-        Protocol::Tcp => {
-            port_range(rule).is_none_or(|(low, high)| (low..=high).contains(&i32::from(flow.port)))
-        }
+        Protocol::Tcp => port_range(rule).is_none_or(|(low, high)| (low..=high).contains(&i32::from(flow.port))),
         Protocol::Icmp { kind, code } => {
             (all(rule.from_port) || rule.from_port == Some(i32::from(kind)))
-                && (all(rule.from_port)
-                    || all(rule.to_port)
-                    || rule.to_port == Some(i32::from(code)))
+                && (all(rule.from_port) || all(rule.to_port) || rule.to_port == Some(i32::from(code)))
         }
     }
 }
@@ -219,35 +200,19 @@ pub fn port_range(rule: &SgRule) -> Option<(i32, i32)> {
 impl RuleRef {
     /// `rule sgr-… of web-sg (sg-…) allows tcp/22 from 198.51.100.4/32 "home office"`.
     pub fn text(&self) -> String {
-        let rule = self
-            .rule
-            .rule_id
-            .as_deref()
-            .map_or_else(|| "a rule".to_owned(), |id| format!("rule {id}"));
-        format!(
-            "{rule} of {} allows {}",
-            group_label(&self.group_id, &self.group_name),
-            what(&self.rule)
-        )
+        let rule = self.rule.rule_id.as_deref().map_or_else(|| "a rule".to_owned(), |id| format!("rule {id}"));
+        format!("{rule} of {} allows {}", group_label(&self.group_id, &self.group_name), what(&self.rule))
     }
 }
 
 /// `web-sg (sg-…)`.
 pub fn group_label(id: &str, name: &str) -> String {
-    if name.is_empty() {
-        id.to_owned()
-    } else {
-        format!("{name} ({id})")
-    }
+    if name.is_empty() { id.to_owned() } else { format!("{name} ({id})") }
 }
 
 /// `tcp/22 from 198.51.100.4/32 "home office"`.
 pub fn what(rule: &SgRule) -> String {
-    let note = rule
-        .description
-        .as_deref()
-        .filter(|d| !d.is_empty())
-        .map_or_else(String::new, |d| format!(" \"{d}\""));
+    let note = rule.description.as_deref().filter(|d| !d.is_empty()).map_or_else(String::new, |d| format!(" \"{d}\""));
     format!("{} from {}{note}", service(rule), peer_text(&rule.peer))
 }
 
@@ -276,10 +241,7 @@ pub fn peer_text(peer: &SgPeer) -> String {
         SgPeer::Cidr(net) => net.to_string(),
         SgPeer::PrefixList(id) => format!("prefix list {id}"),
         SgPeer::Group { id, stale, .. } => {
-            format!(
-                "members of group {id}{}",
-                if *stale { " (stale)" } else { "" }
-            )
+            format!("members of group {id}{}", if *stale { " (stale)" } else { "" })
         }
     }
 }

@@ -5,8 +5,7 @@ use super::nacl::{AclDecision, inbound, outbound};
 use super::route::{RouteDecision, TableRef, decide as decide_route};
 use super::security_group::{SgDecision, SgQuestion, decide as decide_group};
 use super::types::{
-    AclEntry, NetworkAcl, Route, RouteDestination, RouteTable, RouteTarget, SecurityGroup, SgPeer,
-    SgRule,
+    AclEntry, NetworkAcl, Route, RouteDestination, RouteTable, RouteTarget, SecurityGroup, SgPeer, SgRule,
 };
 use crate::core::fact::Fact;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -27,12 +26,8 @@ fn address() -> impl Strategy<Value = IpAddr> {
 
 fn range() -> impl Strategy<Value = IpNet> {
     (address(), 0_u8..=128).prop_map(|(address, bits)| match address {
-        IpAddr::V4(v4) => IpNet::V4(
-            Ipv4Net::new(v4, [0, 1, 8, 16, 18, 24, 26, 32][usize::from(bits % 8)]).unwrap(),
-        ),
-        IpAddr::V6(v6) => IpNet::V6(
-            Ipv6Net::new(v6, [0, 1, 16, 32, 48, 64, 126, 128][usize::from(bits % 8)]).unwrap(),
-        ),
+        IpAddr::V4(v4) => IpNet::V4(Ipv4Net::new(v4, [0, 1, 8, 16, 18, 24, 26, 32][usize::from(bits % 8)]).unwrap()),
+        IpAddr::V6(v6) => IpNet::V6(Ipv6Net::new(v6, [0, 1, 16, 32, 48, 64, 126, 128][usize::from(bits % 8)]).unwrap()),
     })
 }
 
@@ -40,31 +35,16 @@ fn range() -> impl Strategy<Value = IpNet> {
 fn inside(net: &IpNet, address: IpAddr) -> bool {
     let bits = |a: IpAddr| -> Vec<bool> {
         match a {
-            IpAddr::V4(v4) => v4
-                .octets()
-                .iter()
-                .flat_map(|b| (0..8).rev().map(move |i| b >> i & 1 == 1))
-                .collect(),
-            IpAddr::V6(v6) => v6
-                .octets()
-                .iter()
-                .flat_map(|b| (0..8).rev().map(move |i| b >> i & 1 == 1))
-                .collect(),
+            IpAddr::V4(v4) => v4.octets().iter().flat_map(|b| (0..8).rev().map(move |i| b >> i & 1 == 1)).collect(),
+            IpAddr::V6(v6) => v6.octets().iter().flat_map(|b| (0..8).rev().map(move |i| b >> i & 1 == 1)).collect(),
         }
     };
     let (a, b) = (bits(net.addr()), bits(address));
-    a.len() == b.len()
-        && a.iter()
-            .zip(&b)
-            .take(usize::from(net.prefix_len()))
-            .all(|(x, y)| x == y)
+    a.len() == b.len() && a.iter().zip(&b).take(usize::from(net.prefix_len())).all(|(x, y)| x == y)
 }
 
 fn protocol() -> impl Strategy<Value = String> {
-    prop::sample::select(vec![
-        "tcp", "6", "udp", "17", "-1", "icmp", "1", "icmpv6", "58", "50",
-    ])
-    .prop_map(str::to_owned)
+    prop::sample::select(vec!["tcp", "6", "udp", "17", "-1", "icmp", "1", "icmpv6", "58", "50"]).prop_map(str::to_owned)
 }
 
 fn is_tcp(text: &str) -> bool {
@@ -103,15 +83,8 @@ fn sg_rule() -> impl Strategy<Value = SgRule> {
 }
 
 fn acl_entry() -> impl Strategy<Value = AclEntry> {
-    (
-        1_i32..200,
-        any::<bool>(),
-        any::<bool>(),
-        protocol(),
-        range(),
-        ports(),
-    )
-        .prop_map(|(number, egress, allow, protocol, cidr, ports)| AclEntry {
+    (1_i32..200, any::<bool>(), any::<bool>(), protocol(), range(), ports()).prop_map(
+        |(number, egress, allow, protocol, cidr, ports)| AclEntry {
             number,
             egress,
             allow,
@@ -119,7 +92,8 @@ fn acl_entry() -> impl Strategy<Value = AclEntry> {
             cidr,
             ports,
             icmp: None,
-        })
+        },
+    )
 }
 
 fn acl() -> impl Strategy<Value = NetworkAcl> {
@@ -131,21 +105,14 @@ fn acl() -> impl Strategy<Value = NetworkAcl> {
             seen.push((e.egress, e.number));
             new
         });
-        NetworkAcl {
-            id: "acl-1".to_owned(),
-            entries,
-            ..NetworkAcl::default()
-        }
+        NetworkAcl { id: "acl-1".to_owned(), entries, ..NetworkAcl::default() }
     })
 }
 
 fn acl_allows(acl: &NetworkAcl, egress: bool, peer: IpAddr, port: u16) -> bool {
     for number in 1..200 {
         for entry in &acl.entries {
-            let port_fits = entry.protocol == "-1"
-                || entry
-                    .ports
-                    .is_none_or(|(low, high)| low <= port && port <= high);
+            let port_fits = entry.protocol == "-1" || entry.ports.is_none_or(|(low, high)| low <= port && port <= high);
             if entry.number == number
                 && entry.egress == egress
                 && is_tcp(&entry.protocol)
@@ -160,35 +127,19 @@ fn acl_allows(acl: &NetworkAcl, egress: bool, peer: IpAddr, port: u16) -> bool {
 }
 
 fn flow(source: IpAddr) -> Flow {
-    Flow {
-        source: Some(source),
-        address: None,
-        port: 22,
-        protocol: Protocol::Tcp,
-    }
+    Flow { source: Some(source), address: None, port: 22, protocol: Protocol::Tcp }
 }
 
 fn lists() -> Fact<BTreeMap<String, Vec<IpNet>>> {
-    let known = vec![
-        "203.0.64.0/18".parse().unwrap(),
-        "2001:db8:1::/48".parse().unwrap(),
-    ];
-    Fact::known(
-        BTreeMap::from([("pl-known".to_owned(), known)]),
-        "GetManagedPrefixListEntries",
-    )
+    let known = vec!["203.0.64.0/18".parse().unwrap(), "2001:db8:1::/48".parse().unwrap()];
+    Fact::known(BTreeMap::from([("pl-known".to_owned(), known)]), "GetManagedPrefixListEntries")
 }
 
 fn group_admits(rules: &[SgRule], source: IpAddr) -> bool {
-    let known = [
-        "203.0.64.0/18".parse().unwrap(),
-        "2001:db8:1::/48".parse().unwrap(),
-    ];
+    let known = ["203.0.64.0/18".parse().unwrap(), "2001:db8:1::/48".parse().unwrap()];
     rules.iter().any(|rule| {
         let port = rule.protocol == "-1"
-            || rule
-                .from_port
-                .is_none_or(|low| low <= 22 && rule.to_port.is_some_and(|high| 22 <= high));
+            || rule.from_port.is_none_or(|low| low <= 22 && rule.to_port.is_some_and(|high| 22 <= high));
         let peer = match &rule.peer {
             SgPeer::Cidr(net) => inside(net, source),
             SgPeer::PrefixList(_) => known.iter().any(|net| inside(net, source)),
@@ -205,22 +156,9 @@ fn ask(rules: &[SgRule], sources: Sources, flow: &Flow) -> SgDecision {
         inbound: rules.to_vec(),
         ..SecurityGroup::default()
     };
-    let groups = [
-        group("sg-a", &rules[..half]),
-        group("sg-b", &rules[half..]),
-        group("sg-c", &[everything()]),
-    ];
+    let groups = [group("sg-a", &rules[..half]), group("sg-b", &rules[half..]), group("sg-c", &[everything()])];
     let ids = ["sg-a".to_owned(), "sg-b".to_owned()];
-    decide_group(
-        &groups,
-        &ids,
-        SgQuestion {
-            flow,
-            sources,
-            from_inside: false,
-            lists: &lists(),
-        },
-    )
+    decide_group(&groups, &ids, SgQuestion { flow, sources, from_inside: false, lists: &lists() })
 }
 
 /// A rule that would admit everybody, in a group that the interface does not carry.
@@ -239,32 +177,16 @@ fn everything() -> SgRule {
 fn samples(nets: &[IpNet], family: Family) -> Vec<IpAddr> {
     let v4 = |n: u32| IpAddr::V4(n.into());
     let v6 = |n: u128| IpAddr::V6(n.into());
-    let mut all = vec![
-        v4(0x0100_0000),
-        v4(0xcb00_7101),
-        v4(0x7f00_0001),
-        v6(0x2000 << 112),
-        v6(0x2001_0db8 << 96),
-    ];
+    let mut all = vec![v4(0x0100_0000), v4(0xcb00_7101), v4(0x7f00_0001), v6(0x2000 << 112), v6(0x2001_0db8 << 96)];
     for net in nets {
         match (net.network(), net.broadcast()) {
             (IpAddr::V4(low), IpAddr::V4(high)) => {
                 let (low, high) = (u32::from(low), u32::from(high));
-                all.extend([
-                    v4(low),
-                    v4(high),
-                    v4(low.saturating_sub(1)),
-                    v4(high.saturating_add(1)),
-                ]);
+                all.extend([v4(low), v4(high), v4(low.saturating_sub(1)), v4(high.saturating_add(1))]);
             }
             (IpAddr::V6(low), IpAddr::V6(high)) => {
                 let (low, high) = (u128::from(low), u128::from(high));
-                all.extend([
-                    v6(low),
-                    v6(high),
-                    v6(low.saturating_sub(1)),
-                    v6(high.saturating_add(1)),
-                ]);
+                all.extend([v6(low), v6(high), v6(low.saturating_sub(1)), v6(high.saturating_add(1))]);
             }
             _ => {}
         }
@@ -296,14 +218,12 @@ fn route() -> impl Strategy<Value = Route> {
         6 => range().prop_map(|net| RouteDestination::Cidr(net.trunc())),
         1 => Just(RouteDestination::PrefixList("pl-known".to_owned())),
     ];
-    (destination, target, any::<bool>(), any::<bool>()).prop_map(
-        |(destination, target, active, propagated)| Route {
-            destination,
-            target,
-            active,
-            propagated,
-        },
-    )
+    (destination, target, any::<bool>(), any::<bool>()).prop_map(|(destination, target, active, propagated)| Route {
+        destination,
+        target,
+        active,
+        propagated,
+    })
 }
 
 /// All routes for an address as (prefix length, kind), best first.
@@ -312,21 +232,16 @@ fn candidates(routes: &[Route], address: IpAddr) -> Vec<(u8, u8, &Route)> {
     for route in routes {
         let nets = match &route.destination {
             RouteDestination::Cidr(net) => vec![*net],
-            RouteDestination::PrefixList(_) => vec![
-                "203.0.64.0/18".parse().unwrap(),
-                "2001:db8:1::/48".parse().unwrap(),
-            ],
+            RouteDestination::PrefixList(_) => {
+                vec!["203.0.64.0/18".parse().unwrap(), "2001:db8:1::/48".parse().unwrap()]
+            }
         };
         let kind = match (&route.destination, route.propagated) {
             (RouteDestination::Cidr(_), false) => 2,
             (RouteDestination::PrefixList(_), false) => 1,
             (_, true) => 0,
         };
-        all.extend(
-            nets.iter()
-                .filter(|n| inside(n, address))
-                .map(|n| (n.prefix_len(), kind, route)),
-        );
+        all.extend(nets.iter().filter(|n| inside(n, address)).map(|n| (n.prefix_len(), kind, route)));
     }
     all.sort_by_key(|(length, kind, _)| std::cmp::Reverse((*length, *kind)));
     all
@@ -433,14 +348,10 @@ fn local_routes_win_over_longer_ones_that_do_not_inspect() {
         ],
         ..RouteTable::default()
     };
-    let to = |table: &RouteTable| {
-        super::route::best(table, &lists(), "10.0.1.9".parse().unwrap()).map(|r| r.target.clone())
-    };
+    let to =
+        |table: &RouteTable| super::route::best(table, &lists(), "10.0.1.9".parse().unwrap()).map(|r| r.target.clone());
     assert_eq!(to(&table), Some(RouteTarget::Local));
-    table.routes.push(route(
-        "10.0.1.0/24",
-        RouteTarget::Appliance("eni-9".to_owned()),
-    ));
+    table.routes.push(route("10.0.1.0/24", RouteTarget::Appliance("eni-9".to_owned())));
     assert_eq!(to(&table), Some(RouteTarget::Appliance("eni-9".to_owned())));
 }
 
@@ -454,18 +365,10 @@ fn ping_needs_its_own_rules() {
         peer: SgPeer::Cidr("0.0.0.0/0".parse().unwrap()),
         description: None,
     };
-    let ping = Flow {
-        protocol: Protocol::ping(Family::V4),
-        ..flow("203.0.113.9".parse().unwrap())
-    };
+    let ping = Flow { protocol: Protocol::ping(Family::V4), ..flow("203.0.113.9".parse().unwrap()) };
     let admitted = |r: SgRule| {
-        matches!(
-            ask(&[r], Sources::One("203.0.113.9".parse().unwrap()), &ping),
-            SgDecision::Allowed { .. }
-        )
+        matches!(ask(&[r], Sources::One("203.0.113.9".parse().unwrap()), &ping), SgDecision::Allowed { .. })
     };
     assert!(admitted(rule("icmp", 8)) && admitted(rule("1", -1)) && admitted(everything()));
-    assert!(
-        !admitted(rule("icmp", 0)) && !admitted(rule("icmpv6", 8)) && !admitted(rule("tcp", 8))
-    );
+    assert!(!admitted(rule("icmp", 0)) && !admitted(rule("icmpv6", 8)) && !admitted(rule("tcp", 8)));
 }

@@ -5,11 +5,18 @@ use super::error;
 use crate::core::plan::{Action, Gate, GateState, Plan};
 use crate::engine::failure::Failure;
 use crate::engine::world::Performed;
-use aws_sdk_ec2::types::{Filter, IpPermission, IpRange, Ipv6Range, ResourceType, SecurityGroupRuleRequest, SecurityGroupRuleUpdate, Tag, TagSpecification};
+use aws_sdk_ec2::types::{
+    Filter, IpPermission, IpRange, Ipv6Range, ResourceType, SecurityGroupRuleRequest, SecurityGroupRuleUpdate, Tag,
+    TagSpecification,
+};
 use ipnet::IpNet;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Marks rules that this program made.
+const TAG: (&str, &str) = ("created-by", "port22");
+/// Limit of each question before a change.
+const QUESTION: Duration = Duration::from_secs(15);
 const AUTHORIZE: &str = "ec2:AuthorizeSecurityGroupIngress";
 const REVOKE: &str = "ec2:RevokeSecurityGroupIngress";
 const MODIFY: &str = "ec2:ModifySecurityGroupRules";
@@ -19,9 +26,16 @@ impl Aws {
     pub async fn perform(&self, action: &Action) -> Option<Result<Performed, Failure>> {
         Some(match action {
             Action::AuthorizeIngress { region, group, protocol, from_port, to_port, cidr, description } => {
-                self.authorize(region, group, &permission(protocol, *from_port, *to_port, *cidr, Some(description)), *cidr).await
+                self.authorize(
+                    region,
+                    group,
+                    &permission(protocol, *from_port, *to_port, *cidr, Some(description)),
+                    *cidr,
+                )
+                .await
             }
             Action::RevokeIngress { region, group, rule } => self.revoke(region, group, rule).await,
+            Action::RevokeOwn { .. } => self.revoke_own(action).await,
             Action::ModifyIngress { .. } => self.modify(action).await,
             Action::StartInstance { region, instance } => self.set_running(region, instance, true).await,
             Action::StopInstance { region, instance } => self.set_running(region, instance, false).await,
@@ -29,39 +43,104 @@ impl Aws {
         })
     }
 
-    async fn authorize(&self, region: &str, group: &str, permission: &IpPermission, cidr: IpNet) -> Result<Performed, Failure> {
+    async fn authorize(
+        &self,
+        region: &str,
+        group: &str,
+        permission: &IpPermission,
+        cidr: IpNet,
+    ) -> Result<Performed, Failure> {
         let doing = format!("add a rule for {cidr} to {group} in {region}");
         let tags = TagSpecification::builder()
             .resource_type(ResourceType::SecurityGroupRule)
-            .tags(Tag::builder().key("created-by").value("port22").build())
+            .tags(Tag::builder().key(TAG.0).value(TAG.1).build())
             .build();
-        let call = self.ec2(region).authorize_security_group_ingress().group_id(group).ip_permissions(permission.clone()).tag_specifications(tags);
+        let call = self
+            .ec2_once(region)
+            .authorize_security_group_ingress()
+            .group_id(group)
+            .ip_permissions(permission.clone())
+            .tag_specifications(tags);
         match call.send().await {
             Ok(answer) => {
-                let rule = answer.security_group_rules().first().and_then(|r| r.security_group_rule_id()).map(str::to_owned);
-                let undo = rule.clone().map(|rule| Action::RevokeIngress { region: region.to_owned(), group: group.to_owned(), rule });
-                Ok(Performed { text: format!("rule {} added to {group} for {cidr}", rule.as_deref().unwrap_or("(id not told)")), undo, changed: true })
+                let rule =
+                    answer.security_group_rules().first().and_then(|r| r.security_group_rule_id()).map(str::to_owned);
+                let undo = rule.clone().map(|rule| Action::RevokeIngress {
+                    region: region.to_owned(),
+                    group: group.to_owned(),
+                    rule,
+                });
+                Ok(Performed {
+                    text: format!("rule {} added to {group} for {cidr}", rule.as_deref().unwrap_or("(id not told)")),
+                    undo,
+                    changed: true,
+                })
             }
-            Err(e) if error::code(&e) == "InvalidPermission.Duplicate" => {
-                Ok(Performed { text: format!("{group} already has this rule for {cidr}; nothing was changed"), undo: None, changed: false })
-            }
+            Err(e) if error::code(&e) == "InvalidPermission.Duplicate" => Ok(Performed {
+                text: format!("{group} already has this rule for {cidr}; nothing was changed"),
+                undo: None,
+                changed: false,
+            }),
             Err(e) => Err(error::failure(&e, AUTHORIZE, &doing)),
         }
     }
 
     async fn revoke(&self, region: &str, group: &str, rule: &str) -> Result<Performed, Failure> {
         let doing = format!("remove rule {rule} from {group} in {region}");
-        match self.ec2(region).revoke_security_group_ingress().group_id(group).security_group_rule_ids(rule).send().await {
+        match self
+            .ec2_once(region)
+            .revoke_security_group_ingress()
+            .group_id(group)
+            .security_group_rule_ids(rule)
+            .send()
+            .await
+        {
             Ok(_) => Ok(Performed { text: format!("rule {rule} removed from {group}"), undo: None, changed: true }),
-            Err(e) if matches!(error::code(&e), "InvalidPermission.NotFound" | "InvalidSecurityGroupRuleId.NotFound") => {
+            Err(e)
+                if matches!(error::code(&e), "InvalidPermission.NotFound" | "InvalidSecurityGroupRuleId.NotFound") =>
+            {
                 Ok(Performed { text: format!("rule {rule} is already gone from {group}"), undo: None, changed: false })
             }
             Err(e) => Err(error::failure(&e, REVOKE, &doing)),
         }
     }
 
+    /// Removes our own rule of an interrupted step, if it is there.
+    async fn revoke_own(&self, action: &Action) -> Result<Performed, Failure> {
+        let Action::RevokeOwn { region, group, protocol, from_port, to_port, cidr } = action else {
+            return Err(Failure::usage("remove our rule", "another action was given", "report this"));
+        };
+        let doing = format!("look for our rule for {cidr} in {group} in {region}");
+        let by_group = Filter::builder().name("group-id").values(group).build();
+        let mut pages = self.ec2(region).describe_security_group_rules().filters(by_group).into_paginator().send();
+        let mut ours = None;
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|e| error::failure(&e, "ec2:DescribeSecurityGroupRules", &doing))?;
+            ours = ours.or_else(|| {
+                let rule = page.security_group_rules().iter().find(|r| {
+                    let net = super::convert::cidr(r.cidr_ipv4()).or_else(|| super::convert::cidr(r.cidr_ipv6()));
+                    let tagged = r.tags().iter().any(|t| t.key() == Some(TAG.0) && t.value() == Some(TAG.1));
+                    let same = r.ip_protocol() == Some(protocol)
+                        && r.from_port() == Some(*from_port)
+                        && r.to_port() == Some(*to_port);
+                    r.is_egress() != Some(true) && tagged && same && net == Some(*cidr)
+                });
+                rule.and_then(|r| r.security_group_rule_id()).map(str::to_owned)
+            });
+        }
+        match ours {
+            Some(rule) => self.revoke(region, group, &rule).await,
+            None => Ok(Performed {
+                text: format!("{group} holds no rule of ours for {cidr}: the step was not done"),
+                undo: None,
+                changed: false,
+            }),
+        }
+    }
+
     async fn modify(&self, action: &Action) -> Result<Performed, Failure> {
-        let Action::ModifyIngress { region, group, rule, protocol, from_port, to_port, from, to, description } = action else {
+        let Action::ModifyIngress { region, group, rule, protocol, from_port, to_port, from, to, description } = action
+        else {
             return Err(Failure::usage("modify a rule", "another action was given", "report this"));
         };
         let doing = format!("change rule {rule} of {group} in {region} from {from} to {to}");
@@ -69,15 +148,31 @@ impl Aws {
         // The plan was built on the address that the rule had then: look again, so that somebody else's change is not overwritten.
         let by_id = client.describe_security_group_rules().security_group_rule_ids(rule).send().await;
         let now = match by_id {
-            Ok(answer) => answer.security_group_rules().first().and_then(|r| super::convert::cidr(r.cidr_ipv4()).or_else(|| super::convert::cidr(r.cidr_ipv6()))),
+            Ok(answer) => answer
+                .security_group_rules()
+                .first()
+                .filter(|r| {
+                    r.ip_protocol() == Some(protocol)
+                        && r.from_port() == Some(*from_port)
+                        && r.to_port() == Some(*to_port)
+                })
+                .and_then(|r| super::convert::cidr(r.cidr_ipv4()).or_else(|| super::convert::cidr(r.cidr_ipv6()))),
             Err(e) => return Err(error::failure(&e, "ec2:DescribeSecurityGroupRules", &doing)),
         };
         if now == Some(*to) {
-            return Ok(Performed { text: format!("rule {rule} already allows {to}; nothing was changed"), undo: None, changed: false });
+            return Ok(Performed {
+                text: format!("rule {rule} already allows {to}; nothing was changed"),
+                undo: None,
+                changed: false,
+            });
         }
         if now != Some(*from) {
-            let seen = now.map_or_else(|| "gone".to_owned(), |n| format!("for {n} now"));
-            return Err(Failure::failed(doing, format!("the rule is {seen}: it was changed after the plan was made"), "run the diagnosis again for a fresh plan"));
+            let seen = now.map_or_else(|| "gone, or for another port".to_owned(), |n| format!("for {n} now"));
+            return Err(Failure::failed(
+                doing,
+                format!("the rule is {seen}: it was changed after the plan was made"),
+                "run the diagnosis again for a fresh plan",
+            ));
         }
         let request = SecurityGroupRuleRequest::builder()
             .ip_protocol(protocol)
@@ -88,14 +183,28 @@ impl Aws {
             IpNet::V4(net) => request.cidr_ipv4(net.to_string()),
             IpNet::V6(net) => request.cidr_ipv6(net.to_string()),
         };
-        let update = SecurityGroupRuleUpdate::builder().security_group_rule_id(rule).security_group_rule(request.build()).build();
-        match client.modify_security_group_rules().group_id(group).security_group_rules(update).send().await {
+        let update = SecurityGroupRuleUpdate::builder()
+            .security_group_rule_id(rule)
+            .security_group_rule(request.build())
+            .build();
+        match self
+            .ec2_once(region)
+            .modify_security_group_rules()
+            .group_id(group)
+            .security_group_rules(update)
+            .send()
+            .await
+        {
             Ok(_) => {
                 let mut undo = action.clone();
                 if let Action::ModifyIngress { from: f, to: t, .. } = &mut undo {
                     std::mem::swap(f, t);
                 }
-                Ok(Performed { text: format!("rule {rule} of {group} allows {to} instead of {from}"), undo: Some(undo), changed: true })
+                Ok(Performed {
+                    text: format!("rule {rule} of {group} allows {to} instead of {from}"),
+                    undo: Some(undo),
+                    changed: true,
+                })
             }
             Err(e) => Err(error::failure(&e, MODIFY, &doing)),
         }
@@ -103,12 +212,25 @@ impl Aws {
 
     async fn set_running(&self, region: &str, instance: &str, run: bool) -> Result<Performed, Failure> {
         let client = self.ec2(region);
-        let (word, wanted, action) = if run { ("start", "running", "ec2:StartInstances") } else { ("stop", "stopped", "ec2:StopInstances") };
+        let (word, wanted, action) =
+            if run { ("start", "running", "ec2:StartInstances") } else { ("stop", "stopped", "ec2:StopInstances") };
         let doing = format!("{word} {instance} in {region}");
         let asked = if run {
-            client.start_instances().instance_ids(instance).send().await.map(drop).map_err(|e| error::failure(&e, action, &doing))
+            client
+                .start_instances()
+                .instance_ids(instance)
+                .send()
+                .await
+                .map(drop)
+                .map_err(|e| error::failure(&e, action, &doing))
         } else {
-            client.stop_instances().instance_ids(instance).send().await.map(drop).map_err(|e| error::failure(&e, action, &doing))
+            client
+                .stop_instances()
+                .instance_ids(instance)
+                .send()
+                .await
+                .map(drop)
+                .map_err(|e| error::failure(&e, action, &doing))
         };
         asked?;
         let started = Instant::now();
@@ -121,25 +243,51 @@ impl Aws {
             if state.as_deref() == Some(wanted) {
                 let (region, instance) = (region.to_owned(), instance.to_owned());
                 let text = format!("{instance} is {wanted}");
-                let undo = if run { Action::StopInstance { region, instance } } else { Action::StartInstance { region, instance } };
+                let undo = if run {
+                    Action::StopInstance { region, instance }
+                } else {
+                    Action::StartInstance { region, instance }
+                };
                 return Ok(Performed { text, undo: Some(undo), changed: true });
             }
             if started.elapsed() > limit {
-                return Err(Failure::failed(doing, format!("it is not {wanted} after 10 minutes"), "look at the instance's state reason in the console"));
+                return Err(Failure::failed(
+                    doing,
+                    format!("it is not {wanted} after 10 minutes"),
+                    "look at the instance's state reason in the console",
+                ));
             }
             tokio::time::sleep(Duration::from_millis(1500)).await;
         }
     }
 
     /// Asks DryRun where the API has it, and who else shares what the plan touches.
-    pub async fn preflight(&self, mut plan: Plan) -> Plan {
+    /// With `quiet` nothing that is named a change is sent, not even as DryRun.
+    pub async fn preflight(&self, mut plan: Plan, quiet: bool) -> Plan {
         let mut gates = Vec::new();
         for action in plan.steps.iter().filter_map(|s| s.action.as_ref()) {
-            if let Some(gate) = self.dry_run(action).await {
-                gates.push(gate);
+            if quiet {
+                gates.push(Gate::new(
+                    "permission",
+                    GateState::Warn,
+                    "not asked whether you may make this call (--read-only)",
+                ));
+            } else {
+                let late = || {
+                    Some(Gate::new(
+                        "permission",
+                        GateState::Warn,
+                        "cannot tell whether you may make this call: no answer",
+                    ))
+                };
+                gates.extend(tokio::time::timeout(QUESTION, self.dry_run(action)).await.unwrap_or_else(|_| late()));
             }
-            if let Action::AuthorizeIngress { region, group, .. } | Action::ModifyIngress { region, group, .. } = action {
-                gates.push(self.shared(region, group, &plan.subject).await);
+            if let Action::AuthorizeIngress { region, group, .. } | Action::ModifyIngress { region, group, .. } = action
+            {
+                let shared = tokio::time::timeout(QUESTION, self.shared(region, group, &plan.subject)).await;
+                gates.push(shared.unwrap_or_else(|_| {
+                    Gate::new("shared", GateState::Warn, format!("cannot tell who else uses {group}: no answer"))
+                }));
             }
         }
         plan.gates.extend(gates);
@@ -150,18 +298,46 @@ impl Aws {
         let (name, answer) = match action {
             Action::AuthorizeIngress { region, group, protocol, from_port, to_port, cidr, description } => {
                 let permission = permission(protocol, *from_port, *to_port, *cidr, Some(description));
-                let call = self.ec2(region).authorize_security_group_ingress().group_id(group).ip_permissions(permission).dry_run(true);
-                (AUTHORIZE, dry(call.send().await.map(drop), AUTHORIZE))
+                let call = self
+                    .ec2_once(region)
+                    .authorize_security_group_ingress()
+                    .group_id(group)
+                    .ip_permissions(permission)
+                    .dry_run(true);
+                let answer = call.send().await;
+                if let Ok(done) = &answer {
+                    let rule = done.security_group_rules().first().and_then(|r| r.security_group_rule_id());
+                    let undo = rule.map(|rule| Action::RevokeIngress {
+                        region: region.clone(),
+                        group: group.clone(),
+                        rule: rule.to_owned(),
+                    });
+                    return Some(self.take_back_dry_run(undo.or_else(|| action.reverse()), AUTHORIZE).await);
+                }
+                (AUTHORIZE, dry(answer.map(drop), AUTHORIZE))
             }
             Action::ModifyIngress { region, group, rule, protocol, from_port, to_port, to, .. } => {
-                let request = SecurityGroupRuleRequest::builder().ip_protocol(protocol).from_port(*from_port).to_port(*to_port);
+                let request =
+                    SecurityGroupRuleRequest::builder().ip_protocol(protocol).from_port(*from_port).to_port(*to_port);
                 let request = match to {
                     IpNet::V4(net) => request.cidr_ipv4(net.to_string()),
                     IpNet::V6(net) => request.cidr_ipv6(net.to_string()),
                 };
-                let update = SecurityGroupRuleUpdate::builder().security_group_rule_id(rule).security_group_rule(request.build()).build();
-                let call = self.ec2(region).modify_security_group_rules().group_id(group).security_group_rules(update).dry_run(true);
-                (MODIFY, dry(call.send().await.map(drop), MODIFY))
+                let update = SecurityGroupRuleUpdate::builder()
+                    .security_group_rule_id(rule)
+                    .security_group_rule(request.build())
+                    .build();
+                let call = self
+                    .ec2_once(region)
+                    .modify_security_group_rules()
+                    .group_id(group)
+                    .security_group_rules(update)
+                    .dry_run(true);
+                let answer = call.send().await;
+                if answer.is_ok() {
+                    return Some(self.take_back_dry_run(action.reverse(), MODIFY).await);
+                }
+                (MODIFY, dry(answer.map(drop), MODIFY))
             }
             Action::StartInstance { region, instance } => {
                 let call = self.ec2(region).start_instances().instance_ids(instance).dry_run(true);
@@ -177,6 +353,21 @@ impl Aws {
         })
     }
 
+    /// An endpoint that performs what was only asked about is no AWS; its change is taken back at once.
+    async fn take_back_dry_run(&self, undo: Option<Action>, name: &str) -> Gate {
+        let undone = match undo {
+            Some(Action::RevokeIngress { region, group, rule }) => self.revoke(&region, &group, &rule).await,
+            Some(modify @ Action::ModifyIngress { .. }) => self.modify(&modify).await,
+            Some(own) => self.revoke_own(&own).await,
+            None => Err(Failure::failed("take it back", "there is no way", "")),
+        };
+        let end = match undone {
+            Ok(done) => format!("it was taken back ({})", done.text),
+            Err(failure) => format!("taking it back failed: {}", failure.reason),
+        };
+        Gate::new("permission", GateState::Refuse, format!("the endpoint ignores DryRun and performed {name}; {end}"))
+    }
+
     async fn shared(&self, region: &str, group: &str, subject: &str) -> Gate {
         let by_group = Filter::builder().name("group-id").values(group).build();
         let mut pages = self.ec2(region).describe_network_interfaces().filters(by_group).into_paginator().send();
@@ -185,11 +376,16 @@ impl Aws {
             match page {
                 Ok(page) => others.extend(page.network_interfaces().iter().filter_map(|i| {
                     let instance = i.attachment().and_then(|a| a.instance_id());
-                    (instance != Some(subject)).then(|| instance.or_else(|| i.network_interface_id()).unwrap_or_default().to_owned())
+                    (instance != Some(subject))
+                        .then(|| instance.or_else(|| i.network_interface_id()).unwrap_or_default().to_owned())
                 })),
                 Err(e) => {
                     let why = error::why(&e, "ec2:DescribeNetworkInterfaces", "see who else uses the group");
-                    return Gate::new("shared", GateState::Warn, format!("cannot tell who else uses {group}: {}", why.text()));
+                    return Gate::new(
+                        "shared",
+                        GateState::Warn,
+                        format!("cannot tell who else uses {group}: {}", why.text()),
+                    );
                 }
             }
         }
@@ -223,7 +419,9 @@ where
             "DryRunOperation" => Dry::Allowed,
             "InvalidPermission.Duplicate" => Dry::Done("the rule is there already".to_owned()),
             _ => match error::why(&e, action, "ask for permission") {
-                crate::core::fact::Why::Denied { action, reason } => Dry::Denied(format!("you are not allowed to call {action} {reason}").trim_end().to_owned()),
+                crate::core::fact::Why::Denied { action, reason } => {
+                    Dry::Denied(format!("you are not allowed to call {action} {reason}").trim_end().to_owned())
+                }
                 other => Dry::Unclear(format!("cannot tell whether you may call {action}: {}", other.text())),
             },
         },
@@ -233,8 +431,12 @@ where
 fn permission(protocol: &str, from_port: i32, to_port: i32, cidr: IpNet, description: Option<&str>) -> IpPermission {
     let base = IpPermission::builder().ip_protocol(protocol).from_port(from_port).to_port(to_port);
     match cidr {
-        IpNet::V4(net) => base.ip_ranges(IpRange::builder().cidr_ip(net.to_string()).set_description(description.map(str::to_owned)).build()),
-        IpNet::V6(net) => base.ipv6_ranges(Ipv6Range::builder().cidr_ipv6(net.to_string()).set_description(description.map(str::to_owned)).build()),
+        IpNet::V4(net) => base.ip_ranges(
+            IpRange::builder().cidr_ip(net.to_string()).set_description(description.map(str::to_owned)).build(),
+        ),
+        IpNet::V6(net) => base.ipv6_ranges(
+            Ipv6Range::builder().cidr_ipv6(net.to_string()).set_description(description.map(str::to_owned)).build(),
+        ),
     }
     .build()
 }

@@ -4,7 +4,6 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_ec2::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_ec2::error::BoxError;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -32,7 +31,12 @@ impl Intercept for Counter {
         "count requests"
     }
 
-    fn read_before_transmit(&self, _: &BeforeTransmitInterceptorContextRef<'_>, _: &RuntimeComponents, _: &mut ConfigBag) -> Result<(), BoxError> {
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -44,7 +48,7 @@ pub struct Aws {
     config: SdkConfig,
     regions: Vec<String>,
     counter: Counter,
-    loopback: bool,
+    custom: bool,
 }
 
 impl Aws {
@@ -65,18 +69,32 @@ impl Aws {
             loader = loader.endpoint_url(endpoint);
         }
         if let Some((id, secret)) = &settings.keys {
-            loader = loader.credentials_provider(aws_sdk_ec2::config::Credentials::new(id, secret, None, None, "practice account"));
+            loader = loader.credentials_provider(aws_sdk_ec2::config::Credentials::new(
+                id,
+                secret,
+                None,
+                None,
+                "practice account",
+            ));
         }
         let config = loader.load().await;
         let mut regions = settings.regions.clone();
         if regions.is_empty() {
             regions.extend(config.region().map(ToString::to_string));
         }
-        let loopback = [std::env::var("AWS_ENDPOINT_URL_EC2").ok(), config.endpoint_url().map(str::to_owned)]
+        let of_service = config.service_config().and_then(|service| {
+            let key = aws_types::service_config::ServiceConfigKey::builder()
+                .service_id("ec2")
+                .profile("endpoint_url")
+                .env("AWS_ENDPOINT_URL")
+                .build();
+            key.ok().and_then(|key| service.load_config(key))
+        });
+        let custom = [of_service, std::env::var("AWS_ENDPOINT_URL_EC2").ok(), config.endpoint_url().map(str::to_owned)]
             .into_iter()
             .flatten()
-            .any(|url| is_loopback(&url));
-        Self { config, regions, counter: Counter::default(), loopback }
+            .any(|url| !is_aws(&url));
+        Self { config, regions, counter: Counter::default(), custom }
     }
 
     /// Regions that are asked; empty when none is configured.
@@ -84,10 +102,10 @@ impl Aws {
         &self.regions
     }
 
-    /// Whether the endpoint is an emulator on this machine. The addresses that it reports then belong to
-    /// strangers on the real internet, so only loopback ones may be dialled.
+    /// Whether the EC2 endpoint is not AWS's own: an emulator, or a test. The addresses that it reports
+    /// then belong to strangers on the real internet, so only loopback ones may be dialled.
     pub fn is_emulated(&self) -> bool {
-        self.loopback
+        self.custom
     }
 
     /// Requests sent so far.
@@ -97,13 +115,27 @@ impl Aws {
 
     /// EC2 in a region.
     pub fn ec2(&self, region: &str) -> aws_sdk_ec2::Client {
-        let config = aws_sdk_ec2::config::Builder::from(&self.config).region(Region::new(region.to_owned())).interceptor(self.counter.clone());
+        let config = aws_sdk_ec2::config::Builder::from(&self.config)
+            .region(Region::new(region.to_owned()))
+            .interceptor(self.counter.clone());
+        aws_sdk_ec2::Client::from_conf(config.build())
+    }
+
+    /// EC2 in a region, for changes: never sent twice. A repeated change would answer "duplicate", and
+    /// nobody could tell whose it was.
+    pub fn ec2_once(&self, region: &str) -> aws_sdk_ec2::Client {
+        let config = aws_sdk_ec2::config::Builder::from(&self.config)
+            .region(Region::new(region.to_owned()))
+            .retry_config(aws_sdk_ec2::config::retry::RetryConfig::disabled())
+            .interceptor(self.counter.clone());
         aws_sdk_ec2::Client::from_conf(config.build())
     }
 
     /// SSM in a region.
     pub fn ssm(&self, region: &str) -> aws_sdk_ssm::Client {
-        let config = aws_sdk_ssm::config::Builder::from(&self.config).region(Region::new(region.to_owned())).interceptor(self.counter.clone());
+        let config = aws_sdk_ssm::config::Builder::from(&self.config)
+            .region(Region::new(region.to_owned()))
+            .interceptor(self.counter.clone());
         aws_sdk_ssm::Client::from_conf(config.build())
     }
 
@@ -114,27 +146,38 @@ impl Aws {
     }
 }
 
-fn is_loopback(url: &str) -> bool {
+/// Whether an endpoint URL is one of AWS's own domains (AWS General Reference, service endpoints).
+fn is_aws(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|a| a.is_loopback())
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host).to_ascii_lowercase();
+    [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".amazonwebservices.com.cn", ".c2s.ic.gov", ".sc2s.sgov.gov"]
+        .iter()
+        .any(|domain| host.ends_with(domain))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_loopback;
+    use super::is_aws;
 
     #[test]
-    fn emulators_on_this_machine_are_known() {
-        for url in ["http://127.0.0.1:5601", "http://localhost:4566/", "https://[::1]:1/x", "http://127.9.9.9"] {
-            assert!(is_loopback(url), "{url}");
+    fn emulators_are_told_from_aws() {
+        for url in [
+            "http://127.0.0.1:5601",
+            "http://localhost.localstack.cloud:4566/",
+            "https://[::1]:1/x",
+            "http://moto:5000",
+            "https://ec2.amazonaws.com.example.org",
+        ] {
+            assert!(!is_aws(url), "{url}");
         }
-        for url in ["https://ec2.eu-west-1.amazonaws.com", "http://10.0.0.1:80", "https://localhost.example.com"] {
-            assert!(!is_loopback(url), "{url}");
+        for url in [
+            "https://ec2.eu-west-1.amazonaws.com",
+            "https://vpce-1-2.ec2.eu-west-1.vpce.amazonaws.com:443/",
+            "https://ec2.cn-north-1.amazonaws.com.cn",
+            "https://ec2.eu-west-1.api.aws",
+        ] {
+            assert!(is_aws(url), "{url}");
         }
     }
 }

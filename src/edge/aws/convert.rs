@@ -1,8 +1,13 @@
 //! From SDK types to facts. No calls, no judgement.
 
-use crate::core::facts::aws::{Image, Instance, InstanceStatus, Interface, InterfaceAddress, KeyPair, SsmAgent, Subnet};
+use crate::core::facts::aws::{
+    Image, Instance, InstanceStatus, Interface, InterfaceAddress, KeyPair, SsmAgent, Subnet,
+};
 use crate::core::recognise::strip_controls;
-use crate::core::vpc::types::{AclEntry, InternetGateway, NetworkAcl, Route, RouteDestination, RouteTable, RouteTarget, SecurityGroup, SgPeer, SgRule};
+use crate::core::vpc::types::{
+    AclEntry, InternetGateway, NetworkAcl, Route, RouteDestination, RouteTable, RouteTarget, SecurityGroup, SgPeer,
+    SgRule,
+};
 use aws_sdk_ec2::types as ec2;
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -48,7 +53,9 @@ pub fn instance(from: &ec2::Instance, region: &str) -> Instance {
         name: name_tag(from.tags()),
         region: region.to_owned(),
         state,
-        state_reason: from.state_reason().and_then(|r| r.code().filter(|c| !c.is_empty()).map(|c| format!("{c}: {}", r.message().unwrap_or_default()))),
+        state_reason: from.state_reason().and_then(|r| {
+            r.code().filter(|c| !c.is_empty()).map(|c| format!("{c}: {}", r.message().unwrap_or_default()))
+        }),
         transition_reason: text(from.state_transition_reason()),
         instance_type: from.instance_type().map(|t| t.as_str().to_owned()).unwrap_or_default(),
         image_id: text(from.image_id()),
@@ -63,7 +70,11 @@ pub fn instance(from: &ec2::Instance, region: &str) -> Instance {
         vpc_id: text(from.vpc_id()),
         subnet_id: text(from.subnet_id()),
         interfaces: from.network_interfaces().iter().map(instance_interface).collect(),
-        groups: from.security_groups().iter().filter_map(|g| Some((g.group_id()?.to_owned(), text(g.group_name()).unwrap_or_default()))).collect(),
+        groups: from
+            .security_groups()
+            .iter()
+            .filter_map(|g| Some((g.group_id()?.to_owned(), text(g.group_name()).unwrap_or_default())))
+            .collect(),
         root_device_type: from.root_device_type().map(|t| t.as_str().to_owned()),
         root_device_name: text(root),
         root_attached,
@@ -79,7 +90,13 @@ fn instance_interface(from: &ec2::InstanceNetworkInterface) -> Interface {
     let mut addresses: Vec<InterfaceAddress> = from
         .private_ip_addresses()
         .iter()
-        .filter_map(|a| Some(InterfaceAddress { private: ip(a.private_ip_address())?, public: a.association().and_then(|x| ip(x.public_ip())), primary: a.primary().unwrap_or(false) }))
+        .filter_map(|a| {
+            Some(InterfaceAddress {
+                private: ip(a.private_ip_address())?,
+                public: a.association().and_then(|x| ip(x.public_ip())),
+                primary: a.primary().unwrap_or(false),
+            })
+        })
         .collect();
     whole(&mut addresses, ip(from.private_ip_address()), from.association().and_then(|a| ip(a.public_ip())));
     Interface {
@@ -98,7 +115,13 @@ pub fn interface(from: &ec2::NetworkInterface) -> Interface {
     let mut addresses: Vec<InterfaceAddress> = from
         .private_ip_addresses()
         .iter()
-        .filter_map(|a| Some(InterfaceAddress { private: ip(a.private_ip_address())?, public: a.association().and_then(|x| ip(x.public_ip())), primary: a.primary().unwrap_or(false) }))
+        .filter_map(|a| {
+            Some(InterfaceAddress {
+                private: ip(a.private_ip_address())?,
+                public: a.association().and_then(|x| ip(x.public_ip())),
+                primary: a.primary().unwrap_or(false),
+            })
+        })
         .collect();
     whole(&mut addresses, ip(from.private_ip_address()), from.association().and_then(|a| ip(a.public_ip())));
     Interface {
@@ -123,7 +146,9 @@ fn whole(addresses: &mut Vec<InterfaceAddress>, private: Option<IpAddr>, public:
 }
 
 pub fn status(from: &ec2::InstanceStatus) -> InstanceStatus {
-    let word = |s: Option<&ec2::InstanceStatusSummary>| s.and_then(|s| s.status()).map(|s| s.as_str().to_owned()).unwrap_or_default();
+    let word = |s: Option<&ec2::InstanceStatusSummary>| {
+        s.and_then(|s| s.status()).map(|s| s.as_str().to_owned()).unwrap_or_default()
+    };
     InstanceStatus {
         system: word(from.system_status()),
         instance: word(from.instance_status()),
@@ -132,7 +157,13 @@ pub fn status(from: &ec2::InstanceStatus) -> InstanceStatus {
             .events()
             .iter()
             .filter(|e| !e.description().is_some_and(|d| d.starts_with("[Completed]") || d.starts_with("[Canceled]")))
-            .map(|e| (e.code().map(|c| c.as_str().to_owned()).unwrap_or_default(), text(e.description()).unwrap_or_default(), e.not_before().map(|t| t.secs())))
+            .map(|e| {
+                (
+                    e.code().map(|c| c.as_str().to_owned()).unwrap_or_default(),
+                    text(e.description()).unwrap_or_default(),
+                    e.not_before().map(|t| t.secs()),
+                )
+            })
             .collect(),
     }
 }
@@ -143,7 +174,10 @@ pub fn group(from: &ec2::SecurityGroup, ids: &[ec2::SecurityGroupRule]) -> Secur
     let rules = |permissions: &[ec2::IpPermission], egress: bool| {
         let mut out = permissions.iter().flat_map(sg_rules).collect::<Vec<_>>();
         for rule in &mut out {
-            rule.rule_id = ids.iter().find(|r| r.group_id() == Some(id) && r.is_egress() == Some(egress) && same_rule(r, rule)).and_then(|r| text(r.security_group_rule_id()));
+            rule.rule_id = ids
+                .iter()
+                .find(|r| r.group_id() == Some(id) && r.is_egress() == Some(egress) && same_rule(r, rule))
+                .and_then(|r| text(r.security_group_rule_id()));
         }
         out
     };
@@ -167,7 +201,10 @@ fn sg_rules(from: &ec2::IpPermission) -> Vec<SgRule> {
     };
     let v4 = from.ip_ranges().iter().filter_map(|r| Some(rule(SgPeer::Cidr(cidr(r.cidr_ip())?), r.description())));
     let v6 = from.ipv6_ranges().iter().filter_map(|r| Some(rule(SgPeer::Cidr(cidr(r.cidr_ipv6())?), r.description())));
-    let lists = from.prefix_list_ids().iter().filter_map(|r| Some(rule(SgPeer::PrefixList(r.prefix_list_id()?.to_owned()), r.description())));
+    let lists = from
+        .prefix_list_ids()
+        .iter()
+        .filter_map(|r| Some(rule(SgPeer::PrefixList(r.prefix_list_id()?.to_owned()), r.description())));
     let groups = from.user_id_group_pairs().iter().map(|p| {
         let peer = SgPeer::Group {
             id: p.group_id().unwrap_or_default().to_owned(),
@@ -186,7 +223,9 @@ fn same_rule(from: &ec2::SecurityGroupRule, rule: &SgRule) -> bool {
         SgPeer::PrefixList(id) => from.prefix_list_id() == Some(id),
         SgPeer::Group { id, .. } => from.referenced_group_info().and_then(|g| g.group_id()) == Some(id),
     };
-    peer && from.ip_protocol() == Some(&rule.protocol) && port(from.from_port()) == port(rule.from_port) && port(from.to_port()) == port(rule.to_port)
+    peer && from.ip_protocol() == Some(&rule.protocol)
+        && port(from.from_port()) == port(rule.from_port)
+        && port(from.to_port()) == port(rule.to_port)
 }
 
 pub fn acl(from: &ec2::NetworkAcl) -> NetworkAcl {
@@ -214,7 +253,9 @@ fn acl_entry(from: &ec2::NetworkAclEntry) -> Option<AclEntry> {
 }
 
 pub fn route_table(from: &ec2::RouteTable) -> RouteTable {
-    let live = |a: &&ec2::RouteTableAssociation| a.association_state().and_then(|s| s.state()).is_none_or(|s| s.as_str() == "associated");
+    let live = |a: &&ec2::RouteTableAssociation| {
+        a.association_state().and_then(|s| s.state()).is_none_or(|s| s.as_str() == "associated")
+    };
     RouteTable {
         id: from.route_table_id().unwrap_or_default().to_owned(),
         name: name_tag(from.tags()),
@@ -251,7 +292,9 @@ fn route(from: &ec2::Route) -> Option<Route> {
     } else if let Some(id) = text(from.network_interface_id()).or_else(|| text(from.instance_id())) {
         RouteTarget::Appliance(id)
     } else {
-        let other = text(from.carrier_gateway_id()).or_else(|| text(from.local_gateway_id())).or_else(|| text(from.core_network_arn()));
+        let other = text(from.carrier_gateway_id())
+            .or_else(|| text(from.local_gateway_id()))
+            .or_else(|| text(from.core_network_arn()));
         RouteTarget::Other(other.unwrap_or_else(|| "a target that is not named".to_owned()))
     };
     Some(Route {
@@ -264,8 +307,12 @@ fn route(from: &ec2::Route) -> Option<Route> {
 
 pub fn gateway(from: &ec2::InternetGateway) -> InternetGateway {
     // "available" is not in the SDK's enum for this field, so the text is compared.
-    let attached = from.attachments().iter().find(|a| a.state().is_none_or(|s| matches!(s.as_str(), "available" | "attached")));
-    InternetGateway { id: from.internet_gateway_id().unwrap_or_default().to_owned(), attached_to: attached.and_then(|a| text(a.vpc_id())) }
+    let attached =
+        from.attachments().iter().find(|a| a.state().is_none_or(|s| matches!(s.as_str(), "available" | "attached")));
+    InternetGateway {
+        id: from.internet_gateway_id().unwrap_or_default().to_owned(),
+        attached_to: attached.and_then(|a| text(a.vpc_id())),
+    }
 }
 
 pub fn subnet(from: &ec2::Subnet) -> Subnet {
@@ -274,7 +321,10 @@ pub fn subnet(from: &ec2::Subnet) -> Subnet {
         vpc_id: from.vpc_id().unwrap_or_default().to_owned(),
         zone: text(from.availability_zone()),
         cidr: cidr(from.cidr_block()),
-        block_public_access: from.block_public_access_states().and_then(|s| s.internet_gateway_block_mode()).map(|m| m.as_str().to_owned()),
+        block_public_access: from
+            .block_public_access_states()
+            .and_then(|s| s.internet_gateway_block_mode())
+            .map(|m| m.as_str().to_owned()),
     }
 }
 

@@ -10,12 +10,29 @@ use crate::engine::failure::Failure;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
 
-const DENIED: &[&str] = &["UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "UnauthorizedException", "Client.UnauthorizedOperation"];
-const CREDENTIALS: &[&str] = &[
-    "AuthFailure", "InvalidClientTokenId", "ExpiredToken", "ExpiredTokenException", "RequestExpired", "SignatureDoesNotMatch",
-    "UnrecognizedClientException", "InvalidSignatureException", "IncompleteSignature", "MissingAuthenticationToken", "OptInRequired", "InvalidAccessKeyId",
+const DENIED: &[&str] = &[
+    "UnauthorizedOperation",
+    "AccessDenied",
+    "AccessDeniedException",
+    "UnauthorizedException",
+    "Client.UnauthorizedOperation",
 ];
-const THROTTLED: &[&str] = &["RequestLimitExceeded", "Throttling", "ThrottlingException", "EC2ThrottledException", "TooManyRequestsException"];
+const CREDENTIALS: &[&str] = &[
+    "AuthFailure",
+    "InvalidClientTokenId",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+    "InvalidSignatureException",
+    "IncompleteSignature",
+    "MissingAuthenticationToken",
+    "OptInRequired",
+    "InvalidAccessKeyId",
+];
+const THROTTLED: &[&str] =
+    &["RequestLimitExceeded", "Throttling", "ThrottlingException", "EC2ThrottledException", "TooManyRequestsException"];
 
 /// What an SDK error says, told apart by kind.
 pub fn why<E, R>(error: &SdkError<E, R>, action: &str, doing: &str) -> Why
@@ -57,6 +74,9 @@ where
             if is_about_credentials(&text) {
                 return Why::Credentials { reason: credential_words(&text) };
             }
+            if matches!(error, SdkError::ResponseError(_)) {
+                return Why::failed(doing, "the service's answer could not be read");
+            }
             Why::failed(doing, shorten(&clean(&text), 200))
         }
     }
@@ -75,16 +95,23 @@ where
 {
     let why = why(error, action, doing);
     let next = match &why {
-        Why::Denied { action, .. } => format!("ask for the permission {action} (port22 policy prints it), or hand the plan to someone who has it"),
+        Why::Denied { action, .. } => {
+            format!("ask for the permission {action} (port22 policy prints it), or hand the plan to someone who has it")
+        }
         Why::Credentials { .. } => "log in to AWS again and repeat; nothing was changed by this step".to_owned(),
-        Why::TimedOut { .. } => "the outcome is not known: run the diagnosis again and look before you repeat".to_owned(),
+        Why::TimedOut { .. } => {
+            "the outcome is not known: run the diagnosis again and look before you repeat".to_owned()
+        }
         _ => "run the diagnosis again; port22 journal shows what was changed".to_owned(),
     };
     let reason = match &why {
         Why::Failed { reason, .. } => reason.clone(),
         other => other.text(),
     };
-    Failure::failed(doing, reason, next)
+    let mut failure = Failure::failed(doing, reason, next);
+    failure.outcome_unknown = !matches!(error, SdkError::ServiceError(_) | SdkError::ConstructionFailure(_))
+        && !matches!(why, Why::Credentials { .. });
+    failure
 }
 
 fn chain(error: &dyn Error) -> String {
@@ -118,7 +145,11 @@ fn credential_words(text: &str) -> String {
     if lower.contains("expired") {
         return "they have expired".to_owned();
     }
-    if lower.contains("no providers in chain") || lower.contains("not loaded") || lower.contains("not enabled") || lower.contains("imds") {
+    if lower.contains("no providers in chain")
+        || lower.contains("not loaded")
+        || lower.contains("not enabled")
+        || lower.contains("imds")
+    {
         return "no profile, environment variable or instance role gives any".to_owned();
     }
     let words = text.rsplit(": ").next().unwrap_or(text);
@@ -134,7 +165,10 @@ fn clean(message: &str) -> String {
 
 /// "because no identity-based policy allows …", "with an explicit deny in …": the part that helps.
 fn clause(message: &str) -> String {
-    ["because ", "with an explicit deny"].iter().find_map(|start| message.find(start).map(|at| message[at..].to_owned())).unwrap_or_default()
+    ["because ", "with an explicit deny"]
+        .iter()
+        .find_map(|start| message.find(start).map(|at| message[at..].to_owned()))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -144,7 +178,10 @@ mod tests {
     #[test]
     fn encoded_messages_are_cut_and_the_reason_is_kept() {
         let message = "You are not authorized to perform this operation. User: arn:aws:iam::1:user/a is not authorized to perform: ec2:DescribeSecurityGroups because no identity-based policy allows the ec2:DescribeSecurityGroups action. Encoded authorization failure message: AAAA";
-        assert_eq!(clause(&clean(message)), "because no identity-based policy allows the ec2:DescribeSecurityGroups action");
+        assert_eq!(
+            clause(&clean(message)),
+            "because no identity-based policy allows the ec2:DescribeSecurityGroups action"
+        );
         assert!(!clean(message).contains("AAAA"));
     }
 

@@ -29,7 +29,8 @@ impl Aws {
             return Fact::unknown(Why::needs("a region: pass --region, or set one for the profile"));
         }
         let name = facts.target.name.clone();
-        let alias = facts.local.config.value().filter(|c| c.matched).and_then(|c| c.hostname.clone()).filter(|h| *h != name);
+        let alias =
+            facts.local.config.value().filter(|c| c.matched).and_then(|c| c.hostname.clone()).filter(|h| *h != name);
         let kind = facts.target.kind();
         let answer = match kind {
             TargetKind::InstanceId => self.ask(&regions, &[Query::Id(name.clone())]).await,
@@ -57,7 +58,9 @@ impl Aws {
         let source = format!("DescribeInstances {} in {}", name, regions.join(", "));
         match answer {
             Err(why) => Fact::unknown(why),
-            Ok(found) => one(found, &name, &regions, facts).map_or_else(Fact::unknown, |instance| Fact::known(instance, source)),
+            Ok(found) => {
+                one(found, &name, &regions, facts).map_or_else(Fact::unknown, |instance| Fact::known(instance, source))
+            }
         }
     }
 
@@ -70,7 +73,11 @@ impl Aws {
         }
         let dns = self.by_dns(regions, host);
         let resolved = async {
-            let found: Vec<IpAddr> = tokio::net::lookup_host((host, 22)).await.map(|all| all.map(|a| a.ip()).collect()).unwrap_or_default();
+            if self.is_emulated() {
+                return Ok(Vec::new());
+            }
+            let found: Vec<IpAddr> =
+                tokio::net::lookup_host((host, 22)).await.map(|all| all.map(|a| a.ip()).collect()).unwrap_or_default();
             match found.first() {
                 Some(address) => self.by_address(regions, *address).await,
                 None => Ok(Vec::new()),
@@ -81,26 +88,39 @@ impl Aws {
     }
 
     async fn by_dns(&self, regions: &[String], host: &str) -> Result<Vec<Instance>, Why> {
-        let queries = [Query::Filters(vec![("dns-name", literal(host))]), Query::Filters(vec![("private-dns-name", literal(host))])];
+        let queries = [
+            Query::Filters(vec![("dns-name", literal(host))]),
+            Query::Filters(vec![("private-dns-name", literal(host))]),
+        ];
         self.ask(regions, &queries).await
     }
 
     async fn by_address(&self, regions: &[String], address: IpAddr) -> Result<Vec<Instance>, Why> {
         let text = address.to_string();
         let queries = match address {
-            IpAddr::V4(_) => vec![Query::Filters(vec![("ip-address", text.clone())]), Query::Filters(vec![("private-ip-address", text.clone())])],
-            IpAddr::V6(_) => vec![Query::Filters(vec![("network-interface.ipv6-addresses.ipv6-address", text.clone())])],
+            IpAddr::V4(_) => vec![
+                Query::Filters(vec![("ip-address", text.clone())]),
+                Query::Filters(vec![("private-ip-address", text.clone())]),
+            ],
+            IpAddr::V6(_) => {
+                vec![Query::Filters(vec![("network-interface.ipv6-addresses.ipv6-address", text.clone())])]
+            }
         };
-        let found = self.ask(regions, &queries).await?;
-        if !found.is_empty() || address.is_ipv6() {
-            return Ok(found);
-        }
-        // A second public address hangs on a secondary private one; the filters above know only the primary.
-        let queries = [
+        // A second public address hangs on a secondary private one; the filters above know only the
+        // primary. Asked at the same time: a call after the other would be one more wave.
+        let second = [
             Query::Filters(vec![("network-interface.addresses.association.public-ip", text.clone())]),
             Query::Filters(vec![("network-interface.addresses.private-ip-address", text)]),
         ];
-        self.ask(regions, &queries).await.or(Ok(Vec::new()))
+        let more = async {
+            match address {
+                IpAddr::V4(_) => self.ask(regions, &second).await,
+                IpAddr::V6(_) => Ok(Vec::new()),
+            }
+        };
+        let (found, more) = tokio::join!(self.ask(regions, &queries), more);
+        let found = found?;
+        if found.is_empty() { Ok(more.unwrap_or_default()) } else { Ok(found) }
     }
 
     /// Runs all queries in all regions at once. A "not found" is an empty answer; another error counts only when nothing was found.
@@ -127,14 +147,20 @@ impl Aws {
         let call = client.describe_instances();
         let call = match query {
             Query::Id(id) => call.instance_ids(id),
-            Query::Filters(filters) => filters.iter().fold(call, |call, (name, value)| call.filters(Filter::builder().name(*name).values(value).build())),
+            Query::Filters(filters) => filters
+                .iter()
+                .fold(call, |call, (name, value)| call.filters(Filter::builder().name(*name).values(value).build())),
         };
         let mut pages = call.into_paginator().send();
         let mut out = Vec::new();
         while let Some(page) = pages.next().await {
             match page {
-                Ok(page) => out.extend(page.reservations().iter().flat_map(|r| r.instances()).map(|i| convert::instance(i, region))),
-                Err(e) if matches!(error::code(&e), "InvalidInstanceID.NotFound" | "InvalidInstanceID.Malformed") => return Ok(Vec::new()),
+                Ok(page) => out.extend(
+                    page.reservations().iter().flat_map(|r| r.instances()).map(|i| convert::instance(i, region)),
+                ),
+                Err(e) if matches!(error::code(&e), "InvalidInstanceID.NotFound" | "InvalidInstanceID.Malformed") => {
+                    return Ok(Vec::new());
+                }
                 Err(e) => return Err(error::why(&e, ACTION, &format!("find the instance in {region}"))),
             }
         }
@@ -153,7 +179,17 @@ fn one(found: Vec<Instance>, name: &str, regions: &[String], facts: &Facts) -> R
     let live = found.iter().filter(|i| !gone(i)).count();
     let mut found: Vec<Instance> = found.into_iter().filter(|i| live == 0 || !gone(i)).collect();
     if found.len() > 1 {
-        let matches = found.iter().map(|i| format!("{} {} {}", i.id, i.state, i.best_address().or(i.private_ip).map_or_else(|| "no address".to_owned(), |a| a.to_string()))).collect();
+        let matches = found
+            .iter()
+            .map(|i| {
+                format!(
+                    "{} {} {}",
+                    i.id,
+                    i.state,
+                    i.best_address().or(i.private_ip).map_or_else(|| "no address".to_owned(), |a| a.to_string())
+                )
+            })
+            .collect();
         return Err(Why::Ambiguous { what: name.to_owned(), matches });
     }
     found.pop().ok_or_else(|| {

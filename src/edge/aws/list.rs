@@ -14,13 +14,18 @@ impl Aws {
     /// Lists all regions at once. Hints use `source`, the client's address, when it is known.
     pub async fn list(&self, source: Option<IpAddr>, out: &UnboundedSender<InventoryEvent>) {
         if self.regions().is_empty() {
-            let failure = Failure::usage("list instances", "no region is chosen", "pass --region, or set one for the profile (aws configure)");
+            let failure = Failure::usage(
+                "list instances",
+                "no region is chosen",
+                "pass --region, or set one for the profile (aws configure)",
+            );
             let _ = out.send(InventoryEvent::Failed(failure));
             return;
         }
         let caller = async {
             if let Some(caller) = self.caller().await.value() {
-                let _ = out.send(InventoryEvent::Caller { account: caller.account.clone(), regions: self.regions().to_vec() });
+                let _ = out
+                    .send(InventoryEvent::Caller { account: caller.account.clone(), regions: self.regions().to_vec() });
             }
         };
         let regions = join_all(self.regions().iter().map(|region| self.list_region(region, source, out)));
@@ -35,7 +40,12 @@ impl Aws {
         while let Some(page) = pages.next().await {
             match page {
                 Ok(page) => {
-                    let rows: Vec<Instance> = page.reservations().iter().flat_map(|r| r.instances()).map(|i| convert::instance(i, region)).collect();
+                    let rows: Vec<Instance> = page
+                        .reservations()
+                        .iter()
+                        .flat_map(|r| r.instances())
+                        .map(|i| convert::instance(i, region))
+                        .collect();
                     running.extend(rows.iter().filter(|i| i.state == "running").cloned());
                     if out.send(InventoryEvent::Page(rows)).is_err() {
                         return;
@@ -52,7 +62,13 @@ impl Aws {
         self.hints(region, &running, source, out).await;
     }
 
-    async fn hints(&self, region: &str, running: &[Instance], source: Option<IpAddr>, out: &UnboundedSender<InventoryEvent>) {
+    async fn hints(
+        &self,
+        region: &str,
+        running: &[Instance],
+        source: Option<IpAddr>,
+        out: &UnboundedSender<InventoryEvent>,
+    ) {
         if running.is_empty() {
             return;
         }
@@ -71,12 +87,18 @@ impl Aws {
             let mut pages = ssm.describe_instance_information().into_paginator().page_size(50).send();
             let mut online = Vec::new();
             while let Some(Ok(page)) = pages.next().await {
-                online.extend(page.instance_information_list().iter().filter(|i| i.ping_status().is_some_and(|p| p.as_str() == "Online")).filter_map(|i| i.instance_id().map(str::to_owned)));
+                online.extend(
+                    page.instance_information_list()
+                        .iter()
+                        .filter(|i| i.ping_status().is_some_and(|p| p.as_str() == "Online"))
+                        .filter_map(|i| i.instance_id().map(str::to_owned)),
+                );
             }
             online
         };
         let (groups, agents) = tokio::join!(groups, agents);
-        let hints = running.iter().filter_map(|i| hint(i, &groups, &agents, source).map(|h| (i.id.clone(), h))).collect();
+        let hints =
+            running.iter().filter_map(|i| hint(i, &groups, &agents, source).map(|h| (i.id.clone(), h))).collect();
         let _ = out.send(InventoryEvent::Hints(hints));
     }
 }
@@ -91,7 +113,8 @@ fn hint(instance: &Instance, groups: &[SecurityGroup], agents: &[String], source
     if instance.best_address().is_none() {
         return Some(if ssm { "ssm".to_owned() } else { "private".to_owned() });
     }
-    let mine: Vec<&SecurityGroup> = groups.iter().filter(|g| instance.groups.iter().any(|(id, _)| *id == g.id)).collect();
+    let mine: Vec<&SecurityGroup> =
+        groups.iter().filter(|g| instance.groups.iter().any(|(id, _)| *id == g.id)).collect();
     if mine.is_empty() {
         return ssm.then(|| "ssm".to_owned());
     }

@@ -49,7 +49,10 @@ impl Aws {
     pub async fn caller(&self) -> Fact<Caller> {
         match self.sts().get_caller_identity().send().await {
             Ok(answer) => {
-                let caller = Caller { account: answer.account().unwrap_or_default().to_owned(), arn: answer.arn().unwrap_or_default().to_owned() };
+                let caller = Caller {
+                    account: answer.account().unwrap_or_default().to_owned(),
+                    arn: answer.arn().unwrap_or_default().to_owned(),
+                };
                 Fact::known(caller, "GetCallerIdentity")
             }
             Err(e) => failed(&e, ProbeId::Caller, "ask AWS who you are"),
@@ -68,7 +71,9 @@ impl Aws {
             ProbeId::RouteTables => Observation::RouteTables(self.route_tables(instance, doing).await),
             ProbeId::InternetGateways => Observation::Gateways(self.gateways(instance, doing).await),
             ProbeId::Subnet => Observation::Subnet(self.subnet(instance, doing).await),
-            ProbeId::PrefixLists => Observation::PrefixLists(self.prefix_lists(instance, crate::engine::diagnose::prefix_lists(facts), doing).await),
+            ProbeId::PrefixLists => Observation::PrefixLists(
+                self.prefix_lists(instance, crate::engine::diagnose::prefix_lists(facts), doing).await,
+            ),
             ProbeId::KeyPair => Observation::KeyPair(self.key_pair(instance, doing).await),
             ProbeId::Image => Observation::Image(self.image(instance, doing).await),
             ProbeId::Console => Observation::Console(self.console(instance, doing).await),
@@ -78,7 +83,11 @@ impl Aws {
     }
 
     async fn status(&self, instance: &Instance, doing: String) -> Fact<crate::core::facts::aws::InstanceStatus> {
-        let call = self.ec2(&instance.region).describe_instance_status().instance_ids(&instance.id).include_all_instances(true);
+        let call = self
+            .ec2(&instance.region)
+            .describe_instance_status()
+            .instance_ids(&instance.id)
+            .include_all_instances(true);
         match call.send().await {
             Ok(answer) => match answer.instance_statuses().first() {
                 Some(status) => Fact::known(convert::status(status), format!("DescribeInstanceStatus {}", instance.id)),
@@ -89,13 +98,24 @@ impl Aws {
     }
 
     async fn interfaces(&self, instance: &Instance, doing: String) -> Fact<Vec<crate::core::facts::aws::Interface>> {
-        let call = self.ec2(&instance.region).describe_network_interfaces().filters(filter("attachment.instance-id", &instance.id));
+        let call = self
+            .ec2(&instance.region)
+            .describe_network_interfaces()
+            .filters(filter("attachment.instance-id", &instance.id));
         let found = all_pages!(call, network_interfaces, ProbeId::Interfaces, doing);
-        Fact::known(found.iter().map(convert::interface).collect(), format!("DescribeNetworkInterfaces of {}", instance.id))
+        Fact::known(
+            found.iter().map(convert::interface).collect(),
+            format!("DescribeNetworkInterfaces of {}", instance.id),
+        )
     }
 
     async fn groups(&self, instance: &Instance, doing: String) -> Fact<Vec<crate::core::vpc::types::SecurityGroup>> {
-        let mut ids: Vec<String> = instance.groups.iter().map(|(id, _)| id.clone()).chain(instance.interfaces.iter().flat_map(|i| i.groups.iter().cloned())).collect();
+        let mut ids: Vec<String> = instance
+            .groups
+            .iter()
+            .map(|(id, _)| id.clone())
+            .chain(instance.interfaces.iter().flat_map(|i| i.groups.iter().cloned()))
+            .collect();
         ids.sort();
         ids.dedup();
         let client = self.ec2(&instance.region);
@@ -119,25 +139,42 @@ impl Aws {
         };
         let (rules, groups) = tokio::join!(rules, groups);
         match groups {
-            Ok(groups) => Fact::known(groups.iter().map(|g| convert::group(g, &rules)).collect(), format!("DescribeSecurityGroups {}", ids.join(" "))),
+            Ok(groups) => Fact::known(
+                groups.iter().map(|g| convert::group(g, &rules)).collect(),
+                format!("DescribeSecurityGroups {}", ids.join(" ")),
+            ),
             Err(e) => failed(&e, ProbeId::SecurityGroups, &doing),
         }
     }
 
     async fn acls(&self, instance: &Instance, doing: String) -> Fact<Vec<crate::core::vpc::types::NetworkAcl>> {
         let vpc = instance.vpc_id.as_deref().unwrap_or_default();
-        let found = all_pages!(self.ec2(&instance.region).describe_network_acls().filters(filter("vpc-id", vpc)), network_acls, ProbeId::NetworkAcls, doing);
+        let found = all_pages!(
+            self.ec2(&instance.region).describe_network_acls().filters(filter("vpc-id", vpc)),
+            network_acls,
+            ProbeId::NetworkAcls,
+            doing
+        );
         Fact::known(found.iter().map(convert::acl).collect(), format!("DescribeNetworkAcls of {vpc}"))
     }
 
     async fn route_tables(&self, instance: &Instance, doing: String) -> Fact<Vec<crate::core::vpc::types::RouteTable>> {
         // All tables of the VPC: the main one is needed when the subnet has none of its own, and a second call would be a third wave.
         let vpc = instance.vpc_id.as_deref().unwrap_or_default();
-        let found = all_pages!(self.ec2(&instance.region).describe_route_tables().filters(filter("vpc-id", vpc)), route_tables, ProbeId::RouteTables, doing);
+        let found = all_pages!(
+            self.ec2(&instance.region).describe_route_tables().filters(filter("vpc-id", vpc)),
+            route_tables,
+            ProbeId::RouteTables,
+            doing
+        );
         Fact::known(found.iter().map(convert::route_table).collect(), format!("DescribeRouteTables of {vpc}"))
     }
 
-    async fn gateways(&self, instance: &Instance, doing: String) -> Fact<Vec<crate::core::vpc::types::InternetGateway>> {
+    async fn gateways(
+        &self,
+        instance: &Instance,
+        doing: String,
+    ) -> Fact<Vec<crate::core::vpc::types::InternetGateway>> {
         let vpc = instance.vpc_id.as_deref().unwrap_or_default();
         let call = self.ec2(&instance.region).describe_internet_gateways().filters(filter("attachment.vpc-id", vpc));
         let found = all_pages!(call, internet_gateways, ProbeId::InternetGateways, doing);
@@ -155,17 +192,22 @@ impl Aws {
         }
     }
 
-    async fn prefix_lists(&self, instance: &Instance, ids: Vec<String>, doing: String) -> Fact<BTreeMap<String, Vec<IpNet>>> {
+    async fn prefix_lists(
+        &self,
+        instance: &Instance,
+        ids: Vec<String>,
+        doing: String,
+    ) -> Fact<BTreeMap<String, Vec<IpNet>>> {
         let client = self.ec2(&instance.region);
         let calls = ids.iter().cloned().map(|id| {
             let client = client.clone();
             async move {
-            let mut pages = client.get_managed_prefix_list_entries().prefix_list_id(&id).into_paginator().send();
-            let mut out = Vec::new();
-            while let Some(page) = pages.next().await {
-                out.extend(page?.entries().iter().filter_map(|e| convert::cidr(e.cidr())));
-            }
-            Ok::<_, SdkError<_, _>>((id, out))
+                let mut pages = client.get_managed_prefix_list_entries().prefix_list_id(&id).into_paginator().send();
+                let mut out = Vec::new();
+                while let Some(page) = pages.next().await {
+                    out.extend(page?.entries().iter().filter_map(|e| convert::cidr(e.cidr())));
+                }
+                Ok::<_, SdkError<_, _>>((id, out))
             }
         });
         let mut all = BTreeMap::new();
@@ -188,7 +230,10 @@ impl Aws {
         let name = instance.key_name.as_deref().unwrap_or_default();
         let source = format!("DescribeKeyPairs {name}");
         match self.ec2(&instance.region).describe_key_pairs().key_names(name).include_public_key(true).send().await {
-            Ok(answer) => Fact::known(answer.key_pairs().iter().find(|k| k.key_name() == Some(name)).map(convert::key_pair), source),
+            Ok(answer) => Fact::known(
+                answer.key_pairs().iter().find(|k| k.key_name() == Some(name)).map(convert::key_pair),
+                source,
+            ),
             Err(e) if error::code(&e) == "InvalidKeyPair.NotFound" => Fact::known(None, source),
             Err(e) => failed(&e, ProbeId::KeyPair, &doing),
         }
@@ -198,7 +243,15 @@ impl Aws {
         let id = instance.image_id.as_deref().unwrap_or_default();
         let source = format!("DescribeImages {id}");
         // Without both flags an old image is simply missing from the answer.
-        match self.ec2(&instance.region).describe_images().image_ids(id).include_deprecated(true).include_disabled(true).send().await {
+        match self
+            .ec2(&instance.region)
+            .describe_images()
+            .image_ids(id)
+            .include_deprecated(true)
+            .include_disabled(true)
+            .send()
+            .await
+        {
             Ok(answer) => Fact::known(answer.images().first().map(convert::image), source),
             Err(e) if error::code(&e).starts_with("InvalidAMIID") => Fact::known(None, source),
             Err(e) => failed(&e, ProbeId::Image, &doing),
@@ -208,10 +261,17 @@ impl Aws {
     async fn console(&self, instance: &Instance, doing: String) -> Fact<String> {
         match self.ec2(&instance.region).get_console_output().instance_id(&instance.id).send().await {
             Ok(answer) => {
-                let raw = base64::engine::general_purpose::STANDARD.decode(answer.output().unwrap_or_default().split_whitespace().collect::<String>());
+                let raw = base64::engine::general_purpose::STANDARD
+                    .decode(answer.output().unwrap_or_default().split_whitespace().collect::<String>());
                 match raw {
-                    Ok(bytes) if bytes.is_empty() => Fact::unknown(Why::failed(doing, "the console log is empty (AWS fills it some minutes after a start)")),
-                    Ok(bytes) => Fact::known(String::from_utf8_lossy(&bytes).into_owned(), format!("GetConsoleOutput {}", instance.id)),
+                    Ok(bytes) if bytes.is_empty() => Fact::unknown(Why::failed(
+                        doing,
+                        "the console log is empty (AWS fills it some minutes after a start)",
+                    )),
+                    Ok(bytes) => Fact::known(
+                        String::from_utf8_lossy(&bytes).into_owned(),
+                        format!("GetConsoleOutput {}", instance.id),
+                    ),
                     Err(_) => Fact::unknown(Why::failed(doing, "the answer is not base64")),
                 }
             }
@@ -220,7 +280,10 @@ impl Aws {
     }
 
     async fn ssm_agent(&self, instance: &Instance, doing: String) -> Fact<Option<crate::core::facts::aws::SsmAgent>> {
-        let by_id = aws_sdk_ssm::types::InstanceInformationStringFilter::builder().key("InstanceIds").values(&instance.id).build();
+        let by_id = aws_sdk_ssm::types::InstanceInformationStringFilter::builder()
+            .key("InstanceIds")
+            .values(&instance.id)
+            .build();
         let by_id = match by_id {
             Ok(filter) => filter,
             Err(e) => return Fact::unknown(Why::failed(doing, e.to_string())),

@@ -32,22 +32,14 @@ struct Held {
 impl Locks {
     /// Locks in a directory, which is made when the first one is taken.
     pub fn new(directory: PathBuf) -> Self {
-        Self {
-            directory,
-            held: Mutex::default(),
-        }
+        Self { directory, held: Mutex::default() }
     }
 
     /// Takes the lock of a subject; `None` when somebody has it.
     pub fn take(&self, subject: &str) -> Result<Option<File>, Error> {
         super::make_directory(&self.directory)?;
         let path = self.directory.join(file_name(subject));
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(file)),
             Err(Errno::WOULDBLOCK) => Ok(None),
@@ -57,24 +49,12 @@ impl Locks {
 
     /// Keeps a lock until [`Self::end`].
     pub fn keep(&self, entry: &str, file: File) {
-        self.held().insert(
-            entry.to_owned(),
-            Held {
-                _file: file,
-                until_closed: false,
-            },
-        );
+        self.held().insert(entry.to_owned(), Held { _file: file, until_closed: false });
     }
 
     /// Keeps a lock until [`Self::close`] or [`Self::end`].
     pub fn keep_until_closed(&self, entry: &str, file: File) {
-        self.held().insert(
-            entry.to_owned(),
-            Held {
-                _file: file,
-                until_closed: true,
-            },
-        );
+        self.held().insert(entry.to_owned(), Held { _file: file, until_closed: true });
     }
 
     /// Whether this process has the lock of an entry.
@@ -84,8 +64,7 @@ impl Locks {
 
     /// Gives a lock free that was kept until the entry closes.
     pub fn close(&self, entry: &str) {
-        self.held()
-            .retain(|held, lock| held != entry || !lock.until_closed);
+        self.held().retain(|held, lock| held != entry || !lock.until_closed);
     }
 
     /// Gives the lock of an entry free.
@@ -100,11 +79,7 @@ impl Locks {
 
 /// A subject can be a path: a hash names the file, and a readable beginning helps people.
 fn file_name(subject: &str) -> String {
-    let readable: String = subject
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
-        .take(40)
-        .collect();
+    let readable: String = subject.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
     let hash = Sha256::digest(subject.as_bytes())
         .iter()
         .take(8)

@@ -10,11 +10,7 @@ use std::path::Path;
 pub(super) fn filesystem_of(path: &Path, device: u64) -> Option<String> {
     let path = path.canonicalize().ok()?;
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let device = format!(
-        "{}:{}",
-        rustix::fs::major(device),
-        rustix::fs::minor(device)
-    );
+    let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
     in_mounts(&mounts, &path, &device)
 }
 
@@ -57,35 +53,20 @@ impl<'a> Mount<'a> {
         let kind = filesystem.next()?;
         let super_options = filesystem.nth(1).unwrap_or_default();
         // drvfs of WSL 2 puts its options after semicolons within one 9p option.
-        let options = options
-            .split(',')
-            .chain(super_options.split([',', ';']))
-            .collect();
-        Some(Self {
-            device,
-            point,
-            kind,
-            options,
-        })
+        let options = options.split(',').chain(super_options.split([',', ';'])).collect();
+        Some(Self { device, point, kind, options })
     }
 
     fn is_modeless(&self) -> bool {
         let has = |option: &str| self.options.contains(&option);
         match self.kind {
             // Linux keeps a single read-only bit of these.
-            "vfat" | "msdos" | "exfat" | "vboxsf" | "fuse.vmhgfs-fuse" | "vmhgfs" | "prl_fs" => {
-                true
-            }
+            "vfat" | "msdos" | "exfat" | "vboxsf" | "fuse.vmhgfs-fuse" | "vmhgfs" | "prl_fs" => true,
             // Windows drives in WSL 1 and 2: modes only with the option `metadata`.
             "drvfs" => !has("metadata"),
             "9p" => has("aname=drvfs") && !has("metadata"),
             // Windows shares: modes only with POSIX extensions or when modes are kept in ACLs.
-            "cifs" | "smb3" => {
-                has("nounix")
-                    && !["posix", "cifsacl", "modefromsid"]
-                        .iter()
-                        .any(|option| has(option))
-            }
+            "cifs" | "smb3" => has("nounix") && !["posix", "cifsacl", "modefromsid"].iter().any(|option| has(option)),
             _ => false,
         }
     }
@@ -94,14 +75,9 @@ impl<'a> Mount<'a> {
 #[cfg(any(target_os = "linux", test))]
 /// mountinfo writes blanks and backslashes in octal.
 fn unescape(text: &str) -> String {
-    [
-        ("\\040", " "),
-        ("\\011", "\t"),
-        ("\\012", "\n"),
-        ("\\134", "\\"),
-    ]
-    .iter()
-    .fold(text.to_owned(), |text, (code, c)| text.replace(code, c))
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(text.to_owned(), |text, (code, c)| text.replace(code, c))
 }
 
 #[cfg(test)]
@@ -122,10 +98,7 @@ nonsense";
     fn only_file_systems_without_modes_are_named() {
         let of = |path: &str, device: &str| in_mounts(MOUNTS, Path::new(path), device);
         assert_eq!(of("/home/me/.ssh/key.pem", "8:1"), None);
-        assert_eq!(
-            of("/media/a stick/key.pem", "8:17").as_deref(),
-            Some("vfat")
-        );
+        assert_eq!(of("/media/a stick/key.pem", "8:17").as_deref(), Some("vfat"));
         assert_eq!(of("/mnt/c/Users/me/key.pem", "0:50").as_deref(), Some("9p"));
         assert_eq!(of("/mnt/d/key.pem", "0:51"), None);
         assert_eq!(of("/srv/share/key.pem", "0:52").as_deref(), Some("cifs"));

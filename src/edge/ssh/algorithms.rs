@@ -16,10 +16,7 @@ const ABANDONED: Duration = Duration::from_mins(1);
 /// come last. Known host key types come first, as OpenSSH has it (`order_hostkeyalgs` in sshconnect2.c).
 pub(super) fn config(known_types: &[String]) -> client::Config {
     let mut preferred = Preferred::DEFAULT;
-    let extensions = [
-        kex::EXTENSION_SUPPORT_AS_CLIENT,
-        kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
-    ];
+    let extensions = [kex::EXTENSION_SUPPORT_AS_CLIENT, kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT];
     let old = [
         kex::ECDH_SHA2_NISTP256,
         kex::ECDH_SHA2_NISTP384,
@@ -28,41 +25,13 @@ pub(super) fn config(known_types: &[String]) -> client::Config {
         kex::DH_G14_SHA1,
         kex::DH_G1_SHA1,
     ];
-    preferred.kex = Cow::Owned(
-        preferred
-            .kex
-            .iter()
-            .copied()
-            .chain(old)
-            .chain(extensions)
-            .fold(Vec::new(), push_new),
-    );
-    let old = [
-        cipher::AES_128_GCM,
-        cipher::AES_256_CBC,
-        cipher::AES_192_CBC,
-        cipher::AES_128_CBC,
-    ];
-    preferred.cipher = Cow::Owned(
-        preferred
-            .cipher
-            .iter()
-            .copied()
-            .chain(old)
-            .fold(Vec::new(), push_new),
-    );
+    preferred.kex = Cow::Owned(preferred.kex.iter().copied().chain(old).chain(extensions).fold(Vec::new(), push_new));
+    let old = [cipher::AES_128_GCM, cipher::AES_256_CBC, cipher::AES_192_CBC, cipher::AES_128_CBC];
+    preferred.cipher = Cow::Owned(preferred.cipher.iter().copied().chain(old).fold(Vec::new(), push_new));
     let old = [mac::HMAC_SHA1_ETM, mac::HMAC_SHA1];
-    preferred.mac = Cow::Owned(
-        preferred
-            .mac
-            .iter()
-            .copied()
-            .chain(old)
-            .fold(Vec::new(), push_new),
-    );
+    preferred.mac = Cow::Owned(preferred.mac.iter().copied().chain(old).fold(Vec::new(), push_new));
     let mut host_keys: Vec<Algorithm> = preferred.key.to_vec();
-    host_keys
-        .sort_by_key(|algorithm| !known_types.iter().any(|known| is_of_type(algorithm, known)));
+    host_keys.sort_by_key(|algorithm| !known_types.iter().any(|known| is_of_type(algorithm, known)));
     preferred.key = Cow::Owned(host_keys);
     client::Config {
         client_id: SshId::Standard(Cow::Borrowed(CLIENT)),
@@ -81,11 +50,7 @@ fn push_new<T: PartialEq>(mut list: Vec<T>, item: T) -> Vec<T> {
 
 /// Whether a signature algorithm goes with a key type: all RSA ones go with `ssh-rsa`.
 fn is_of_type(algorithm: &Algorithm, key_type: &str) -> bool {
-    if matches!(algorithm, Algorithm::Rsa { .. }) {
-        key_type == "ssh-rsa"
-    } else {
-        algorithm.as_str() == key_type
-    }
+    if matches!(algorithm, Algorithm::Rsa { .. }) { key_type == "ssh-rsa" } else { algorithm.as_str() == key_type }
 }
 
 /// Whether a server is an OpenSSH that does not know RSA signatures with SHA-2 (added in 7.2).
@@ -93,9 +58,7 @@ pub(super) fn is_before_rsa_sha2(banner: &str) -> bool {
     let Some((_, version)) = banner.split_once("OpenSSH_") else {
         return false;
     };
-    let mut numbers = version
-        .split(|c: char| !c.is_ascii_digit())
-        .map(str::parse::<u32>);
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
     match (numbers.next(), numbers.next()) {
         (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < (7, 2),
         _ => false,
@@ -117,17 +80,8 @@ mod tests {
     #[test]
     fn old_algorithms_come_after_the_safe_ones() {
         let preferred = config(&[]).preferred;
-        let at = |name: kex::Name| {
-            preferred
-                .kex
-                .iter()
-                .position(|n| *n == name)
-                .expect("in the list")
-        };
-        assert!(
-            at(kex::CURVE25519) < at(kex::DH_G14_SHA256)
-                && at(kex::DH_G14_SHA256) < at(kex::DH_G1_SHA1)
-        );
+        let at = |name: kex::Name| preferred.kex.iter().position(|n| *n == name).expect("in the list");
+        assert!(at(kex::CURVE25519) < at(kex::DH_G14_SHA256) && at(kex::DH_G14_SHA256) < at(kex::DH_G1_SHA1));
         assert!(preferred.cipher.contains(&cipher::AES_128_CBC));
     }
 

@@ -22,24 +22,11 @@ const MOST_LINES: usize = 50;
 const SHOWN: usize = 120;
 
 /// How other protocols greet. Seen at the very beginning they end the wait at once.
-const FOREIGN: [&[u8]; 8] = [
-    b"HTTP/",
-    b"220 ",
-    b"220-",
-    b"RFB ",
-    b"* OK",
-    b"+OK",
-    b"\x15\x03",
-    b"\x16\x03",
-];
+const FOREIGN: [&[u8]; 8] = [b"HTTP/", b"220 ", b"220-", b"RFB ", b"* OK", b"+OK", b"\x15\x03", b"\x16\x03"];
 
 /// What sshd and its wrappers say instead of a banner before they close (OpenSSH sshd.c and srclimit.c;
 /// libwrap's example of a `twist`).
-const REFUSALS: [&str; 3] = [
-    "Not allowed at this time",
-    "Exceeded MaxStartups",
-    "not welcome to use",
-];
+const REFUSALS: [&str; 3] = ["Not allowed at this time", "Exceeded MaxStartups", "not welcome to use"];
 
 /// The server's identification.
 pub(super) struct Identification {
@@ -74,28 +61,19 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
         match judge(&seen) {
             Verdict::Found { start, end } => {
                 let text = one_line(&seen[start..end]);
-                return Ok(Identification {
-                    text,
-                    from_here: seen.split_off(start),
-                });
+                return Ok(Identification { text, from_here: seen.split_off(start) });
             }
             Verdict::Foreign => {
-                return Err(SshServer::NotSsh {
-                    first_bytes: shown(&seen),
-                });
+                return Err(SshServer::NotSsh { first_bytes: shown(&seen) });
             }
             Verdict::More => {}
         }
         match timeout_at(deadline, stream.read_buf(&mut seen)).await {
             Err(_) if seen.is_empty() || is_ours_so_far(&seen) => {
-                return Err(SshServer::BannerTimeout {
-                    after_ms: whole_millis(limit),
-                });
+                return Err(SshServer::BannerTimeout { after_ms: whole_millis(limit) });
             }
             Err(_) => {
-                return Err(SshServer::NotSsh {
-                    first_bytes: shown(&seen),
-                });
+                return Err(SshServer::NotSsh { first_bytes: shown(&seen) });
             }
             Ok(Ok(0)) => return Err(closed(&seen, "")),
             Ok(Ok(_)) => {}
@@ -114,11 +92,7 @@ fn judge(seen: &[u8]) -> Verdict {
         let rest = &seen[start..];
         let Some(length) = rest.iter().position(|byte| *byte == b'\n') else {
             let foreign = rest.len() >= LONGEST_LINE || rest.contains(&0);
-            return if foreign {
-                Verdict::Foreign
-            } else {
-                Verdict::More
-            };
+            return if foreign { Verdict::Foreign } else { Verdict::More };
         };
         let line = &rest[..length];
         if line.len() >= LONGEST_LINE || line.contains(&0) {
@@ -135,52 +109,31 @@ fn judge(seen: &[u8]) -> Verdict {
 
 /// Whether the bytes may be the beginning of an identification string.
 fn is_ours_so_far(seen: &[u8]) -> bool {
-    let line = seen
-        .rsplit(|byte| *byte == b'\n')
-        .next()
-        .unwrap_or_default();
+    let line = seen.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
     !line.is_empty() && (line.starts_with(b"SSH-") || b"SSH-".starts_with(line))
 }
 
 /// The connection ended before the identification string.
 fn closed(seen: &[u8], words: &str) -> SshServer {
     let said = one_line(seen);
-    if seen.is_empty()
-        || is_ours_so_far(seen)
-        || REFUSALS.iter().any(|refusal| said.contains(refusal))
-    {
-        let reason = [said.as_str(), words]
-            .into_iter()
-            .filter(|text| !text.is_empty())
-            .collect::<Vec<_>>()
-            .join("; ");
+    if seen.is_empty() || is_ours_so_far(seen) || REFUSALS.iter().any(|refusal| said.contains(refusal)) {
+        let reason = [said.as_str(), words].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
         return SshServer::ClosedBeforeBanner { reason };
     }
-    SshServer::NotSsh {
-        first_bytes: shown(seen),
-    }
+    SshServer::NotSsh { first_bytes: shown(seen) }
 }
 
 /// Untrusted bytes as one line of text.
 fn one_line(bytes: &[u8]) -> String {
-    strip_controls(&String::from_utf8_lossy(bytes))
-        .replace('\n', " ")
-        .trim()
-        .to_owned()
+    strip_controls(&String::from_utf8_lossy(bytes)).replace('\n', " ").trim().to_owned()
 }
 
 /// The first bytes of a foreign protocol; what is no ASCII text is escaped, because it tells most
 /// (`\x15\x03` is a TLS alert).
 fn shown(bytes: &[u8]) -> String {
-    let line = bytes
-        .split(|byte| *byte == b'\r' || *byte == b'\n')
-        .find(|line| !line.is_empty())
-        .unwrap_or_default();
+    let line = bytes.split(|byte| *byte == b'\r' || *byte == b'\n').find(|line| !line.is_empty()).unwrap_or_default();
     let line = &line[..line.len().min(SHOWN)];
-    line.escape_ascii()
-        .to_string()
-        .replace("\\'", "'")
-        .replace("\\\"", "\"")
+    line.escape_ascii().to_string().replace("\\'", "'").replace("\\\"", "\"")
 }
 
 /// A stream on which the identification strings have already been exchanged, for a library that wants
@@ -195,21 +148,12 @@ pub(super) struct Replay<S> {
 impl<S> Replay<S> {
     /// `head` is read first; the first `swallow` bytes written are dropped.
     pub fn new(inner: S, head: Vec<u8>, swallow: usize) -> Self {
-        Self {
-            inner,
-            head,
-            played: 0,
-            swallow,
-        }
+        Self { inner, head, played: 0, swallow }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Replay<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.played < self.head.len() {
             let end = self.head.len().min(self.played + buf.remaining());
             buf.put_slice(&self.head[self.played..end]);
@@ -221,11 +165,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Replay<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Replay<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.swallow > 0 && !buf.is_empty() {
             let dropped = self.swallow.min(buf.len());
             self.swallow -= dropped;
@@ -256,18 +196,12 @@ mod tests {
 
     #[test]
     fn the_identification_is_found_after_other_lines() {
-        assert_eq!(
-            found("SSH-2.0-OpenSSH_9.6\r\n"),
-            Some("SSH-2.0-OpenSSH_9.6")
-        );
+        assert_eq!(found("SSH-2.0-OpenSSH_9.6\r\n"), Some("SSH-2.0-OpenSSH_9.6"));
         assert_eq!(found("SSH-2.0-dropbear\n\0\0"), Some("SSH-2.0-dropbear"));
         assert_eq!(found("Welcome\r\n\r\nSSH-2.0-x y\r\n"), Some("SSH-2.0-x y"));
         let many = "hello\r\n".repeat(MOST_LINES) + "SSH-2.0-late\r\n";
         assert_eq!(found(&many), Some("SSH-2.0-late"));
-        assert_eq!(
-            judge(("x\n".to_owned() + &many).as_bytes()),
-            Verdict::Foreign
-        );
+        assert_eq!(judge(("x\n".to_owned() + &many).as_bytes()), Verdict::Foreign);
     }
 
     #[test]
@@ -289,41 +223,22 @@ mod tests {
 
     #[test]
     fn a_close_keeps_what_was_said() {
-        let before = |reason: &str| SshServer::ClosedBeforeBanner {
-            reason: reason.to_owned(),
-        };
+        let before = |reason: &str| SshServer::ClosedBeforeBanner { reason: reason.to_owned() };
         assert_eq!(closed(b"", ""), before(""));
-        assert_eq!(
-            closed(b"", "Connection reset by peer"),
-            before("Connection reset by peer")
-        );
-        assert_eq!(
-            closed(b"Exceeded MaxStartups\r\n", ""),
-            before("Exceeded MaxStartups")
-        );
+        assert_eq!(closed(b"", "Connection reset by peer"), before("Connection reset by peer"));
+        assert_eq!(closed(b"Exceeded MaxStartups\r\n", ""), before("Exceeded MaxStartups"));
         assert_eq!(
             closed(b"Not allowed at this time\r\n", "Connection reset by peer"),
             before("Not allowed at this time; Connection reset by peer")
         );
         assert_eq!(closed(b"SSH-2.", ""), before("SSH-2."));
-        assert_eq!(
-            closed(b"go away\r\n", ""),
-            SshServer::NotSsh {
-                first_bytes: "go away".to_owned()
-            }
-        );
+        assert_eq!(closed(b"go away\r\n", ""), SshServer::NotSsh { first_bytes: "go away".to_owned() });
     }
 
     #[test]
     fn shown_bytes_are_one_safe_line() {
-        assert_eq!(
-            shown(b"\x15\x03\x01\x00\x02\x02F"),
-            r"\x15\x03\x01\x00\x02\x02F"
-        );
-        assert_eq!(
-            shown(b"\r\nHTTP/1.1 400 Bad\r\nServer: x"),
-            "HTTP/1.1 400 Bad"
-        );
+        assert_eq!(shown(b"\x15\x03\x01\x00\x02\x02F"), r"\x15\x03\x01\x00\x02\x02F");
+        assert_eq!(shown(b"\r\nHTTP/1.1 400 Bad\r\nServer: x"), "HTTP/1.1 400 Bad");
         assert_eq!(shown(b"it's\x1b[2J"), r"it's\x1b[2J");
         assert_eq!(shown(&[b'a'; 900]).len(), SHOWN);
     }

@@ -29,18 +29,13 @@ impl Offered {
     /// Reads the public half, and the private one where it can be used for a signature. `None` when
     /// there is no public half that the library knows.
     pub fn read(key: &SshKey) -> Option<Self> {
-        let private = key
-            .private
-            .as_deref()
-            .filter(|_| !key.encrypted)
-            .and_then(private_key);
+        let private = key.private.as_deref().filter(|_| !key.encrypted).and_then(private_key);
         let public = match &key.public {
             Some(line) => PublicKey::from_openssh(line.trim()).ok()?,
             None => private.as_ref()?.public_key().clone(),
         };
         // OpenSSH does the same: it offers the public half and signs only with the private key that belongs to it.
-        let private =
-            private.filter(|private| private.public_key().key_data() == public.key_data());
+        let private = private.filter(|private| private.public_key().key_data() == public.key_data());
         Some(Self {
             path: key.path.clone(),
             fingerprint: public.fingerprint(HashAlg::Sha256).to_string(),
@@ -54,9 +49,7 @@ impl Offered {
 fn private_key(bytes: &[u8]) -> Option<PrivateKey> {
     let clean = normalise(bytes);
     let text = std::str::from_utf8(&clean).ok()?;
-    decode_secret_key(text, None)
-        .ok()
-        .filter(|key| !key.is_encrypted())
+    decode_secret_key(text, None).ok().filter(|key| !key.is_encrypted())
 }
 
 /// Signs, or does not, after the server said that it takes the key: the library calls a signer then only.
@@ -96,10 +89,7 @@ impl russh::Signer for Asker<'_> {
             KeypairData::Rsa(pair) => (pair, hash).try_sign(&data),
             pair => pair.try_sign(&data),
         };
-        signature
-            .map_err(|_| AskError)?
-            .encode_prefixed(&mut data)
-            .map_err(|_| AskError)?;
+        signature.map_err(|_| AskError)?.encode_prefixed(&mut data).map_err(|_| AskError)?;
         self.signed = true;
         let mut seen = lock(self.seen);
         seen.banners_before_signature = seen.banners.len();
@@ -111,15 +101,11 @@ impl russh::Signer for Asker<'_> {
 mod tests {
     use super::*;
 
-    const PUBLIC: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK2pr+Bfus1hvPof4Wb/plZCzSbqadHH0u+/f4ODtKnE someone@here";
+    const PUBLIC: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK2pr+Bfus1hvPof4Wb/plZCzSbqadHH0u+/f4ODtKnE someone@here";
 
     fn key(public: Option<&str>) -> SshKey {
-        SshKey {
-            path: "k".to_owned(),
-            public: public.map(str::to_owned),
-            private: None,
-            encrypted: false,
-        }
+        SshKey { path: "k".to_owned(), public: public.map(str::to_owned), private: None, encrypted: false }
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub(super) struct Session {
     banner: String,
     /// Hash for RSA signatures, once it was found out.
     rsa_hash: Option<RsaHash>,
+    /// Consent to open a session as root.
+    inside: bool,
 }
 
 /// Hash of an RSA signature; `None` is SHA-1 (RFC 8332).
@@ -58,16 +60,12 @@ pub(super) struct Pace {
 impl Pace {
     /// Begins now.
     pub fn new(each: Duration, all: Duration) -> Self {
-        Self {
-            each,
-            until: Instant::now() + all,
-        }
+        Self { each, until: Instant::now() + all }
     }
 
     /// Limit of the next answer.
     pub fn next(self) -> Duration {
-        self.each
-            .min(self.until.saturating_duration_since(Instant::now()))
+        self.each.min(self.until.saturating_duration_since(Instant::now()))
     }
 }
 
@@ -81,12 +79,7 @@ impl Session {
             Err(server) => return Opened::Not(server),
         };
         let banner = identification.text;
-        let failed = |reason: String| {
-            Opened::Not(SshServer::KexFailed {
-                banner: banner.clone(),
-                reason,
-            })
-        };
+        let failed = |reason: String| Opened::Not(SshServer::KexFailed { banner: banner.clone(), reason });
         if !banner.starts_with("SSH-2.0-") && !banner.starts_with("SSH-1.99-") {
             return failed("the server does not speak version 2 of the protocol".to_owned());
         }
@@ -106,78 +99,38 @@ impl Session {
         let Some((host_key_type, host_key)) = take(&seen).host_key else {
             return failed("the server showed no host key".to_owned());
         };
-        let server = SshServer::Ready {
-            banner: banner.clone(),
-            host_key_type,
-            host_key,
-        };
-        Opened::Ready(
-            Self {
-                handle,
-                seen,
-                pace,
-                banner,
-                rsa_hash: None,
-            },
-            server,
-        )
+        let server = SshServer::Ready { banner: banner.clone(), host_key_type, host_key };
+        Opened::Ready(Self { handle, seen, pace, banner, rsa_hash: None, inside: request.inside }, server)
     }
 
     /// Asks whether the server takes a key for a user; completes the login if `sign` and if it can.
     pub async fn ask(&mut self, user: &str, key: &Offered, sign: bool) -> Offer {
-        let hash = if key.public.algorithm().is_rsa() {
-            self.rsa_hash().await
-        } else {
-            None
-        };
-        let mut asker = Asker {
-            key: key.private.as_ref().filter(|_| sign),
-            seen: &self.seen,
-            taken: false,
-            signed: false,
-        };
+        let hash = if key.public.algorithm().is_rsa() { self.rsa_hash().await } else { None };
+        let mut asker =
+            Asker { key: key.private.as_ref().filter(|_| sign), seen: &self.seen, taken: false, signed: false };
         let limit = self.pace.next();
-        let question =
-            self.handle
-                .authenticate_publickey_with(user, key.public.clone(), hash, &mut asker);
+        let question = self.handle.authenticate_publickey_with(user, key.public.clone(), hash, &mut asker);
         let result = timeout(limit, question).await;
         let (taken, signed) = (asker.taken, asker.signed);
         let mut methods = Vec::new();
         let answer = match result {
-            Err(_) if signed => Answer::Failed {
-                reason: format!("{} to the signature", no_answer(limit)),
-            },
-            Err(_) => Answer::Failed {
-                reason: no_answer(limit),
-            },
+            Err(_) if signed => Answer::Failed { reason: format!("{} to the signature", no_answer(limit)) },
+            Err(_) => Answer::Failed { reason: no_answer(limit) },
             Ok(Err(_)) if taken => Answer::WouldAccept,
-            Ok(Err(AskError)) => Answer::Failed {
-                reason: self.ended(),
-            },
-            Ok(Ok(AuthResult::Success)) if user == "root" => self.as_root().await,
+            Ok(Err(AskError)) => Answer::Failed { reason: self.ended() },
+            Ok(Ok(AuthResult::Success)) if user == "root" && self.inside => self.as_root().await,
             Ok(Ok(AuthResult::Success)) => Answer::LoggedIn,
-            Ok(Ok(AuthResult::Failure {
-                remaining_methods,
-                partial_success,
-            })) => {
+            Ok(Ok(AuthResult::Failure { remaining_methods, partial_success })) => {
                 methods = names(&remaining_methods);
                 let ended = methods.is_empty() && self.has_ended();
                 match (ended, signed) {
-                    (true, true) => Answer::AcceptedThenRefused {
-                        reason: self.ended(),
-                    },
-                    (true, false) => Answer::Failed {
-                        reason: self.ended(),
-                    },
+                    (true, true) => Answer::AcceptedThenRefused { reason: self.ended() },
+                    (true, false) => Answer::Failed { reason: self.ended() },
                     (false, true) if partial_success => Answer::AcceptedThenRefused {
-                        reason: format!(
-                            "the server wants more than the key: {}",
-                            text::list(&methods)
-                        ),
+                        reason: format!("the server wants more than the key: {}", text::list(&methods)),
                     },
                     (false, true) => Answer::AcceptedThenRefused {
-                        reason: "the server refused the login after it had seen the signature"
-                            .to_owned(),
+                        reason: "the server refused the login after it had seen the signature".to_owned(),
                     },
                     (false, false) => Answer::Refused,
                 }
@@ -190,9 +143,7 @@ impl Session {
     /// ends (cloud-init, `disable_root_opts`). Only a session shows that, so `true` is asked for, which
     /// the forced command replaces, and which changes nothing where root really may log in.
     async fn as_root(&mut self) -> Answer {
-        let Ok(Ok(mut channel)) =
-            timeout(self.pace.next(), self.handle.channel_open_session()).await
-        else {
+        let Ok(Ok(mut channel)) = timeout(self.pace.next(), self.handle.channel_open_session()).await else {
             return Answer::LoggedIn;
         };
         let mut said = Vec::new();
@@ -217,9 +168,9 @@ impl Session {
         let _ = timeout(ROOT, listen).await;
         let said = strip_controls(&String::from_utf8_lossy(&said));
         match said.find("Please login as the user") {
-            Some(at) => Answer::AcceptedThenRefused {
-                reason: said[at..].lines().next().unwrap_or_default().trim().to_owned(),
-            },
+            Some(at) => {
+                Answer::AcceptedThenRefused { reason: said[at..].lines().next().unwrap_or_default().trim().to_owned() }
+            }
             None => Answer::LoggedIn,
         }
     }
@@ -230,21 +181,13 @@ impl Session {
         let result = timeout(limit, self.handle.authenticate_none(user)).await;
         let mut methods = Vec::new();
         let answer = match result {
-            Err(_) => Answer::Failed {
-                reason: no_answer(limit),
-            },
-            Ok(Err(_)) => Answer::Failed {
-                reason: self.ended(),
-            },
+            Err(_) => Answer::Failed { reason: no_answer(limit) },
+            Ok(Err(_)) => Answer::Failed { reason: self.ended() },
             Ok(Ok(AuthResult::Success)) => Answer::LoggedIn,
-            Ok(Ok(AuthResult::Failure {
-                remaining_methods, ..
-            })) => {
+            Ok(Ok(AuthResult::Failure { remaining_methods, .. })) => {
                 methods = names(&remaining_methods);
                 if methods.is_empty() && self.has_ended() {
-                    Answer::Failed {
-                        reason: self.ended(),
-                    }
+                    Answer::Failed { reason: self.ended() }
                 } else {
                     Answer::Refused
                 }
@@ -256,22 +199,12 @@ impl Session {
     /// Says good-bye, so that the server's log shows an orderly end.
     pub async fn close(self) {
         let Self { handle, .. } = self;
-        if handle
-            .disconnect(Disconnect::ByApplication, "port22 has seen enough", "en")
-            .await
-            .is_ok()
-        {
+        if handle.disconnect(Disconnect::ByApplication, "port22 has seen enough", "en").await.is_ok() {
             let _ = timeout(CLOSE, handle).await;
         }
     }
 
-    fn offer(
-        &self,
-        user: &str,
-        key: Option<&Offered>,
-        answer: Answer,
-        methods: Vec<String>,
-    ) -> Offer {
+    fn offer(&self, user: &str, key: Option<&Offered>, answer: Answer, methods: Vec<String>) -> Offer {
         let banners = std::mem::take(&mut lock(&self.seen).banners);
         let banner = Some(banners.join("\n")).filter(|text| !text.is_empty());
         Offer {
@@ -308,14 +241,8 @@ impl Session {
     fn ended(&self) -> String {
         let seen = lock(&self.seen);
         // PAM's account stage explains itself in a banner after the signature (OpenSSH auth2.c).
-        let explained = seen
-            .banners
-            .get(seen.banners_before_signature..)
-            .and_then(<[_]>::last);
-        seen.last_words
-            .as_ref()
-            .or(explained)
-            .map_or_else(|| CLOSED.to_owned(), ToOwned::to_owned)
+        let explained = seen.banners.get(seen.banners_before_signature..).and_then(<[_]>::last);
+        seen.last_words.as_ref().or(explained).map_or_else(|| CLOSED.to_owned(), ToOwned::to_owned)
     }
 }
 

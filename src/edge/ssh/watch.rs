@@ -55,11 +55,7 @@ impl Watcher {
 impl client::Handler for Watcher {
     type Error = russh::Error;
 
-    async fn auth_banner(
-        &mut self,
-        banner: &str,
-        _: &mut client::Session,
-    ) -> Result<(), Self::Error> {
+    async fn auth_banner(&mut self, banner: &str, _: &mut client::Session) -> Result<(), Self::Error> {
         let banner = text::shorten(strip_controls(banner).trim(), LONGEST_BANNER);
         self.note(|seen| {
             if seen.banners.len() < MOST_BANNERS && !banner.is_empty() {
@@ -70,26 +66,17 @@ impl client::Handler for Watcher {
     }
 
     /// Takes any key: nothing secret is sent, and the caller compares the fingerprint.
-    async fn check_server_key(
-        &mut self,
-        key: &PublicKeyOrCertificate,
-    ) -> Result<bool, Self::Error> {
+    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         let key = key.public_key();
         let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
         self.note(|seen| seen.host_key = Some((key.algorithm().to_string(), fingerprint)));
         Ok(true)
     }
 
-    async fn disconnected(
-        &mut self,
-        reason: DisconnectReason<Self::Error>,
-    ) -> Result<(), Self::Error> {
+    async fn disconnected(&mut self, reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {
         match reason {
             DisconnectReason::ReceivedDisconnect(info) => {
-                let words = strip_controls(&info.message)
-                    .replace('\n', " ")
-                    .trim()
-                    .to_owned();
+                let words = strip_controls(&info.message).replace('\n', " ").trim().to_owned();
                 self.note(|seen| {
                     seen.ended = true;
                     seen.last_words = Some(words).filter(|words| !words.is_empty());
@@ -132,11 +119,7 @@ pub(super) fn words(error: &russh::Error) -> String {
                 AlgorithmKind::Compression => "compression",
                 AlgorithmKind::Mac => "MAC",
             };
-            strip_controls(&format!(
-                "no matching {kind} found; their offer: {}",
-                theirs.join(",")
-            ))
-            .replace('\n', " ")
+            strip_controls(&format!("no matching {kind} found; their offer: {}", theirs.join(","))).replace('\n', " ")
         }
         Error::IO(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => CLOSED.to_owned(),
         Error::IO(error) => os_words(error),
@@ -156,9 +139,6 @@ mod tests {
             ours: Vec::new(),
             theirs: vec!["ssh-dss".to_owned()],
         };
-        assert_eq!(
-            words(&error),
-            "no matching host key type found; their offer: ssh-dss"
-        );
+        assert_eq!(words(&error), "no matching host key type found; their offer: ssh-dss");
     }
 }

@@ -18,13 +18,8 @@ impl Settings {
     /// Reads the output.
     pub fn read(text: &str) -> Self {
         let mut out = BTreeMap::<String, Vec<String>>::new();
-        for (key, value) in text
-            .lines()
-            .filter_map(|line| line.trim_end().split_once(' '))
-        {
-            out.entry(key.to_ascii_lowercase())
-                .or_default()
-                .push(value.to_owned());
+        for (key, value) in text.lines().filter_map(|line| line.trim_end().split_once(' ')) {
+            out.entry(key.to_ascii_lowercase()).or_default().push(value.to_owned());
         }
         Self(out)
     }
@@ -53,11 +48,9 @@ pub(super) fn files(paths: &[PathBuf], name: &str) -> Result<SshConfig, String> 
         let parsed = ssh2_config::SshConfig::default()
             .parse(&mut BufReader::new(file), rules)
             .map_err(|error| format!("{}: {error}", path.display()))?;
-        let named = parsed.intersecting_hosts(name).any(|host| {
-            host.pattern
-                .iter()
-                .any(|clause| !clause.negated && clause.pattern != "*")
-        });
+        let named = parsed
+            .intersecting_hosts(name)
+            .any(|host| host.pattern.iter().any(|clause| !clause.negated && clause.pattern != "*"));
         merge(&mut config, parsed.query(name), name);
         config.matched |= named;
     }
@@ -76,38 +69,21 @@ fn merge(config: &mut SshConfig, params: HostParams, name: &str) {
             .map(|(_, values)| values.join(" "))
             .filter(|value| !value.is_empty() && !value.eq_ignore_ascii_case("none"))
     };
-    let (alias, command, only, known) = (
-        other("HostKeyAlias"),
-        other("ProxyCommand"),
-        other("IdentitiesOnly"),
-        other("UserKnownHostsFile"),
-    );
+    let (alias, command, only, known) =
+        (other("HostKeyAlias"), other("ProxyCommand"), other("IdentitiesOnly"), other("UserKnownHostsFile"));
     let hostname = params.host_name.map(|host| host.replace("%h", name));
-    config.hostname = config
-        .hostname
-        .take()
-        .or(hostname.filter(|host| !host.eq_ignore_ascii_case(name)));
+    config.hostname = config.hostname.take().or(hostname.filter(|host| !host.eq_ignore_ascii_case(name)));
     config.user = config.user.take().or(params.user);
     config.port = config.port.or(params.port);
-    config.identity_files.extend(
-        params
-            .identity_file
-            .unwrap_or_default()
-            .iter()
-            .map(|file| file.display().to_string()),
-    );
+    config
+        .identity_files
+        .extend(params.identity_file.unwrap_or_default().iter().map(|file| file.display().to_string()));
     config.identities_only |= only.is_some_and(|value| value.eq_ignore_ascii_case("yes"));
-    config.proxy_jump = config.proxy_jump.take().or(params
-        .proxy_jump
-        .map(|jumps| jumps.join(","))
-        .filter(|jumps| jumps != "none"));
+    config.proxy_jump =
+        config.proxy_jump.take().or(params.proxy_jump.map(|jumps| jumps.join(",")).filter(|jumps| jumps != "none"));
     config.proxy_command = config.proxy_command.take().or(command);
     config.host_key_alias = config.host_key_alias.take().or(alias);
     if config.known_hosts_files.is_empty() {
-        config.known_hosts_files = known
-            .iter()
-            .flat_map(|list| list.split_whitespace())
-            .map(str::to_owned)
-            .collect();
+        config.known_hosts_files = known.iter().flat_map(|list| list.split_whitespace()).map(str::to_owned).collect();
     }
 }

@@ -31,22 +31,12 @@ fn target(text: &str, name: &str) -> (TempDir, Target) {
     let path = dir.path().join("config");
     fs::write(&path, text).unwrap();
     let config_file = Some(path.to_str().unwrap().to_owned());
-    (
-        dir,
-        Target {
-            name: name.to_owned(),
-            config_file,
-            ..Target::default()
-        },
-    )
+    (dir, Target { name: name.to_owned(), config_file, ..Target::default() })
 }
 
 fn ssh() -> Option<PathBuf> {
     let found = find("ssh", std::env::var_os("PATH"));
-    assert!(
-        found.is_some() || std::env::var_os("CI").is_none(),
-        "ssh is needed: install openssh-client"
-    );
+    assert!(found.is_some() || std::env::var_os("CI").is_none(), "ssh is needed: install openssh-client");
     found
 }
 
@@ -65,19 +55,12 @@ async fn both(text: &str, name: &str) -> Vec<SshConfig> {
 async fn settings_of_a_host_block_are_found() {
     for config in both(FILE, "web-7").await {
         assert_eq!(
-            (
-                config.hostname.as_deref(),
-                config.user.as_deref(),
-                config.port
-            ),
+            (config.hostname.as_deref(), config.user.as_deref(), config.port),
             (Some("203.0.113.7"), Some("ubuntu"), Some(2222))
         );
         assert_eq!(config.identity_files, ["/keys/web.pem"]);
         assert!(config.identities_only && config.matched);
-        assert_eq!(
-            config.host_key_alias.as_deref(),
-            Some("i-0a1b2c3d4e5f60718")
-        );
+        assert_eq!(config.host_key_alias.as_deref(), Some("i-0a1b2c3d4e5f60718"));
         assert_eq!(config.known_hosts_files[0], "/keys/known_hosts");
     }
 }
@@ -85,60 +68,30 @@ async fn settings_of_a_host_block_are_found() {
 #[tokio::test]
 async fn defaults_are_no_settings() {
     for config in both(FILE, "203.0.113.9").await {
-        assert_eq!(
-            (config.hostname, config.user, config.port),
-            (None, None, None)
-        );
-        assert!(
-            config.identity_files.is_empty(),
-            "{:?}",
-            config.identity_files
-        );
+        assert_eq!((config.hostname, config.user, config.port), (None, None, None));
+        assert!(config.identity_files.is_empty(), "{:?}", config.identity_files);
         assert!(!config.identities_only && !config.matched);
-        assert_eq!(
-            (
-                config.proxy_jump,
-                config.proxy_command,
-                config.host_key_alias
-            ),
-            (None, None, None)
-        );
+        assert_eq!((config.proxy_jump, config.proxy_command, config.host_key_alias), (None, None, None));
     }
 }
 
 #[tokio::test]
 async fn ways_through_other_hosts_are_found() {
     for config in both(FILE, "inside").await {
-        assert_eq!(
-            (config.proxy_jump.as_deref(), config.proxy_command),
-            (Some("jump@bastion"), None)
-        );
+        assert_eq!((config.proxy_jump.as_deref(), config.proxy_command), (Some("jump@bastion"), None));
         assert!(config.matched);
     }
     for config in both(FILE, "tunnel").await {
-        assert_eq!(
-            config.proxy_command.as_deref(),
-            Some("aws ssm start-session --target %h")
-        );
+        assert_eq!(config.proxy_command.as_deref(), Some("aws ssm start-session --target %h"));
     }
 }
 
 #[tokio::test]
 async fn a_set_value_that_is_the_default_is_still_set() {
-    let me = String::from_utf8(
-        std::process::Command::new("id")
-            .arg("-un")
-            .output()
-            .unwrap()
-            .stdout,
-    )
-    .unwrap();
+    let me = String::from_utf8(std::process::Command::new("id").arg("-un").output().unwrap().stdout).unwrap();
     let me = me.trim();
     for config in both(&format!("Host web\n  User {me}\n  Port 22\n"), "web").await {
-        assert_eq!(
-            (config.user.as_deref(), config.port, config.matched),
-            (Some(me), Some(22), true)
-        );
+        assert_eq!((config.user.as_deref(), config.port, config.matched), (Some(me), Some(22), true));
     }
 }
 
@@ -146,18 +99,12 @@ async fn a_set_value_that_is_the_default_is_still_set() {
 async fn options_count_and_the_command_line_is_not_repeated() {
     let Some(ssh) = ssh() else { return };
     let (_dir, mut target) = target(FILE, "web");
-    target.options = vec![
-        "HostName=198.51.100.4".to_owned(),
-        "IdentitiesOnly no".to_owned(),
-    ];
+    target.options = vec!["HostName=198.51.100.4".to_owned(), "IdentitiesOnly no".to_owned()];
     target.user = Some("admin".to_owned());
     target.port = Some(22022);
     let fact = effective_by(Some(&ssh), &target).await;
     let config = fact.value().unwrap();
-    assert_eq!(
-        (config.hostname.as_deref(), config.identities_only),
-        (Some("198.51.100.4"), false)
-    );
+    assert_eq!((config.hostname.as_deref(), config.identities_only), (Some("198.51.100.4"), false));
     assert_eq!((config.user.as_deref(), config.port), (None, None));
     assert!(fact.source().starts_with("ssh -G -F "), "{}", fact.source());
 }
@@ -166,16 +113,9 @@ async fn options_count_and_the_command_line_is_not_repeated() {
 async fn a_broken_file_is_named_with_its_line() {
     let Some(ssh) = ssh() else { return };
     let (dir, target) = target("Host web\n  Prot 22\n", "web");
-    let why = effective_by(Some(&ssh), &target)
-        .await
-        .why_not()
-        .unwrap()
-        .text();
+    let why = effective_by(Some(&ssh), &target).await.why_not().unwrap().text();
     assert!(
-        why.contains(&format!(
-            "{}: line 2: Bad configuration option: prot",
-            dir.path().join("config").display()
-        )),
+        why.contains(&format!("{}: line 2: Bad configuration option: prot", dir.path().join("config").display())),
         "{why}"
     );
 }
@@ -183,32 +123,12 @@ async fn a_broken_file_is_named_with_its_line() {
 #[tokio::test]
 async fn names_that_are_options_or_text_are_never_passed_on() {
     for name in ["-oProxyCommand=x", "a b", "a\u{7}b", ""] {
-        let target = Target {
-            name: name.to_owned(),
-            ..Target::default()
-        };
-        let why = effective_by(Some(Path::new("/nonexistent/ssh")), &target)
-            .await
-            .why_not()
-            .unwrap();
-        assert_eq!(
-            why,
-            Why::failed(
-                "reading the ssh configuration",
-                "the target is no host name"
-            ),
-            "{name:?}"
-        );
+        let target = Target { name: name.to_owned(), ..Target::default() };
+        let why = effective_by(Some(Path::new("/nonexistent/ssh")), &target).await.why_not().unwrap();
+        assert_eq!(why, Why::failed("reading the ssh configuration", "the target is no host name"), "{name:?}");
     }
-    let target = Target {
-        name: "web".to_owned(),
-        ..Target::default()
-    };
-    let why = effective_by(Some(Path::new("/nonexistent/ssh")), &target)
-        .await
-        .why_not()
-        .unwrap()
-        .text();
+    let target = Target { name: "web".to_owned(), ..Target::default() };
+    let why = effective_by(Some(Path::new("/nonexistent/ssh")), &target).await.why_not().unwrap().text();
     assert_eq!(why, "starting ssh failed: No such file or directory");
 }
 
@@ -216,11 +136,7 @@ async fn names_that_are_options_or_text_are_never_passed_on() {
 async fn included_files_are_read_and_a_missing_file_is_told() {
     let (dir, mut target) = target("", "web");
     fs::write(dir.path().join("more"), "Host web\n  User admin\n").unwrap();
-    fs::write(
-        dir.path().join("config"),
-        format!("Include {}\n", dir.path().join("more").display()),
-    )
-    .unwrap();
+    fs::write(dir.path().join("config"), format!("Include {}\n", dir.path().join("more").display())).unwrap();
     let config = effective_by(None, &target).await;
     assert_eq!(config.value().unwrap().user.as_deref(), Some("admin"));
     target.config_file = Some("/nonexistent/config".to_owned());
@@ -229,21 +145,14 @@ async fn included_files_are_read_and_a_missing_file_is_told() {
         "there is no configuration file /nonexistent/config"
     );
     target.config_file = Some("none".to_owned());
-    assert_eq!(
-        effective_by(None, &target).await.value(),
-        Some(&SshConfig::default())
-    );
+    assert_eq!(effective_by(None, &target).await.value(), Some(&SshConfig::default()));
 }
 
 #[tokio::test]
 async fn the_client_tells_its_version() {
     if ssh().is_some() {
         let fact = client_version().await;
-        assert!(
-            fact.value()
-                .is_some_and(|line| line.starts_with("OpenSSH_")),
-            "{fact:?}"
-        );
+        assert!(fact.value().is_some_and(|line| line.starts_with("OpenSSH_")), "{fact:?}");
     }
     assert_eq!(find("ssh", Some("/nonexistent".into())), None);
     assert_eq!(find("ssh", None), None);

@@ -11,10 +11,7 @@ const ADDRESS_QUOTA: usize = 12;
 
 pub(super) fn allocate(world: &mut World, _params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
     if world.addresses.len() >= ADDRESS_QUOTA {
-        return Err(Problem::new(
-            "AddressLimitExceeded",
-            "The maximum number of addresses has been reached.",
-        ));
+        return Err(Problem::new("AddressLimitExceeded", "The maximum number of addresses has been reached."));
     }
     if dry {
         return Err(Problem::dry_run());
@@ -26,48 +23,29 @@ pub(super) fn allocate(world: &mut World, _params: &Params, xml: &mut Xml, dry: 
         .put("publicIpv4Pool", "amazon")
         .put("networkBorderGroup", &world.region)
         .put("domain", "vpc");
-    world.addresses.push(Address {
-        allocation,
-        ip,
-        bound: None,
-    });
+    world.addresses.push(Address { allocation, ip, bound: None });
     Ok(())
 }
 
 fn address_at(world: &World, params: &Params) -> Result<usize, Problem> {
     if let Some(id) = params.get("AllocationId") {
-        world
-            .addresses
-            .iter()
-            .position(|address| address.allocation == id)
-            .ok_or_else(|| {
-                Problem::new(
-                    "InvalidAllocationID.NotFound",
-                    format!("The allocation ID '{id}' does not exist"),
-                )
-            })
+        world.addresses.iter().position(|address| address.allocation == id).ok_or_else(|| {
+            Problem::new("InvalidAllocationID.NotFound", format!("The allocation ID '{id}' does not exist"))
+        })
     } else {
         let ip = params.required("PublicIp")?;
         world
             .addresses
             .iter()
             .position(|address| address.ip.to_string() == ip)
-            .ok_or_else(|| {
-                Problem::new(
-                    "InvalidAddress.NotFound",
-                    format!("Address '{ip}' not found."),
-                )
-            })
+            .ok_or_else(|| Problem::new("InvalidAddress.NotFound", format!("Address '{ip}' not found.")))
     }
 }
 
 pub(super) fn release(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
     let at = address_at(world, params)?;
     if world.addresses[at].bound.is_some() {
-        let message = format!(
-            "The address with allocation ID '{}' is in use.",
-            world.addresses[at].allocation
-        );
+        let message = format!("The address with allocation ID '{}' is in use.", world.addresses[at].allocation);
         return Err(Problem::new("InvalidIPAddress.InUse", message));
     }
     if dry {
@@ -95,18 +73,12 @@ pub(super) fn associate(world: &mut World, params: &Params, xml: &mut Xml, dry: 
     check_ids(world, std::slice::from_ref(&id))?;
     let vpc = world.instance(&id).map(|instance| instance.vpc.clone());
     if !world.gateways.iter().any(|gateway| gateway.vpc == vpc) {
-        let message = format!(
-            "Network {} is not attached to any internet gateway",
-            vpc.unwrap_or_default()
-        );
+        let message = format!("Network {} is not attached to any internet gateway", vpc.unwrap_or_default());
         return Err(Problem::new("Gateway.NotAttached", message));
     }
     // EC2 moves an address without asking unless told not to.
     if params.get("AllowReassociation") == Some("false") && world.addresses[at].bound.is_some() {
-        let message = format!(
-            "resource {} is already associated",
-            world.addresses[at].allocation
-        );
+        let message = format!("resource {} is already associated", world.addresses[at].allocation);
         return Err(Problem::new("Resource.AlreadyAssociated", message));
     }
     if dry {
@@ -133,31 +105,21 @@ fn unbind(world: &mut World, at: usize) {
     let Some((_, id)) = world.addresses[at].bound.take() else {
         return;
     };
-    let wants = world
-        .instance(&id)
-        .is_some_and(|instance| instance.auto_public && instance.state == State::Running);
+    let wants = world.instance(&id).is_some_and(|instance| instance.auto_public && instance.state == State::Running);
     let fresh = wants.then(|| world.fresh_address());
     if let Some(instance) = world.instance_mut(&id) {
         instance.public = fresh;
     }
 }
 
-pub(super) fn disassociate(
-    world: &mut World,
-    params: &Params,
-    xml: &mut Xml,
-    dry: bool,
-) -> Outcome {
+pub(super) fn disassociate(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
     let at = match params.get("AssociationId") {
         Some(id) => world
             .addresses
             .iter()
             .position(|address| address.bound.as_ref().is_some_and(|(known, _)| known == id))
             .ok_or_else(|| {
-                Problem::new(
-                    "InvalidAssociationID.NotFound",
-                    format!("The association ID '{id}' does not exist"),
-                )
+                Problem::new("InvalidAssociationID.NotFound", format!("The association ID '{id}' does not exist"))
             })?,
         None => address_at(world, params)?,
     };

@@ -16,24 +16,15 @@ fn exists(world: &World, id: &str) -> bool {
         || world.nacls.iter().any(|nacl| nacl.id == id)
         || world.route_tables.iter().any(|table| table.id == id)
         || world.gateways.iter().any(|gateway| gateway.id == id)
-        || world
-            .addresses
-            .iter()
-            .any(|address| address.allocation == id)
+        || world.addresses.iter().any(|address| address.allocation == id)
         || world.key_pairs.iter().any(|known| known.id == id)
-        || world
-            .instances
-            .iter()
-            .any(|instance| instance.interface == id || instance.volume == id)
+        || world.instances.iter().any(|instance| instance.interface == id || instance.volume == id)
 }
 
 fn tag_targets(world: &World, params: &Params) -> Result<Vec<String>, Problem> {
     let ids = params.list("ResourceId");
     match ids.iter().find(|id| !exists(world, id)) {
-        Some(bad) => Err(Problem::new(
-            "InvalidID",
-            format!("The ID '{bad}' is not valid"),
-        )),
+        Some(bad) => Err(Problem::new("InvalidID", format!("The ID '{bad}' is not valid"))),
         None => Ok(ids),
     }
 }
@@ -46,10 +37,7 @@ pub(super) fn create_tags(world: &mut World, params: &Params, xml: &mut Xml, dry
     for id in ids {
         for number in params.indices("Tag") {
             let key = params.required(&format!("Tag.{number}.Key"))?.to_owned();
-            let value = params
-                .get(&format!("Tag.{number}.Value"))
-                .unwrap_or_default()
-                .to_owned();
+            let value = params.get(&format!("Tag.{number}.Value")).unwrap_or_default().to_owned();
             world.tag(&id, &key, &value);
         }
     }
@@ -80,12 +68,7 @@ fn nacl_at(world: &World, params: &Params) -> Result<usize, Problem> {
         .nacls
         .iter()
         .position(|nacl| nacl.id == id)
-        .ok_or_else(|| {
-            Problem::new(
-                "InvalidNetworkAclID.NotFound",
-                format!("The networkAcl ID '{id}' does not exist"),
-            )
-        })
+        .ok_or_else(|| Problem::new("InvalidNetworkAclID.NotFound", format!("The networkAcl ID '{id}' does not exist")))
 }
 
 fn entry(params: &Params) -> Result<Entry, Problem> {
@@ -93,21 +76,14 @@ fn entry(params: &Params) -> Result<Entry, Problem> {
     if !(1..=32766).contains(&number) {
         return Err(Problem::new(
             "InvalidParameterValue",
-            format!(
-                "Value ({number}) for parameter ruleNumber is invalid. It must be between 1 and 32766."
-            ),
+            format!("Value ({number}) for parameter ruleNumber is invalid. It must be between 1 and 32766."),
         ));
     }
-    let text = params
-        .get("CidrBlock")
-        .or_else(|| params.get("Ipv6CidrBlock"))
-        .unwrap_or_default();
+    let text = params.get("CidrBlock").or_else(|| params.get("Ipv6CidrBlock")).unwrap_or_default();
     let cidr: IpNet = text.parse().map_err(|_| {
         Problem::new(
             "InvalidParameterValue",
-            format!(
-                "Value ({text}) for parameter cidrBlock is invalid. This is not a valid CIDR block."
-            ),
+            format!("Value ({text}) for parameter cidrBlock is invalid. This is not a valid CIDR block."),
         )
     })?;
     let protocol = match params.required("Protocol")? {
@@ -118,37 +94,20 @@ fn entry(params: &Params) -> Result<Entry, Problem> {
         other => other,
     }
     .to_owned();
-    let ports = match (
-        params.number("PortRange.From")?,
-        params.number("PortRange.To")?,
-    ) {
+    let ports = match (params.number("PortRange.From")?, params.number("PortRange.To")?) {
         (Some(from), Some(to)) => Some((from, to)),
         _ if protocol == "6" || protocol == "17" => {
-            return Err(Problem::new(
-                "MissingParameter",
-                "The request must contain the parameter PortRange",
-            ));
+            return Err(Problem::new("MissingParameter", "The request must contain the parameter PortRange"));
         }
         _ => None,
     };
     let icmp = params.number("Icmp.Type")?.zip(params.number("Icmp.Code")?);
     let allow = params.required("RuleAction")? == "allow";
-    Ok(Entry {
-        number,
-        egress: params.flag("Egress"),
-        allow,
-        protocol,
-        ports,
-        icmp,
-        cidr: cidr.trunc(),
-    })
+    Ok(Entry { number, egress: params.flag("Egress"), allow, protocol, ports, icmp, cidr: cidr.trunc() })
 }
 
 fn entry_at(world: &World, nacl: usize, number: i32, egress: bool) -> Option<usize> {
-    world.nacls[nacl]
-        .entries
-        .iter()
-        .position(|entry| (entry.number, entry.egress) == (number, egress))
+    world.nacls[nacl].entries.iter().position(|entry| (entry.number, entry.egress) == (number, egress))
 }
 
 fn no_entry(number: i32) -> Problem {
@@ -158,21 +117,13 @@ fn no_entry(number: i32) -> Problem {
     )
 }
 
-pub(super) fn create_entry(
-    world: &mut World,
-    params: &Params,
-    xml: &mut Xml,
-    dry: bool,
-) -> Outcome {
+pub(super) fn create_entry(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
     let at = nacl_at(world, params)?;
     let entry = entry(params)?;
     if entry_at(world, at, entry.number, entry.egress).is_some() {
         return Err(Problem::new(
             "NetworkAclEntryAlreadyExists",
-            format!(
-                "The network acl entry identified by {} already exists.",
-                entry.number
-            ),
+            format!("The network acl entry identified by {} already exists.", entry.number),
         ));
     }
     if dry {
@@ -183,16 +134,10 @@ pub(super) fn create_entry(
     Ok(())
 }
 
-pub(super) fn replace_entry(
-    world: &mut World,
-    params: &Params,
-    xml: &mut Xml,
-    dry: bool,
-) -> Outcome {
+pub(super) fn replace_entry(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
     let at = nacl_at(world, params)?;
     let entry = entry(params)?;
-    let old =
-        entry_at(world, at, entry.number, entry.egress).ok_or_else(|| no_entry(entry.number))?;
+    let old = entry_at(world, at, entry.number, entry.egress).ok_or_else(|| no_entry(entry.number))?;
     if dry {
         return Err(Problem::dry_run());
     }
@@ -201,19 +146,11 @@ pub(super) fn replace_entry(
     Ok(())
 }
 
-pub(super) fn delete_entry(
-    world: &mut World,
-    params: &Params,
-    xml: &mut Xml,
-    dry: bool,
-) -> Outcome {
+pub(super) fn delete_entry(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
     let at = nacl_at(world, params)?;
     let number = params.number("RuleNumber")?.unwrap_or_default();
     if number >= 32767 {
-        return Err(Problem::new(
-            "InvalidParameterValue",
-            "The default rule of a network acl cannot be deleted.",
-        ));
+        return Err(Problem::new("InvalidParameterValue", "The default rule of a network acl cannot be deleted."));
     }
     let old = entry_at(world, at, number, params.flag("Egress")).ok_or_else(|| no_entry(number))?;
     if dry {
@@ -230,32 +167,24 @@ fn table_at(world: &World, params: &Params) -> Result<usize, Problem> {
         .route_tables
         .iter()
         .position(|table| table.id == id)
-        .ok_or_else(|| {
-            Problem::new(
-                "InvalidRouteTableID.NotFound",
-                format!("The routeTable ID '{id}' does not exist"),
-            )
-        })
+        .ok_or_else(|| Problem::new("InvalidRouteTableID.NotFound", format!("The routeTable ID '{id}' does not exist")))
 }
 
 fn destination(params: &Params) -> Result<Ipv4Net, Problem> {
     let text = params.required("DestinationCidrBlock")?;
     text.parse::<Ipv4Net>().map(|net| net.trunc()).map_err(|_| {
-        Problem::new("InvalidParameterValue", format!("Value ({text}) for parameter destinationCidrBlock is invalid. This is not a valid CIDR block."))
+        Problem::new(
+            "InvalidParameterValue",
+            format!("Value ({text}) for parameter destinationCidrBlock is invalid. This is not a valid CIDR block."),
+        )
     })
 }
 
 fn gateway_for(world: &World, params: &Params, vpc: &str) -> Result<String, Problem> {
     let id = params.required("GatewayId")?;
-    let gateway = world
-        .gateways
-        .iter()
-        .find(|gateway| gateway.id == id)
-        .ok_or_else(|| {
-            Problem::new(
-                "InvalidGatewayID.NotFound",
-                format!("The gateway ID '{id}' does not exist"),
-            )
+    let gateway =
+        world.gateways.iter().find(|gateway| gateway.id == id).ok_or_else(|| {
+            Problem::new("InvalidGatewayID.NotFound", format!("The gateway ID '{id}' does not exist"))
         })?;
     if gateway.vpc.as_deref() == Some(vpc) {
         Ok(id.to_owned())
@@ -267,33 +196,17 @@ fn gateway_for(world: &World, params: &Params, vpc: &str) -> Result<String, Prob
     }
 }
 
-pub(super) fn create_route(
-    world: &mut World,
-    params: &Params,
-    xml: &mut Xml,
-    dry: bool,
-) -> Outcome {
+pub(super) fn create_route(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
     let at = table_at(world, params)?;
     let to = destination(params)?;
     let via = gateway_for(world, params, &world.route_tables[at].vpc)?;
-    if world.route_tables[at]
-        .routes
-        .iter()
-        .any(|route| route.to == to)
-    {
-        return Err(Problem::new(
-            "RouteAlreadyExists",
-            format!("The route identified by {to} already exists."),
-        ));
+    if world.route_tables[at].routes.iter().any(|route| route.to == to) {
+        return Err(Problem::new("RouteAlreadyExists", format!("The route identified by {to} already exists.")));
     }
     if dry {
         return Err(Problem::dry_run());
     }
-    world.route_tables[at].routes.push(Route {
-        to,
-        via,
-        created: true,
-    });
+    world.route_tables[at].routes.push(Route { to, via, created: true });
     xml.put("return", true);
     Ok(())
 }
@@ -302,26 +215,15 @@ fn route_at(world: &World, table: usize, to: Ipv4Net) -> Result<usize, Problem> 
     let routes = &world.route_tables[table].routes;
     match routes.iter().position(|route| route.to == to) {
         Some(at) if routes[at].created => Ok(at),
-        Some(_) => Err(Problem::new(
-            "InvalidParameterValue",
-            format!("cannot change the local route {to}"),
-        )),
+        Some(_) => Err(Problem::new("InvalidParameterValue", format!("cannot change the local route {to}"))),
         None => Err(Problem::new(
             "InvalidRoute.NotFound",
-            format!(
-                "no route with destination-cidr-block {to} in route table {}",
-                world.route_tables[table].id
-            ),
+            format!("no route with destination-cidr-block {to} in route table {}", world.route_tables[table].id),
         )),
     }
 }
 
-pub(super) fn replace_route(
-    world: &mut World,
-    params: &Params,
-    xml: &mut Xml,
-    dry: bool,
-) -> Outcome {
+pub(super) fn replace_route(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
     let at = table_at(world, params)?;
     let route = route_at(world, at, destination(params)?)?;
     let via = gateway_for(world, params, &world.route_tables[at].vpc)?;
@@ -333,12 +235,7 @@ pub(super) fn replace_route(
     Ok(())
 }
 
-pub(super) fn delete_route(
-    world: &mut World,
-    params: &Params,
-    xml: &mut Xml,
-    dry: bool,
-) -> Outcome {
+pub(super) fn delete_route(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
     let at = table_at(world, params)?;
     let route = route_at(world, at, destination(params)?)?;
     if dry {
@@ -350,47 +247,25 @@ pub(super) fn delete_route(
 }
 
 fn gateway_and_vpc(world: &World, params: &Params) -> Result<(usize, String), Problem> {
-    let (id, vpc) = (
-        params.required("InternetGatewayId")?,
-        params.required("VpcId")?,
-    );
-    let at = world
-        .gateways
-        .iter()
-        .position(|gateway| gateway.id == id)
-        .ok_or_else(|| {
-            Problem::new(
-                "InvalidInternetGatewayID.NotFound",
-                format!("The internetGateway ID '{id}' does not exist"),
-            )
-        })?;
+    let (id, vpc) = (params.required("InternetGatewayId")?, params.required("VpcId")?);
+    let at = world.gateways.iter().position(|gateway| gateway.id == id).ok_or_else(|| {
+        Problem::new("InvalidInternetGatewayID.NotFound", format!("The internetGateway ID '{id}' does not exist"))
+    })?;
     if world.vpcs.iter().any(|known| known.id == vpc) {
         Ok((at, vpc.to_owned()))
     } else {
-        Err(Problem::new(
-            "InvalidVpcID.NotFound",
-            format!("The vpc ID '{vpc}' does not exist"),
-        ))
+        Err(Problem::new("InvalidVpcID.NotFound", format!("The vpc ID '{vpc}' does not exist")))
     }
 }
 
-pub(super) fn attach_gateway(
-    world: &mut World,
-    params: &Params,
-    xml: &mut Xml,
-    dry: bool,
-) -> Outcome {
+pub(super) fn attach_gateway(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
     let (at, vpc) = gateway_and_vpc(world, params)?;
     let id = world.gateways[at].id.clone();
     if let Some(other) = &world.gateways[at].vpc {
         let message = format!("resource {id} is already attached to network {other}");
         return Err(Problem::new("Resource.AlreadyAssociated", message));
     }
-    if world
-        .gateways
-        .iter()
-        .any(|gateway| gateway.vpc.as_ref() == Some(&vpc))
-    {
+    if world.gateways.iter().any(|gateway| gateway.vpc.as_ref() == Some(&vpc)) {
         let message = format!("Network {vpc} already has an internet gateway attached");
         return Err(Problem::new("InvalidParameterValue", message));
     }
@@ -402,25 +277,13 @@ pub(super) fn attach_gateway(
     Ok(())
 }
 
-pub(super) fn detach_gateway(
-    world: &mut World,
-    params: &Params,
-    xml: &mut Xml,
-    dry: bool,
-) -> Outcome {
+pub(super) fn detach_gateway(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
     let (at, vpc) = gateway_and_vpc(world, params)?;
     if world.gateways[at].vpc.as_ref() != Some(&vpc) {
-        let message = format!(
-            "resource {} is not attached to network {vpc}",
-            world.gateways[at].id
-        );
+        let message = format!("resource {} is not attached to network {vpc}", world.gateways[at].id);
         return Err(Problem::new("Gateway.NotAttached", message));
     }
-    if world
-        .instances
-        .iter()
-        .any(|instance| instance.vpc == vpc && instance.public.is_some())
-    {
+    if world.instances.iter().any(|instance| instance.vpc == vpc && instance.public.is_some()) {
         let message = format!(
             "Network {vpc} has some mapped public address(es). Please unmap those public address(es) before detaching the gateway."
         );

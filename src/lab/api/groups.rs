@@ -10,19 +10,12 @@ use crate::lab::world::{Group, Rule, Source, World};
 use crate::lab::xml::Xml;
 
 fn check_ids(world: &World, ids: &[String]) -> Outcome {
-    match ids
-        .iter()
-        .find(|id| !world.groups.iter().any(|group| group.id == **id))
-    {
+    match ids.iter().find(|id| !world.groups.iter().any(|group| group.id == **id)) {
         None => Ok(()),
-        Some(bad) if !bad.starts_with("sg-") => Err(Problem::new(
-            "InvalidGroupId.Malformed",
-            format!("Invalid id: \"{bad}\" (expecting \"sg-...\")"),
-        )),
-        Some(bad) => Err(Problem::new(
-            "InvalidGroup.NotFound",
-            format!("The security group '{bad}' does not exist"),
-        )),
+        Some(bad) if !bad.starts_with("sg-") => {
+            Err(Problem::new("InvalidGroupId.Malformed", format!("Invalid id: \"{bad}\" (expecting \"sg-...\")")))
+        }
+        Some(bad) => Err(Problem::new("InvalidGroup.NotFound", format!("The security group '{bad}' does not exist"))),
     }
 }
 
@@ -69,9 +62,10 @@ pub(super) fn groups(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
 
 /// Groups that a denial keeps from being seen are not listed to a caller who did not name them.
 fn hidden(world: &World, action: &str, group: &Group) -> bool {
-    world.denials.iter().any(|denial| {
-        denial.action == action && denial.vpc.as_ref().is_some_and(|vpc| *vpc == group.vpc)
-    })
+    world
+        .denials
+        .iter()
+        .any(|denial| denial.action == action && denial.vpc.as_ref().is_some_and(|vpc| *vpc == group.vpc))
 }
 
 fn arn(world: &World, kind: &str, id: &str) -> String {
@@ -79,23 +73,10 @@ fn arn(world: &World, kind: &str, id: &str) -> String {
 }
 
 /// The API shows rules merged by protocol and ports.
-fn write_permissions(
-    world: &World,
-    group: &Group,
-    egress: bool,
-    element: &'static str,
-    xml: &mut Xml,
-) {
+fn write_permissions(world: &World, group: &Group, egress: bool, element: &'static str, xml: &mut Xml) {
     let mut merged: BTreeMap<(&str, i32, i32), Vec<&Rule>> = BTreeMap::new();
-    for rule in world
-        .rules
-        .iter()
-        .filter(|rule| rule.group == group.id && rule.egress == egress)
-    {
-        merged
-            .entry((&rule.protocol, rule.from, rule.to))
-            .or_default()
-            .push(rule);
+    for rule in world.rules.iter().filter(|rule| rule.group == group.id && rule.egress == egress) {
+        merged.entry((&rule.protocol, rule.from, rule.to)).or_default().push(rule);
     }
     xml.list(element, merged, |xml, ((protocol, from, to), rules)| {
         xml.put("ipProtocol", protocol);
@@ -103,46 +84,30 @@ fn write_permissions(
             xml.put("fromPort", from).put("toPort", to);
         }
         let of = |pick: fn(&Source) -> bool| rules.iter().filter(move |rule| pick(&rule.source));
-        xml.list(
-            "groups",
-            of(|source| matches!(source, Source::Group(_))),
-            |xml, rule| {
-                if let Source::Group(id) = &rule.source {
-                    xml.put("userId", &world.account).put("groupId", id);
-                }
-                xml.put_some("description", rule.description.as_ref());
-            },
-        );
-        xml.list(
-            "ipRanges",
-            of(|source| matches!(source, Source::Net(IpNet::V4(_)))),
-            |xml, rule| {
-                if let Source::Net(net) = &rule.source {
-                    xml.put("cidrIp", net);
-                }
-                xml.put_some("description", rule.description.as_ref());
-            },
-        );
-        xml.list(
-            "ipv6Ranges",
-            of(|source| matches!(source, Source::Net(IpNet::V6(_)))),
-            |xml, rule| {
-                if let Source::Net(net) = &rule.source {
-                    xml.put("cidrIpv6", net);
-                }
-                xml.put_some("description", rule.description.as_ref());
-            },
-        );
-        xml.list(
-            "prefixListIds",
-            of(|source| matches!(source, Source::PrefixList(_))),
-            |xml, rule| {
-                if let Source::PrefixList(id) = &rule.source {
-                    xml.put("prefixListId", id);
-                }
-                xml.put_some("description", rule.description.as_ref());
-            },
-        );
+        xml.list("groups", of(|source| matches!(source, Source::Group(_))), |xml, rule| {
+            if let Source::Group(id) = &rule.source {
+                xml.put("userId", &world.account).put("groupId", id);
+            }
+            xml.put_some("description", rule.description.as_ref());
+        });
+        xml.list("ipRanges", of(|source| matches!(source, Source::Net(IpNet::V4(_)))), |xml, rule| {
+            if let Source::Net(net) = &rule.source {
+                xml.put("cidrIp", net);
+            }
+            xml.put_some("description", rule.description.as_ref());
+        });
+        xml.list("ipv6Ranges", of(|source| matches!(source, Source::Net(IpNet::V6(_)))), |xml, rule| {
+            if let Source::Net(net) = &rule.source {
+                xml.put("cidrIpv6", net);
+            }
+            xml.put_some("description", rule.description.as_ref());
+        });
+        xml.list("prefixListIds", of(|source| matches!(source, Source::PrefixList(_))), |xml, rule| {
+            if let Source::PrefixList(id) = &rule.source {
+                xml.put("prefixListId", id);
+            }
+            xml.put_some("description", rule.description.as_ref());
+        });
     });
 }
 
@@ -174,18 +139,12 @@ fn write_rule(world: &World, rule: &Rule, tags: bool, xml: &mut Xml) {
     if tags {
         write_tags(world, &rule.id, xml);
     }
-    xml.put(
-        "securityGroupRuleArn",
-        arn(world, "security-group-rule", &rule.id),
-    );
+    xml.put("securityGroupRuleArn", arn(world, "security-group-rule", &rule.id));
 }
 
 pub(super) fn rules(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     let ids = params.list("SecurityGroupRuleId");
-    if let Some(bad) = ids
-        .iter()
-        .find(|id| !world.rules.iter().any(|rule| rule.id == **id))
-    {
+    if let Some(bad) = ids.iter().find(|id| !world.rules.iter().any(|rule| rule.id == **id)) {
         return Err(Problem::new(
             "InvalidSecurityGroupRuleId.NotFound",
             format!("The security group rule ID '{bad}' does not exist"),
@@ -195,11 +154,7 @@ pub(super) fn rules(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
         let group = world.groups.iter().find(|group| group.id == rule.group);
         !group.is_some_and(|group| hidden(world, "ec2:DescribeSecurityGroupRules", group))
     };
-    let wanted = world
-        .rules
-        .iter()
-        .filter(|rule| ids.is_empty() || ids.contains(&rule.id))
-        .filter(seen);
+    let wanted = world.rules.iter().filter(|rule| ids.is_empty() || ids.contains(&rule.id)).filter(seen);
     let found = params.select(
         world,
         wanted,
@@ -223,17 +178,11 @@ pub(super) fn rules(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
 fn group_of(world: &World, params: &Params) -> Result<String, Problem> {
     let id = match (params.get("GroupId"), params.get("GroupName")) {
         (Some(id), _) => id.to_owned(),
-        (None, Some(name)) => world
-            .groups
-            .iter()
-            .find(|group| group.name == name)
-            .map(|group| group.id.clone())
-            .ok_or_else(|| {
-                Problem::new(
-                    "InvalidGroup.NotFound",
-                    format!("The security group '{name}' does not exist"),
-                )
-            })?,
+        (None, Some(name)) => {
+            world.groups.iter().find(|group| group.name == name).map(|group| group.id.clone()).ok_or_else(|| {
+                Problem::new("InvalidGroup.NotFound", format!("The security group '{name}' does not exist"))
+            })?
+        }
         (None, None) => {
             return Err(Problem::new(
                 "MissingParameter",
@@ -246,12 +195,8 @@ fn group_of(world: &World, params: &Params) -> Result<String, Problem> {
 }
 
 fn cidr(text: &str) -> Result<Source, Problem> {
-    let net: IpNet = text.parse().map_err(|_| {
-        Problem::new(
-            "InvalidParameterValue",
-            format!("CIDR block {text} is malformed"),
-        )
-    })?;
+    let net: IpNet =
+        text.parse().map_err(|_| Problem::new("InvalidParameterValue", format!("CIDR block {text} is malformed")))?;
     Ok(Source::Net(net.trunc()))
 }
 
@@ -270,16 +215,13 @@ fn traffic(params: &Params, prefix: &str) -> Result<(String, i32, i32), Problem>
     }
     let port = |name: &str| params.number(&format!("{prefix}{name}"));
     match (port("FromPort")?, port("ToPort")?) {
-        (Some(from), Some(to)) if matches!(protocol.as_str(), "icmp" | "icmpv6") => {
-            Ok((protocol, from, to))
-        }
+        (Some(from), Some(to)) if matches!(protocol.as_str(), "icmp" | "icmpv6") => Ok((protocol, from, to)),
         (Some(from), Some(to)) if (0..=65535).contains(&from) && (from..=65535).contains(&to) => {
             Ok((protocol, from, to))
         }
-        (Some(from), Some(to)) => Err(Problem::new(
-            "InvalidParameterValue",
-            format!("Invalid value for portRange: {from}-{to}"),
-        )),
+        (Some(from), Some(to)) => {
+            Err(Problem::new("InvalidParameterValue", format!("Invalid value for portRange: {from}-{to}")))
+        }
         _ if protocol == "tcp" || protocol == "udp" => Err(Problem::new(
             "InvalidParameterValue",
             format!(
@@ -293,17 +235,16 @@ fn traffic(params: &Params, prefix: &str) -> Result<(String, i32, i32), Problem>
 
 /// The rules that a request describes, without ids.
 fn described(params: &Params, group: &str) -> Result<Vec<Rule>, Problem> {
-    let make =
-        |(protocol, from, to): &(String, i32, i32), source, description: Option<&str>| Rule {
-            id: String::new(),
-            group: group.to_owned(),
-            egress: false,
-            protocol: protocol.clone(),
-            from: *from,
-            to: *to,
-            source,
-            description: description.map(str::to_owned),
-        };
+    let make = |(protocol, from, to): &(String, i32, i32), source, description: Option<&str>| Rule {
+        id: String::new(),
+        group: group.to_owned(),
+        egress: false,
+        protocol: protocol.clone(),
+        from: *from,
+        to: *to,
+        source,
+        description: description.map(str::to_owned),
+    };
     let mut rules = Vec::new();
     if let Some(text) = params.get("CidrIp") {
         rules.push(make(&traffic(params, "")?, cidr(text)?, None));
@@ -326,19 +267,12 @@ fn described(params: &Params, group: &str) -> Result<Vec<Rule>, Problem> {
                     "Groups" => Source::Group(value.to_owned()),
                     _ => cidr(value)?,
                 };
-                rules.push(make(
-                    &traffic,
-                    source,
-                    params.get(&format!("{base}Description")),
-                ));
+                rules.push(make(&traffic, source, params.get(&format!("{base}Description"))));
             }
         }
     }
     if rules.is_empty() {
-        return Err(Problem::new(
-            "MissingParameter",
-            "The request must contain the parameter ipPermissions",
-        ));
+        return Err(Problem::new("MissingParameter", "The request must contain the parameter ipPermissions"));
     }
     Ok(rules)
 }
@@ -356,15 +290,8 @@ fn in_words(rule: &Rule) -> String {
         Source::Net(net) => net.to_string(),
         Source::Group(id) | Source::PrefixList(id) => id.clone(),
     };
-    let protocol = if rule.protocol == "-1" {
-        "ALL".to_owned()
-    } else {
-        rule.protocol.to_uppercase()
-    };
-    format!(
-        "peer: {peer}, {protocol}, from port: {}, to port: {}, ALLOW",
-        rule.from, rule.to
-    )
+    let protocol = if rule.protocol == "-1" { "ALL".to_owned() } else { rule.protocol.to_uppercase() };
+    format!("peer: {peer}, {protocol}, from port: {}, to port: {}, ALLOW", rule.from, rule.to)
 }
 
 pub(super) fn authorize(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
@@ -373,20 +300,13 @@ pub(super) fn authorize(world: &mut World, params: &Params, xml: &mut Xml, dry: 
     if dry {
         return Err(Problem::dry_run());
     }
-    if let Some(known) = rules
-        .iter()
-        .find(|rule| world.rules.iter().any(|known| same(known, rule)))
-    {
+    if let Some(known) = rules.iter().find(|rule| world.rules.iter().any(|known| same(known, rule))) {
         return Err(Problem::new(
             "InvalidPermission.Duplicate",
             format!("the specified rule \"{}\" already exists", in_words(known)),
         ));
     }
-    let inbound = world
-        .rules
-        .iter()
-        .filter(|rule| rule.group == group && !rule.egress)
-        .count();
+    let inbound = world.rules.iter().filter(|rule| rule.group == group && !rule.egress).count();
     if inbound + rules.len() > 60 {
         return Err(Problem::new(
             "RulesPerSecurityGroupLimitExceeded",
@@ -398,14 +318,8 @@ pub(super) fn authorize(world: &mut World, params: &Params, xml: &mut Xml, dry: 
         for number in params.indices("TagSpecification") {
             let base = format!("TagSpecification.{number}.Tag");
             for tag in params.indices(&base) {
-                let key = params
-                    .get(&format!("{base}.{tag}.Key"))
-                    .unwrap_or_default()
-                    .to_owned();
-                let value = params
-                    .get(&format!("{base}.{tag}.Value"))
-                    .unwrap_or_default()
-                    .to_owned();
+                let key = params.get(&format!("{base}.{tag}.Key")).unwrap_or_default().to_owned();
+                let value = params.get(&format!("{base}.{tag}.Value")).unwrap_or_default().to_owned();
                 world.tag(&rule.id, &key, &value);
             }
         }
@@ -437,12 +351,8 @@ pub(super) fn revoke(world: &mut World, params: &Params, xml: &mut Xml, dry: boo
         }
         targets
     } else {
-        let here = |id: &&String| {
-            !world
-                .rules
-                .iter()
-                .any(|rule| rule.id == **id && rule.group == group && !rule.egress)
-        };
+        let here =
+            |id: &&String| !world.rules.iter().any(|rule| rule.id == **id && rule.group == group && !rule.egress);
         if let Some(bad) = ids.iter().find(here) {
             return Err(Problem::new(
                 "InvalidSecurityGroupRuleId.NotFound",
@@ -454,9 +364,7 @@ pub(super) fn revoke(world: &mut World, params: &Params, xml: &mut Xml, dry: boo
     if dry {
         return Err(Problem::dry_run());
     }
-    let (gone, kept) = std::mem::take(&mut world.rules)
-        .into_iter()
-        .partition(|rule| targets.contains(&rule.id));
+    let (gone, kept) = std::mem::take(&mut world.rules).into_iter().partition(|rule| targets.contains(&rule.id));
     world.rules = kept;
     let gone: Vec<Rule> = gone;
     xml.put("return", true);
@@ -484,11 +392,7 @@ pub(super) fn modify(world: &mut World, params: &Params, xml: &mut Xml, dry: boo
     for number in params.indices("SecurityGroupRule") {
         let base = format!("SecurityGroupRule.{number}.");
         let id = params.required(&format!("{base}SecurityGroupRuleId"))?;
-        let Some(at) = world
-            .rules
-            .iter()
-            .position(|rule| rule.id == id && rule.group == group)
-        else {
+        let Some(at) = world.rules.iter().position(|rule| rule.id == id && rule.group == group) else {
             return Err(Problem::new(
                 "InvalidSecurityGroupRuleId.NotFound",
                 format!("The security group rule ID '{id}' does not exist"),
@@ -497,11 +401,8 @@ pub(super) fn modify(world: &mut World, params: &Params, xml: &mut Xml, dry: boo
         let base = format!("{base}SecurityGroupRule.");
         let get = |name: &str| params.get(&format!("{base}{name}"));
         let (protocol, from, to) = traffic(params, &base)?;
-        let source = match (
-            get("CidrIpv4").or_else(|| get("CidrIpv6")),
-            get("PrefixListId"),
-            get("ReferencedGroupId"),
-        ) {
+        let source = match (get("CidrIpv4").or_else(|| get("CidrIpv6")), get("PrefixListId"), get("ReferencedGroupId"))
+        {
             (Some(text), None, None) => cidr(text)?,
             (None, Some(id), None) => Source::PrefixList(id.to_owned()),
             (None, None, Some(id)) => Source::Group(id.to_owned()),
@@ -523,10 +424,7 @@ pub(super) fn modify(world: &mut World, params: &Params, xml: &mut Xml, dry: boo
         changed.push((at, rule));
     }
     if changed.is_empty() {
-        return Err(Problem::new(
-            "MissingParameter",
-            "The request must contain the parameter SecurityGroupRules",
-        ));
+        return Err(Problem::new("MissingParameter", "The request must contain the parameter SecurityGroupRules"));
     }
     if dry {
         return Err(Problem::dry_run());

@@ -18,22 +18,12 @@ pub(super) fn check_ids(world: &World, ids: &[String]) -> Outcome {
         !matches!(digits.len(), 8 | 17) || !digits.chars().all(|c| c.is_ascii_hexdigit())
     };
     if let Some(bad) = ids.iter().find(malformed) {
-        return Err(Problem::new(
-            "InvalidInstanceID.Malformed",
-            format!("Invalid id: \"{bad}\""),
-        ));
+        return Err(Problem::new("InvalidInstanceID.Malformed", format!("Invalid id: \"{bad}\"")));
     }
-    let missing: Vec<_> = ids
-        .iter()
-        .filter(|id| world.instance(id).is_none())
-        .map(String::as_str)
-        .collect();
+    let missing: Vec<_> = ids.iter().filter(|id| world.instance(id).is_none()).map(String::as_str).collect();
     match missing.as_slice() {
         [] => Ok(()),
-        [one] => Err(Problem::new(
-            "InvalidInstanceID.NotFound",
-            format!("The instance ID '{one}' does not exist"),
-        )),
+        [one] => Err(Problem::new("InvalidInstanceID.NotFound", format!("The instance ID '{one}' does not exist"))),
         many => Err(Problem::new(
             "InvalidInstanceID.NotFound",
             format!("The instance IDs '{}' do not exist", many.join(", ")),
@@ -46,13 +36,7 @@ fn words(address: Option<Ipv4Addr>) -> Vec<String> {
 }
 
 fn filter(world: &World, instance: &Instance, name: &str) -> Option<Vec<String>> {
-    let public_names = || {
-        instance
-            .public
-            .iter()
-            .map(|ip| public_name(&world.region, *ip))
-            .collect()
-    };
+    let public_names = || instance.public.iter().map(|ip| public_name(&world.region, *ip)).collect();
     let private_names = || vec![private_name(&world.region, instance.private)];
     Some(match name {
         "instance-id" | "attachment.instance-id" => vec![instance.id.clone()],
@@ -61,14 +45,12 @@ fn filter(world: &World, instance: &Instance, name: &str) -> Option<Vec<String>>
         | "addresses.association.public-ip"
         | "network-interface.association.public-ip"
         | "network-interface.addresses.association.public-ip" => words(instance.public),
-        "private-ip-address"
-        | "addresses.private-ip-address"
-        | "network-interface.addresses.private-ip-address" => words(Some(instance.private)),
+        "private-ip-address" | "addresses.private-ip-address" | "network-interface.addresses.private-ip-address" => {
+            words(Some(instance.private))
+        }
         "dns-name" | "association.public-dns-name" => public_names(),
         "private-dns-name" | "network-interface.private-dns-name" => private_names(),
-        "ipv6-address"
-        | "ipv6-addresses.ipv6-address"
-        | "network-interface.ipv6-addresses.ipv6-address" => Vec::new(),
+        "ipv6-address" | "ipv6-addresses.ipv6-address" | "network-interface.ipv6-addresses.ipv6-address" => Vec::new(),
         "instance-state-name" => vec![instance.state.words().1.to_owned()],
         "instance-state-code" => vec![instance.state.words().0.to_string()],
         "vpc-id" | "network-interface.vpc-id" => vec![instance.vpc.clone()],
@@ -85,28 +67,19 @@ fn filter(world: &World, instance: &Instance, name: &str) -> Option<Vec<String>>
             vec![instance.interface.clone()]
         }
         "status" => vec!["in-use".to_owned()],
-        "platform" => windows(world, instance)
-            .then(|| "windows".to_owned())
-            .into_iter()
-            .collect(),
+        "platform" => windows(world, instance).then(|| "windows".to_owned()).into_iter().collect(),
         "root-device-type" => vec!["ebs".to_owned()],
         _ => return None,
     })
 }
 
 fn windows(world: &World, instance: &Instance) -> bool {
-    world
-        .image_of(instance)
-        .is_some_and(|image| image.spec.windows)
+    world.image_of(instance).is_some_and(|image| image.spec.windows)
 }
 
 fn write_groups(world: &World, instance: &Instance, xml: &mut Xml) {
     xml.list("groupSet", &instance.groups, |xml, id| {
-        let name = world
-            .groups
-            .iter()
-            .find(|group| group.id == *id)
-            .map(|group| &group.name);
+        let name = world.groups.iter().find(|group| group.id == *id).map(|group| &group.name);
         xml.put("groupId", id).put_some("groupName", name);
     });
 }
@@ -117,16 +90,8 @@ fn write_association(world: &World, instance: &Instance, ids: bool, xml: &mut Xm
     };
     let elastic = world.elastic_of(&instance.id);
     xml.group("association", |xml| {
-        xml.put("publicIp", ip)
-            .put("publicDnsName", public_name(&world.region, ip));
-        xml.put(
-            "ipOwnerId",
-            if elastic.is_some() {
-                &world.account
-            } else {
-                "amazon"
-            },
-        );
+        xml.put("publicIp", ip).put("publicDnsName", public_name(&world.region, ip));
+        xml.put("ipOwnerId", if elastic.is_some() { &world.account } else { "amazon" });
         if let (true, Some(address)) = (ids, elastic) {
             xml.put("allocationId", &address.allocation);
             xml.put_some("associationId", address.bound.as_ref().map(|(id, _)| id));
@@ -135,9 +100,7 @@ fn write_association(world: &World, instance: &Instance, ids: bool, xml: &mut Xm
 }
 
 fn write_interface(world: &World, instance: &Instance, described: bool, xml: &mut Xml) {
-    xml.put("networkInterfaceId", &instance.interface)
-        .put("subnetId", &instance.subnet)
-        .put("vpcId", &instance.vpc);
+    xml.put("networkInterfaceId", &instance.interface).put("subnetId", &instance.subnet).put("vpcId", &instance.vpc);
     if described {
         xml.put("availabilityZone", &world.zone);
     }
@@ -148,20 +111,13 @@ fn write_interface(world: &World, instance: &Instance, described: bool, xml: &mu
     xml.put("status", "in-use")
         .put("macAddress", mac(world, instance))
         .put("privateIpAddress", instance.private)
-        .put(
-            "privateDnsName",
-            private_name(&world.region, instance.private),
-        )
+        .put("privateDnsName", private_name(&world.region, instance.private))
         .put("sourceDestCheck", true);
     write_groups(world, instance, xml);
     xml.group("attachment", |xml| {
-        xml.put(
-            "attachmentId",
-            instance.interface.replacen("eni-", "eni-attach-", 1),
-        );
+        xml.put("attachmentId", instance.interface.replacen("eni-", "eni-attach-", 1));
         if described {
-            xml.put("instanceId", &instance.id)
-                .put("instanceOwnerId", &world.account);
+            xml.put("instanceId", &instance.id).put("instanceOwnerId", &world.account);
         }
         xml.put("deviceIndex", 0)
             .put("status", "attached")
@@ -172,15 +128,11 @@ fn write_interface(world: &World, instance: &Instance, described: bool, xml: &mu
     write_association(world, instance, described, xml);
     xml.list("privateIpAddressesSet", [()], |xml, ()| {
         xml.put("privateIpAddress", instance.private)
-            .put(
-                "privateDnsName",
-                private_name(&world.region, instance.private),
-            )
+            .put("privateDnsName", private_name(&world.region, instance.private))
             .put("primary", true);
         write_association(world, instance, described, xml);
     });
-    xml.list("ipv6AddressesSet", [(); 0], |_, ()| {})
-        .put("interfaceType", "interface");
+    xml.list("ipv6AddressesSet", [(); 0], |_, ()| {}).put("interfaceType", "interface");
     if described {
         write_tags(world, &instance.interface, xml);
     }
@@ -190,38 +142,20 @@ fn write_instance(world: &World, instance: &Instance, xml: &mut Xml) {
     let image = world.image_of(instance).map(|image| &image.spec);
     let device = image.map_or("/dev/sda1", |image| image.root_device.as_str());
     let (code, state) = instance.state.words();
-    xml.put("instanceId", &instance.id)
-        .put("imageId", &instance.image);
+    xml.put("instanceId", &instance.id).put("imageId", &instance.image);
     xml.group("instanceState", |xml| {
         xml.put("code", code).put("name", state);
     });
-    xml.put(
-        "privateDnsName",
-        private_name(&world.region, instance.private),
-    );
-    xml.put(
-        "dnsName",
-        instance
-            .public
-            .map(|ip| public_name(&world.region, ip))
-            .unwrap_or_default(),
-    );
-    xml.put(
-        "reason",
-        instance
-            .state_reason
-            .as_ref()
-            .map_or("", |_| "User initiated"),
-    );
+    xml.put("privateDnsName", private_name(&world.region, instance.private));
+    xml.put("dnsName", instance.public.map(|ip| public_name(&world.region, ip)).unwrap_or_default());
+    xml.put("reason", instance.state_reason.as_ref().map_or("", |_| "User initiated"));
     xml.put_some("keyName", instance.key.as_ref());
     xml.put("amiLaunchIndex", 0)
         .list("productCodes", [(); 0], |_, ()| {})
         .put("instanceType", "t3.micro")
         .put("launchTime", time_text(instance.launched));
     xml.group("placement", |xml| {
-        xml.put("availabilityZone", &world.zone)
-            .put("groupName", "")
-            .put("tenancy", "default");
+        xml.put("availabilityZone", &world.zone).put("groupName", "").put("tenancy", "default");
     });
     if windows(world, instance) {
         xml.put("platform", "windows");
@@ -240,9 +174,7 @@ fn write_instance(world: &World, instance: &Instance, xml: &mut Xml) {
             xml.put("code", code).put("message", message);
         });
     }
-    xml.put("architecture", "x86_64")
-        .put("rootDeviceType", "ebs")
-        .put("rootDeviceName", device);
+    xml.put("architecture", "x86_64").put("rootDeviceType", "ebs").put("rootDeviceName", device);
     xml.list("blockDeviceMapping", [()], |xml, ()| {
         xml.put("deviceName", device).group("ebs", |xml| {
             xml.put("volumeId", &instance.volume)
@@ -260,14 +192,8 @@ fn write_instance(world: &World, instance: &Instance, xml: &mut Xml) {
     xml.put("ebsOptimized", false).put("enaSupport", true);
     if instance.ssm {
         xml.group("iamInstanceProfile", |xml| {
-            xml.put(
-                "arn",
-                format!(
-                    "arn:aws:iam::{}:instance-profile/practice-ssm",
-                    world.account
-                ),
-            )
-            .put("id", "AIPAPRACTICE0000PROF1");
+            xml.put("arn", format!("arn:aws:iam::{}:instance-profile/practice-ssm", world.account))
+                .put("id", "AIPAPRACTICE0000PROF1");
         });
     }
     xml.group("cpuOptions", |xml| {
@@ -280,36 +206,23 @@ fn write_instance(world: &World, instance: &Instance, xml: &mut Xml) {
             .put("httpEndpoint", "enabled")
             .put("instanceMetadataTags", "disabled");
     });
-    let (platform, operation) = if windows(world, instance) {
-        ("Windows", "RunInstances:0002")
-    } else {
-        ("Linux/UNIX", "RunInstances")
-    };
-    xml.put("platformDetails", platform)
-        .put("usageOperation", operation);
+    let (platform, operation) =
+        if windows(world, instance) { ("Windows", "RunInstances:0002") } else { ("Linux/UNIX", "RunInstances") };
+    xml.put("platformDetails", platform).put("usageOperation", operation);
 }
 
 fn chosen<'a>(world: &'a World, params: &Params) -> Result<Vec<&'a Instance>, Problem> {
     params.ids_or_pages("InstanceId")?;
     let ids = params.list("InstanceId");
     check_ids(world, &ids)?;
-    let wanted = world
-        .instances
-        .iter()
-        .filter(|instance| ids.is_empty() || ids.contains(&instance.id));
-    params.select(
-        world,
-        wanted,
-        |instance| &instance.id,
-        |instance, name| filter(world, instance, name),
-    )
+    let wanted = world.instances.iter().filter(|instance| ids.is_empty() || ids.contains(&instance.id));
+    params.select(world, wanted, |instance| &instance.id, |instance, name| filter(world, instance, name))
 }
 
 pub(super) fn instances(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     let (page, next) = params.page(chosen(world, params)?, 5)?;
     xml.list("reservationSet", page, |xml, instance| {
-        xml.put("reservationId", &instance.reservation)
-            .put("ownerId", &world.account);
+        xml.put("reservationId", &instance.reservation).put("ownerId", &world.account);
         xml.list("groupSet", [(); 0], |_, ()| {});
         xml.list("instancesSet", [()], |xml, ()| {
             write_instance(world, instance, xml);
@@ -329,26 +242,17 @@ pub(super) fn status(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
         .iter()
         .filter(|instance| ids.is_empty() || ids.contains(&instance.id))
         .filter(|instance| all || instance.state == State::Running);
-    let found = params.select(
-        world,
-        wanted,
-        |instance| &instance.id,
-        |instance, name| filter(world, instance, name),
-    )?;
+    let found =
+        params.select(world, wanted, |instance| &instance.id, |instance, name| filter(world, instance, name))?;
     let (page, next) = params.page(found, 5)?;
     xml.list("instanceStatusSet", page, |xml, instance| {
         let (code, state) = instance.state.words();
         let (summary, detail) = if instance.state == State::Running {
-            if instance.initializing.is_some() {
-                ("initializing", "initializing")
-            } else {
-                ("ok", "passed")
-            }
+            if instance.initializing.is_some() { ("initializing", "initializing") } else { ("ok", "passed") }
         } else {
             ("not-applicable", "")
         };
-        xml.put("instanceId", &instance.id)
-            .put("availabilityZone", &world.zone);
+        xml.put("instanceId", &instance.id).put("availabilityZone", &world.zone);
         xml.group("instanceState", |xml| {
             xml.put("code", code).put("name", state);
         });
@@ -377,9 +281,7 @@ pub(super) fn attribute(world: &World, params: &Params, xml: &mut Xml) -> Outcom
         "disableApiStop" => ("disableApiStop", Some("false".to_owned())),
         "disableApiTermination" => ("disableApiTermination", Some("false".to_owned())),
         "instanceType" => ("instanceType", Some("t3.micro".to_owned())),
-        "instanceInitiatedShutdownBehavior" => {
-            ("instanceInitiatedShutdownBehavior", Some("stop".to_owned()))
-        }
+        "instanceInitiatedShutdownBehavior" => ("instanceInitiatedShutdownBehavior", Some("stop".to_owned())),
         "enaSupport" => ("enaSupport", Some("true".to_owned())),
         "sourceDestCheck" => ("sourceDestCheck", Some("true".to_owned())),
         other => {
@@ -398,27 +300,15 @@ pub(super) fn attribute(world: &World, params: &Params, xml: &mut Xml) -> Outcom
 pub(super) fn interfaces(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     params.ids_or_pages("NetworkInterfaceId")?;
     let ids = params.list("NetworkInterfaceId");
-    if let Some(bad) = ids.iter().find(|id| {
-        !world
-            .instances
-            .iter()
-            .any(|instance| instance.interface == **id)
-    }) {
+    if let Some(bad) = ids.iter().find(|id| !world.instances.iter().any(|instance| instance.interface == **id)) {
         return Err(Problem::new(
             "InvalidNetworkInterfaceID.NotFound",
             format!("The networkInterface ID '{bad}' does not exist"),
         ));
     }
-    let wanted = world
-        .instances
-        .iter()
-        .filter(|instance| ids.is_empty() || ids.contains(&instance.interface));
-    let found = params.select(
-        world,
-        wanted,
-        |instance| &instance.interface,
-        |instance, name| filter(world, instance, name),
-    )?;
+    let wanted = world.instances.iter().filter(|instance| ids.is_empty() || ids.contains(&instance.interface));
+    let found =
+        params.select(world, wanted, |instance| &instance.interface, |instance, name| filter(world, instance, name))?;
     let (page, next) = params.page(found, 1000)?;
     xml.list("networkInterfaceSet", page, |xml, instance| {
         write_interface(world, instance, true, xml);
@@ -430,21 +320,10 @@ pub(super) fn interfaces(world: &World, params: &Params, xml: &mut Xml) -> Outco
 pub(super) fn volumes(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     params.ids_or_pages("VolumeId")?;
     let ids = params.list("VolumeId");
-    if let Some(bad) = ids.iter().find(|id| {
-        !world
-            .instances
-            .iter()
-            .any(|instance| instance.volume == **id)
-    }) {
-        return Err(Problem::new(
-            "InvalidVolume.NotFound",
-            format!("The volume '{bad}' does not exist."),
-        ));
+    if let Some(bad) = ids.iter().find(|id| !world.instances.iter().any(|instance| instance.volume == **id)) {
+        return Err(Problem::new("InvalidVolume.NotFound", format!("The volume '{bad}' does not exist.")));
     }
-    let wanted = world
-        .instances
-        .iter()
-        .filter(|instance| ids.is_empty() || ids.contains(&instance.volume));
+    let wanted = world.instances.iter().filter(|instance| ids.is_empty() || ids.contains(&instance.volume));
     let found = params.select(
         world,
         wanted,
@@ -460,9 +339,7 @@ pub(super) fn volumes(world: &World, params: &Params, xml: &mut Xml) -> Outcome 
     )?;
     let (page, next) = params.page(found, 1000)?;
     xml.list("volumeSet", page, |xml, instance| {
-        let device = world
-            .image_of(instance)
-            .map_or("/dev/sda1", |image| image.spec.root_device.as_str());
+        let device = world.image_of(instance).map_or("/dev/sda1", |image| image.spec.root_device.as_str());
         xml.put("volumeId", &instance.volume)
             .put("size", 8)
             .put("snapshotId", instance.image.replacen("ami-", "snap-", 1))
@@ -478,10 +355,7 @@ pub(super) fn volumes(world: &World, params: &Params, xml: &mut Xml) -> Outcome 
                 .put("deleteOnTermination", true);
         });
         write_tags(world, &instance.volume, xml);
-        xml.put("volumeType", "gp3")
-            .put("iops", 3000)
-            .put("encrypted", false)
-            .put("multiAttachEnabled", false);
+        xml.put("volumeType", "gp3").put("iops", 3000).put("encrypted", false).put("multiAttachEnabled", false);
     });
     xml.put_some("nextToken", next);
     Ok(())
@@ -492,13 +366,7 @@ pub(super) fn console_output(world: &World, params: &Params, xml: &mut Xml) -> O
     check_ids(world, &[id.to_owned()])?;
     let instance = world.instance(id);
     xml.put("instanceId", id);
-    xml.put_some(
-        "timestamp",
-        instance.map(|instance| time_text(instance.launched)),
-    );
-    xml.put_some(
-        "output",
-        instance.map(|instance| STANDARD.encode(&instance.first_boot_console)),
-    );
+    xml.put_some("timestamp", instance.map(|instance| time_text(instance.launched)));
+    xml.put_some("output", instance.map(|instance| STANDARD.encode(&instance.first_boot_console)));
     Ok(())
 }

@@ -8,25 +8,11 @@ use crate::lab::xml::Xml;
 
 pub(super) fn key_pairs(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     let (names, ids) = (params.list("KeyName"), params.list("KeyPairId"));
-    if let Some(bad) = names.iter().find(|name| {
-        !world
-            .key_pairs
-            .iter()
-            .any(|known| known.pair.name == **name)
-    }) {
-        return Err(Problem::new(
-            "InvalidKeyPair.NotFound",
-            format!("The key pair '{bad}' does not exist"),
-        ));
+    if let Some(bad) = names.iter().find(|name| !world.key_pairs.iter().any(|known| known.pair.name == **name)) {
+        return Err(Problem::new("InvalidKeyPair.NotFound", format!("The key pair '{bad}' does not exist")));
     }
-    if let Some(bad) = ids
-        .iter()
-        .find(|id| !world.key_pairs.iter().any(|known| known.id == **id))
-    {
-        return Err(Problem::new(
-            "InvalidKeyPair.NotFound",
-            format!("The key pair id '{bad}' does not exist"),
-        ));
+    if let Some(bad) = ids.iter().find(|id| !world.key_pairs.iter().any(|known| known.id == **id)) {
+        return Err(Problem::new("InvalidKeyPair.NotFound", format!("The key pair id '{bad}' does not exist")));
     }
     let wanted = world
         .key_pairs
@@ -63,28 +49,14 @@ pub(super) fn key_pairs(world: &World, params: &Params, xml: &mut Xml) -> Outcom
 
 pub(super) fn images(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     let (ids, owners) = (params.list("ImageId"), params.list("Owner"));
-    if let Some(bad) = ids
-        .iter()
-        .find(|id| !world.images.iter().any(|image| image.id == **id))
-    {
-        return Err(Problem::new(
-            "InvalidAMIID.NotFound",
-            format!("The image id '[{bad}]' does not exist"),
-        ));
+    if let Some(bad) = ids.iter().find(|id| !world.images.iter().any(|image| image.id == **id)) {
+        return Err(Problem::new("InvalidAMIID.NotFound", format!("The image id '[{bad}]' does not exist")));
     }
-    let wanted = world
-        .images
-        .iter()
-        .filter(|image| ids.is_empty() || ids.contains(&image.id))
-        .filter(|image| {
-            owners.is_empty()
-                || owners.contains(&image.spec.owner)
-                || image
-                    .spec
-                    .alias
-                    .as_ref()
-                    .is_some_and(|alias| owners.contains(alias))
-        });
+    let wanted = world.images.iter().filter(|image| ids.is_empty() || ids.contains(&image.id)).filter(|image| {
+        owners.is_empty()
+            || owners.contains(&image.spec.owner)
+            || image.spec.alias.as_ref().is_some_and(|alias| owners.contains(alias))
+    });
     let found = params.select(
         world,
         wanted,
@@ -97,12 +69,7 @@ pub(super) fn images(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
                 "owner-alias" => image.spec.alias.clone().into_iter().collect(),
                 "architecture" => vec!["x86_64".to_owned()],
                 "state" => vec!["available".to_owned()],
-                "platform" => image
-                    .spec
-                    .windows
-                    .then(|| "windows".to_owned())
-                    .into_iter()
-                    .collect(),
+                "platform" => image.spec.windows.then(|| "windows".to_owned()).into_iter().collect(),
                 _ => return None,
             })
         },
@@ -121,40 +88,23 @@ pub(super) fn images(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
         if spec.windows {
             xml.put("platform", "windows");
         }
-        xml.put(
-            "platformDetails",
-            if spec.windows {
-                "Windows"
-            } else {
-                "Linux/UNIX"
-            },
-        )
-        .put(
-            "usageOperation",
-            if spec.windows {
-                "RunInstances:0002"
-            } else {
-                "RunInstances"
-            },
-        )
-        .put_some("imageOwnerAlias", spec.alias.as_ref())
-        .put("name", &spec.title)
-        .put("description", &spec.description)
-        .put("rootDeviceType", "ebs")
-        .put("rootDeviceName", &spec.root_device);
+        xml.put("platformDetails", if spec.windows { "Windows" } else { "Linux/UNIX" })
+            .put("usageOperation", if spec.windows { "RunInstances:0002" } else { "RunInstances" })
+            .put_some("imageOwnerAlias", spec.alias.as_ref())
+            .put("name", &spec.title)
+            .put("description", &spec.description)
+            .put("rootDeviceType", "ebs")
+            .put("rootDeviceName", &spec.root_device);
         xml.list("blockDeviceMapping", [()], |xml, ()| {
-            xml.put("deviceName", &spec.root_device)
-                .group("ebs", |xml| {
-                    xml.put("snapshotId", image.id.replacen("ami-", "snap-", 1))
-                        .put("volumeSize", 8)
-                        .put("deleteOnTermination", true)
-                        .put("volumeType", "gp3")
-                        .put("encrypted", false);
-                });
+            xml.put("deviceName", &spec.root_device).group("ebs", |xml| {
+                xml.put("snapshotId", image.id.replacen("ami-", "snap-", 1))
+                    .put("volumeSize", 8)
+                    .put("deleteOnTermination", true)
+                    .put("volumeType", "gp3")
+                    .put("encrypted", false);
+            });
         });
-        xml.put("virtualizationType", "hvm")
-            .put("hypervisor", "xen")
-            .put("enaSupport", true);
+        xml.put("virtualizationType", "hvm").put("hypervisor", "xen").put("enaSupport", true);
         write_tags(world, &image.id, xml);
     });
     Ok(())
@@ -164,14 +114,9 @@ pub(super) fn regions(_world: &World, params: &Params, xml: &mut Xml) -> Outcome
     let wanted = params.list("RegionName");
     let regions = ["us-east-1", "us-west-2", "eu-west-1"];
     if let Some(bad) = wanted.iter().find(|name| !regions.contains(&name.as_str())) {
-        return Err(Problem::new(
-            "InvalidParameterValue",
-            format!("Invalid region provided: {bad}"),
-        ));
+        return Err(Problem::new("InvalidParameterValue", format!("Invalid region provided: {bad}")));
     }
-    let found = regions
-        .into_iter()
-        .filter(|name| wanted.is_empty() || wanted.iter().any(|known| known == name));
+    let found = regions.into_iter().filter(|name| wanted.is_empty() || wanted.iter().any(|known| known == name));
     xml.list("regionInfo", found, |xml, name| {
         xml.put("regionName", name)
             .put("regionEndpoint", format!("ec2.{name}.amazonaws.com"))
@@ -239,10 +184,7 @@ fn kind(id: &str) -> &'static str {
 
 pub(super) fn tags(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     let filters = params.filters();
-    let all = world
-        .tags
-        .iter()
-        .flat_map(|(id, tags)| tags.iter().map(move |(key, value)| (id, key, value)));
+    let all = world.tags.iter().flat_map(|(id, tags)| tags.iter().map(move |(key, value)| (id, key, value)));
     let mut found = Vec::new();
     for (id, key, value) in all {
         let mut good = true;
@@ -253,10 +195,7 @@ pub(super) fn tags(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
                 "key" | "tag-key" => key,
                 "value" | "tag-value" => value,
                 other => {
-                    return Err(Problem::new(
-                        "InvalidParameterValue",
-                        format!("The filter '{other}' is invalid"),
-                    ));
+                    return Err(Problem::new("InvalidParameterValue", format!("The filter '{other}' is invalid")));
                 }
             };
             good &= filter.values.iter().any(|wanted| like(wanted, have));
@@ -267,10 +206,7 @@ pub(super) fn tags(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     }
     let (page, next) = params.page(found, 1000)?;
     xml.list("tagSet", page, |xml, (id, key, value)| {
-        xml.put("resourceId", id)
-            .put("resourceType", kind(id))
-            .put("key", key)
-            .put("value", value);
+        xml.put("resourceId", id).put("resourceType", kind(id)).put("key", key).put("value", value);
     });
     xml.put_some("nextToken", next);
     Ok(())
@@ -280,10 +216,7 @@ pub(super) fn tags(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
 pub(super) fn instance_information(world: &World, body: &str) -> (u16, serde_json::Value) {
     let request: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
     let mut wanted: Vec<String> = Vec::new();
-    for (list, key, values) in [
-        ("Filters", "Key", "Values"),
-        ("InstanceInformationFilterList", "key", "valueSet"),
-    ] {
+    for (list, key, values) in [("Filters", "Key", "Values"), ("InstanceInformationFilterList", "key", "valueSet")] {
         for filter in request[list].as_array().into_iter().flatten() {
             if filter[key] == "InstanceIds" {
                 let ids = filter[values].as_array().into_iter().flatten();

@@ -34,11 +34,7 @@ pub(super) struct Problem {
 impl Problem {
     /// A 400 with this code.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status: 400,
-            code,
-            message: message.into(),
-        }
+        Self { status: 400, code, message: message.into() }
     }
 
     fn dry_run() -> Self {
@@ -60,9 +56,7 @@ pub(super) fn query(shared: &Shared, form: &str, region: Option<&str>, request_i
         let world = shared.world();
         return identity(&world, request_id);
     }
-    let ec2 = params
-        .get("Version")
-        .is_none_or(|version| version == "2016-11-15");
+    let ec2 = params.get("Version").is_none_or(|version| version == "2016-11-15");
     let (outcome, body, changes) = {
         let mut world = match region {
             Some(region) if region != super::REGION => shared.elsewhere(),
@@ -71,11 +65,7 @@ pub(super) fn query(shared: &Shared, form: &str, region: Option<&str>, request_i
         world.settle(Instant::now());
         let mut xml = Xml::new();
         let outcome = ec2.then(|| run(&mut world, &action, &params, &mut xml));
-        (
-            outcome,
-            xml.finish(),
-            !action.starts_with("Describe") && !action.starts_with("Get"),
-        )
+        (outcome, xml.finish(), !action.starts_with("Describe") && !action.starts_with("Get"))
     };
     match outcome {
         Some(Ok(())) => {
@@ -96,10 +86,7 @@ pub(super) fn query(shared: &Shared, form: &str, region: Option<&str>, request_i
 }
 
 fn unknown(action: &str) -> Problem {
-    Problem::new(
-        "InvalidAction",
-        format!("The action {action} is not valid for this web service."),
-    )
+    Problem::new("InvalidAction", format!("The action {action} is not valid for this web service."))
 }
 
 fn error_answer(problem: &Problem, request_id: &str, ec2: bool) -> Answer {
@@ -115,11 +102,7 @@ fn error_answer(problem: &Problem, request_id: &str, ec2: bool) -> Answer {
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
         )
     };
-    Answer {
-        status: problem.status,
-        content_type: "text/xml;charset=UTF-8",
-        body,
-    }
+    Answer { status: problem.status, content_type: "text/xml;charset=UTF-8", body }
 }
 
 fn identity(world: &World, request_id: &str) -> Answer {
@@ -142,41 +125,26 @@ pub(super) fn json(shared: &Shared, target: &str, body: &str, region: Option<&st
                 _ => shared.world(),
             };
             world.settle(Instant::now());
-            match denied(
-                &world,
-                "ssm:DescribeInstanceInformation",
-                &Params::default(),
-            ) {
-                Some(problem) => (
-                    400,
-                    serde_json::json!({"__type": "AccessDeniedException", "message": problem.message}),
-                ),
+            match denied(&world, "ssm:DescribeInstanceInformation", &Params::default()) {
+                Some(problem) => {
+                    (400, serde_json::json!({"__type": "AccessDeniedException", "message": problem.message}))
+                }
                 None => lookup::instance_information(&world, body),
             }
         }
         other => {
             let message = format!("The practice account does not serve {other}.");
-            (
-                400,
-                serde_json::json!({"__type": "UnknownOperationException", "message": message}),
-            )
+            (400, serde_json::json!({"__type": "UnknownOperationException", "message": message}))
         }
     };
-    Answer {
-        status,
-        content_type: "application/x-amz-json-1.1",
-        body: body.to_string(),
-    }
+    Answer { status, content_type: "application/x-amz-json-1.1", body: body.to_string() }
 }
 
 /// Why the caller may not do this, if so.
 fn denied(world: &World, action: &str, params: &Params) -> Option<Problem> {
     let denial = world.denials.iter().find(|denial| {
         denial.action == action
-            && denial
-                .vpc
-                .as_ref()
-                .is_none_or(|vpc| params.values().any(|value| belongs(world, value, vpc)))
+            && denial.vpc.as_ref().is_none_or(|vpc| params.values().any(|value| belongs(world, value, vpc)))
     })?;
     Some(Problem {
         status: 403,
@@ -196,17 +164,12 @@ fn denied(world: &World, action: &str, params: &Params) -> Option<Problem> {
 /// True if a value in a request names this VPC or something in it.
 fn belongs(world: &World, value: &str, vpc: &str) -> bool {
     value == vpc
+        || world.groups.iter().any(|group| group.id == value && group.vpc == vpc)
+        || world.subnets.iter().any(|subnet| subnet.id == value && subnet.vpc == vpc)
         || world
-            .groups
+            .instances
             .iter()
-            .any(|group| group.id == value && group.vpc == vpc)
-        || world
-            .subnets
-            .iter()
-            .any(|subnet| subnet.id == value && subnet.vpc == vpc)
-        || world.instances.iter().any(|instance| {
-            (instance.id == value || instance.interface == value) && instance.vpc == vpc
-        })
+            .any(|instance| (instance.id == value || instance.interface == value) && instance.vpc == vpc)
 }
 
 /// Performs one EC2 action and writes its answer.
@@ -225,11 +188,7 @@ fn run(world: &mut World, action: &str, params: &Params, xml: &mut Xml) -> Outco
     // Reads ask for permission only as well, but their parameters are cheap to check first.
     let dry = params.flag("DryRun");
     if let Some(read) = read(action) {
-        return if dry {
-            Err(Problem::dry_run())
-        } else {
-            read(world, params, xml)
-        };
+        return if dry { Err(Problem::dry_run()) } else { read(world, params, xml) };
     }
     match write(action) {
         Some(write) => write(world, params, xml, dry),

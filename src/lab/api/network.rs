@@ -6,20 +6,9 @@ use crate::lab::world::World;
 use crate::lab::xml::Xml;
 
 /// Fails with `code` for the first id that is not known.
-fn check<'a>(
-    ids: &[String],
-    code: &'static str,
-    what: &str,
-    known: impl Iterator<Item = &'a str> + Clone,
-) -> Outcome {
-    match ids
-        .iter()
-        .find(|id| !known.clone().any(|known| known == **id))
-    {
-        Some(bad) => Err(Problem::new(
-            code,
-            format!("The {what} ID '{bad}' does not exist"),
-        )),
+fn check<'a>(ids: &[String], code: &'static str, what: &str, known: impl Iterator<Item = &'a str> + Clone) -> Outcome {
+    match ids.iter().find(|id| !known.clone().any(|known| known == **id)) {
+        Some(bad) => Err(Problem::new(code, format!("The {what} ID '{bad}' does not exist"))),
         None => Ok(()),
     }
 }
@@ -28,10 +17,7 @@ pub(super) fn nacls(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     let ids = params.list("NetworkAclId");
     let known = world.nacls.iter().map(|nacl| nacl.id.as_str());
     check(&ids, "InvalidNetworkAclID.NotFound", "networkAcl", known)?;
-    let wanted = world
-        .nacls
-        .iter()
-        .filter(|nacl| ids.is_empty() || ids.contains(&nacl.id));
+    let wanted = world.nacls.iter().filter(|nacl| ids.is_empty() || ids.contains(&nacl.id));
     let found = params.select(
         world,
         wanted,
@@ -41,20 +27,14 @@ pub(super) fn nacls(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
                 "network-acl-id" => vec![nacl.id.clone()],
                 "vpc-id" => vec![nacl.vpc.clone()],
                 "default" => vec![nacl.default.to_string()],
-                "association.subnet-id" => nacl
-                    .subnets
-                    .iter()
-                    .map(|(_, subnet)| subnet.clone())
-                    .collect(),
+                "association.subnet-id" => nacl.subnets.iter().map(|(_, subnet)| subnet.clone()).collect(),
                 _ => return None,
             })
         },
     )?;
     let (page, next) = params.page(found, 1000)?;
     xml.list("networkAclSet", page, |xml, nacl| {
-        xml.put("networkAclId", &nacl.id)
-            .put("vpcId", &nacl.vpc)
-            .put("default", nacl.default);
+        xml.put("networkAclId", &nacl.id).put("vpcId", &nacl.vpc).put("default", nacl.default);
         xml.list("entrySet", &nacl.entries, |xml, entry| {
             xml.put("ruleNumber", entry.number)
                 .put("protocol", &entry.protocol)
@@ -75,15 +55,9 @@ pub(super) fn nacls(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
                 });
             }
         });
-        xml.list(
-            "associationSet",
-            &nacl.subnets,
-            |xml, (association, subnet)| {
-                xml.put("networkAclAssociationId", association)
-                    .put("networkAclId", &nacl.id)
-                    .put("subnetId", subnet);
-            },
-        );
+        xml.list("associationSet", &nacl.subnets, |xml, (association, subnet)| {
+            xml.put("networkAclAssociationId", association).put("networkAclId", &nacl.id).put("subnetId", subnet);
+        });
         write_tags(world, &nacl.id, xml);
         xml.put("ownerId", &world.account);
     });
@@ -95,10 +69,7 @@ pub(super) fn route_tables(world: &World, params: &Params, xml: &mut Xml) -> Out
     let ids = params.list("RouteTableId");
     let known = world.route_tables.iter().map(|table| table.id.as_str());
     check(&ids, "InvalidRouteTableID.NotFound", "routeTable", known)?;
-    let wanted = world
-        .route_tables
-        .iter()
-        .filter(|table| ids.is_empty() || ids.contains(&table.id));
+    let wanted = world.route_tables.iter().filter(|table| ids.is_empty() || ids.contains(&table.id));
     let found = params.select(
         world,
         wanted,
@@ -107,17 +78,11 @@ pub(super) fn route_tables(world: &World, params: &Params, xml: &mut Xml) -> Out
             Some(match name {
                 "route-table-id" | "association.route-table-id" => vec![table.id.clone()],
                 "vpc-id" => vec![table.vpc.clone()],
-                "association.main" => table
-                    .associations
-                    .iter()
-                    .map(|(_, subnet)| subnet.is_none().to_string())
-                    .collect(),
+                "association.main" => {
+                    table.associations.iter().map(|(_, subnet)| subnet.is_none().to_string()).collect()
+                }
                 // As in EC2: subnets that use the main table only implicitly are not listed.
-                "association.subnet-id" => table
-                    .associations
-                    .iter()
-                    .filter_map(|(_, subnet)| subnet.clone())
-                    .collect(),
+                "association.subnet-id" => table.associations.iter().filter_map(|(_, subnet)| subnet.clone()).collect(),
                 _ => return None,
             })
         },
@@ -127,34 +92,24 @@ pub(super) fn route_tables(world: &World, params: &Params, xml: &mut Xml) -> Out
         xml.put("routeTableId", &table.id).put("vpcId", &table.vpc);
         xml.list("routeSet", &table.routes, |xml, route| {
             let works = route.via == "local"
-                || world.gateways.iter().any(|gateway| {
-                    gateway.id == route.via && gateway.vpc.as_ref() == Some(&table.vpc)
-                });
+                || world
+                    .gateways
+                    .iter()
+                    .any(|gateway| gateway.id == route.via && gateway.vpc.as_ref() == Some(&table.vpc));
             xml.put("destinationCidrBlock", route.to)
                 .put("gatewayId", &route.via)
                 .put("state", if works { "active" } else { "blackhole" })
-                .put(
-                    "origin",
-                    if route.created {
-                        "CreateRoute"
-                    } else {
-                        "CreateRouteTable"
-                    },
-                );
+                .put("origin", if route.created { "CreateRoute" } else { "CreateRouteTable" });
         });
-        xml.list(
-            "associationSet",
-            &table.associations,
-            |xml, (association, subnet)| {
-                xml.put("routeTableAssociationId", association)
-                    .put("routeTableId", &table.id)
-                    .put_some("subnetId", subnet.as_ref())
-                    .put("main", subnet.is_none());
-                xml.group("associationState", |xml| {
-                    xml.put("state", "associated");
-                });
-            },
-        );
+        xml.list("associationSet", &table.associations, |xml, (association, subnet)| {
+            xml.put("routeTableAssociationId", association)
+                .put("routeTableId", &table.id)
+                .put_some("subnetId", subnet.as_ref())
+                .put("main", subnet.is_none());
+            xml.group("associationState", |xml| {
+                xml.put("state", "associated");
+            });
+        });
         xml.list("propagatingVgwSet", [(); 0], |_, ()| {});
         write_tags(world, &table.id, xml);
         xml.put("ownerId", &world.account);
@@ -166,16 +121,8 @@ pub(super) fn route_tables(world: &World, params: &Params, xml: &mut Xml) -> Out
 pub(super) fn gateways(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     let ids = params.list("InternetGatewayId");
     let known = world.gateways.iter().map(|gateway| gateway.id.as_str());
-    check(
-        &ids,
-        "InvalidInternetGatewayID.NotFound",
-        "internetGateway",
-        known,
-    )?;
-    let wanted = world
-        .gateways
-        .iter()
-        .filter(|gateway| ids.is_empty() || ids.contains(&gateway.id));
+    check(&ids, "InvalidInternetGatewayID.NotFound", "internetGateway", known)?;
+    let wanted = world.gateways.iter().filter(|gateway| ids.is_empty() || ids.contains(&gateway.id));
     let found = params.select(
         world,
         wanted,
@@ -191,8 +138,7 @@ pub(super) fn gateways(world: &World, params: &Params, xml: &mut Xml) -> Outcome
     )?;
     let (page, next) = params.page(found, 1000)?;
     xml.list("internetGatewaySet", page, |xml, gateway| {
-        xml.put("internetGatewayId", &gateway.id)
-            .put("ownerId", &world.account);
+        xml.put("internetGatewayId", &gateway.id).put("ownerId", &world.account);
         xml.list("attachmentSet", &gateway.vpc, |xml, vpc| {
             xml.put("vpcId", vpc).put("state", "available");
         });
@@ -206,10 +152,7 @@ pub(super) fn subnets(world: &World, params: &Params, xml: &mut Xml) -> Outcome 
     let ids = params.list("SubnetId");
     let known = world.subnets.iter().map(|subnet| subnet.id.as_str());
     check(&ids, "InvalidSubnetID.NotFound", "subnet", known)?;
-    let wanted = world
-        .subnets
-        .iter()
-        .filter(|subnet| ids.is_empty() || ids.contains(&subnet.id));
+    let wanted = world.subnets.iter().filter(|subnet| ids.is_empty() || ids.contains(&subnet.id));
     let found = params.select(
         world,
         wanted,
@@ -228,13 +171,7 @@ pub(super) fn subnets(world: &World, params: &Params, xml: &mut Xml) -> Outcome 
     let (page, next) = params.page(found, 1000)?;
     xml.list("subnetSet", page, |xml, subnet| {
         xml.put("subnetId", &subnet.id)
-            .put(
-                "subnetArn",
-                format!(
-                    "arn:aws:ec2:{}:{}:subnet/{}",
-                    world.region, world.account, subnet.id
-                ),
-            )
+            .put("subnetArn", format!("arn:aws:ec2:{}:{}:subnet/{}", world.region, world.account, subnet.id))
             .put("state", "available")
             .put("ownerId", &world.account)
             .put("vpcId", &subnet.vpc)
@@ -257,16 +194,8 @@ pub(super) fn subnets(world: &World, params: &Params, xml: &mut Xml) -> Outcome 
 
 pub(super) fn vpcs(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     let ids = params.list("VpcId");
-    check(
-        &ids,
-        "InvalidVpcID.NotFound",
-        "vpc",
-        world.vpcs.iter().map(|vpc| vpc.id.as_str()),
-    )?;
-    let wanted = world
-        .vpcs
-        .iter()
-        .filter(|vpc| ids.is_empty() || ids.contains(&vpc.id));
+    check(&ids, "InvalidVpcID.NotFound", "vpc", world.vpcs.iter().map(|vpc| vpc.id.as_str()))?;
+    let wanted = world.vpcs.iter().filter(|vpc| ids.is_empty() || ids.contains(&vpc.id));
     let found = params.select(
         world,
         wanted,
@@ -283,22 +212,14 @@ pub(super) fn vpcs(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     )?;
     let (page, next) = params.page(found, 1000)?;
     xml.list("vpcSet", page, |xml, vpc| {
-        xml.put("vpcId", &vpc.id)
-            .put("ownerId", &world.account)
-            .put("state", "available")
-            .put("cidrBlock", vpc.cidr);
+        xml.put("vpcId", &vpc.id).put("ownerId", &world.account).put("state", "available").put("cidrBlock", vpc.cidr);
         xml.list("cidrBlockAssociationSet", [()], |xml, ()| {
-            xml.put("cidrBlock", vpc.cidr).put(
-                "associationId",
-                vpc.id.replacen("vpc-", "vpc-cidr-assoc-", 1),
-            );
+            xml.put("cidrBlock", vpc.cidr).put("associationId", vpc.id.replacen("vpc-", "vpc-cidr-assoc-", 1));
             xml.group("cidrBlockState", |xml| {
                 xml.put("state", "associated");
             });
         });
-        xml.put("dhcpOptionsId", "default")
-            .put("instanceTenancy", "default")
-            .put("isDefault", false);
+        xml.put("dhcpOptionsId", "default").put("instanceTenancy", "default").put("isDefault", false);
         write_tags(world, &vpc.id, xml);
     });
     xml.put_some("nextToken", next);
@@ -307,20 +228,12 @@ pub(super) fn vpcs(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
 
 pub(super) fn vpc_attribute(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     let id = params.required("VpcId")?;
-    check(
-        &[id.to_owned()],
-        "InvalidVpcID.NotFound",
-        "vpc",
-        world.vpcs.iter().map(|vpc| vpc.id.as_str()),
-    )?;
+    check(&[id.to_owned()], "InvalidVpcID.NotFound", "vpc", world.vpcs.iter().map(|vpc| vpc.id.as_str()))?;
     let element = match params.required("Attribute")? {
         "enableDnsSupport" => "enableDnsSupport",
         "enableDnsHostnames" => "enableDnsHostnames",
         other => {
-            return Err(Problem::new(
-                "InvalidParameterValue",
-                format!("Unknown attribute {other}"),
-            ));
+            return Err(Problem::new("InvalidParameterValue", format!("Unknown attribute {other}")));
         }
     };
     xml.put("vpcId", id).group(element, |xml| {
@@ -344,22 +257,11 @@ pub(super) fn block_public_access(world: &World, _params: &Params, xml: &mut Xml
 
 pub(super) fn addresses(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     let ids = params.list("AllocationId");
-    let known = world
-        .addresses
-        .iter()
-        .map(|address| address.allocation.as_str());
+    let known = world.addresses.iter().map(|address| address.allocation.as_str());
     check(&ids, "InvalidAllocationID.NotFound", "allocation", known)?;
     let ips = params.list("PublicIp");
-    if let Some(bad) = ips.iter().find(|ip| {
-        !world
-            .addresses
-            .iter()
-            .any(|address| address.ip.to_string() == **ip)
-    }) {
-        return Err(Problem::new(
-            "InvalidAddress.NotFound",
-            format!("Address '{bad}' not found."),
-        ));
+    if let Some(bad) = ips.iter().find(|ip| !world.addresses.iter().any(|address| address.ip.to_string() == **ip)) {
+        return Err(Problem::new("InvalidAddress.NotFound", format!("Address '{bad}' not found.")));
     }
     let wanted = world
         .addresses
@@ -378,23 +280,15 @@ pub(super) fn addresses(world: &World, params: &Params, xml: &mut Xml) -> Outcom
                 "public-ip" => vec![address.ip.to_string()],
                 "instance-id" => bound.map(|(_, id)| id.clone()).into_iter().collect(),
                 "association-id" => bound.map(|(id, _)| id.clone()).into_iter().collect(),
-                "network-interface-id" => instance
-                    .map(|found| found.interface.clone())
-                    .into_iter()
-                    .collect(),
-                "private-ip-address" => instance
-                    .map(|found| found.private.to_string())
-                    .into_iter()
-                    .collect(),
+                "network-interface-id" => instance.map(|found| found.interface.clone()).into_iter().collect(),
+                "private-ip-address" => instance.map(|found| found.private.to_string()).into_iter().collect(),
                 "domain" => vec!["vpc".to_owned()],
                 _ => return None,
             })
         },
     )?;
     xml.list("addressesSet", found, |xml, address| {
-        xml.put("publicIp", address.ip)
-            .put("allocationId", &address.allocation)
-            .put("domain", "vpc");
+        xml.put("publicIp", address.ip).put("allocationId", &address.allocation).put("domain", "vpc");
         if let Some((association, id)) = &address.bound {
             xml.put("instanceId", id).put("associationId", association);
             if let Some(instance) = world.instance(id) {
@@ -404,8 +298,7 @@ pub(super) fn addresses(world: &World, params: &Params, xml: &mut Xml) -> Outcom
             }
         }
         write_tags(world, &address.allocation, xml);
-        xml.put("publicIpv4Pool", "amazon")
-            .put("networkBorderGroup", &world.region);
+        xml.put("publicIpv4Pool", "amazon").put("networkBorderGroup", &world.region);
     });
     Ok(())
 }

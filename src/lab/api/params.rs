@@ -21,21 +21,13 @@ pub(super) struct Filter {
 impl Filter {
     /// True if any of a thing's values matches any wanted one.
     pub fn accepts<S: AsRef<str>>(&self, have: &[S]) -> bool {
-        have.iter().any(|value| {
-            self.values
-                .iter()
-                .any(|wanted| like(wanted, value.as_ref()))
-        })
+        have.iter().any(|value| self.values.iter().any(|wanted| like(wanted, value.as_ref())))
     }
 }
 
 impl Params {
     pub fn parse(form: &str) -> Self {
-        Self(
-            form_urlencoded::parse(form.as_bytes())
-                .into_owned()
-                .collect(),
-        )
+        Self(form_urlencoded::parse(form.as_bytes()).into_owned().collect())
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -48,29 +40,20 @@ impl Params {
     }
 
     pub fn flag(&self, name: &str) -> bool {
-        self.get(name)
-            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
     pub fn required(&self, name: &str) -> Result<&str, Problem> {
         self.get(name)
             .filter(|value| !value.is_empty())
-            .ok_or_else(|| {
-                Problem::new(
-                    "MissingParameter",
-                    format!("The request must contain the parameter {name}"),
-                )
-            })
+            .ok_or_else(|| Problem::new("MissingParameter", format!("The request must contain the parameter {name}")))
     }
 
     pub fn number(&self, name: &str) -> Result<Option<i32>, Problem> {
         self.get(name)
             .map(|text| {
                 text.parse().map_err(|_| {
-                    Problem::new(
-                        "InvalidParameterValue",
-                        format!("Value ({text}) for parameter {name} is invalid."),
-                    )
+                    Problem::new("InvalidParameterValue", format!("Value ({text}) for parameter {name} is invalid."))
                 })
             })
             .transpose()
@@ -89,14 +72,7 @@ impl Params {
         let mut numbers: Vec<u32> = self
             .0
             .keys()
-            .filter_map(|key| {
-                key.strip_prefix(name)?
-                    .strip_prefix('.')?
-                    .split('.')
-                    .next()?
-                    .parse()
-                    .ok()
-            })
+            .filter_map(|key| key.strip_prefix(name)?.strip_prefix('.')?.split('.').next()?.parse().ok())
             .collect();
         numbers.sort_unstable();
         numbers.dedup();
@@ -108,10 +84,7 @@ impl Params {
             .into_iter()
             .filter_map(|number| {
                 let name = self.get(&format!("Filter.{number}.Name"))?.to_owned();
-                Some(Filter {
-                    name,
-                    values: self.list(&format!("Filter.{number}.Value")),
-                })
+                Some(Filter { name, values: self.list(&format!("Filter.{number}.Value")) })
             })
             .collect()
     }
@@ -132,18 +105,12 @@ impl Params {
             for filter in &filters {
                 let tags = world.tags.get(id(item));
                 let have = if let Some(key) = filter.name.strip_prefix("tag:") {
-                    tags.and_then(|tags| tags.get(key))
-                        .cloned()
-                        .into_iter()
-                        .collect()
+                    tags.and_then(|tags| tags.get(key)).cloned().into_iter().collect()
                 } else if filter.name == "tag-key" {
                     tags.into_iter().flat_map(BTreeMap::keys).cloned().collect()
                 } else {
                     values(item, &filter.name).ok_or_else(|| {
-                        Problem::new(
-                            "InvalidParameterValue",
-                            format!("The filter '{}' is invalid", filter.name),
-                        )
+                        Problem::new("InvalidParameterValue", format!("The filter '{}' is invalid", filter.name))
                     })?
                 };
                 good &= filter.accepts(&have);
@@ -157,22 +124,13 @@ impl Params {
 
     /// One page of a list and the token of the next. `most` bounds a page that was asked for, so
     /// that callers meet pages in a small account too; a list is whole if MaxResults is absent.
-    pub fn page<T>(
-        &self,
-        mut items: Vec<T>,
-        most: usize,
-    ) -> Result<(Vec<T>, Option<String>), Problem> {
+    pub fn page<T>(&self, mut items: Vec<T>, most: usize) -> Result<(Vec<T>, Option<String>), Problem> {
         let start = match self.get("NextToken").filter(|token| !token.is_empty()) {
             None => 0,
             Some(token) => token
                 .strip_prefix("page-")
                 .and_then(|at| at.parse::<usize>().ok())
-                .ok_or_else(|| {
-                    Problem::new(
-                        "InvalidNextToken",
-                        format!("The token '{token}' is invalid"),
-                    )
-                })?,
+                .ok_or_else(|| Problem::new("InvalidNextToken", format!("The token '{token}' is invalid")))?,
         };
         let size = match self.number("MaxResults")? {
             None => usize::MAX,
@@ -206,8 +164,7 @@ impl Params {
 
 /// Matches `*` and `?`, case-sensitively.
 pub(super) fn like(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) =
-        (pattern.chars().collect(), text.chars().collect());
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut at, mut from, mut star) = (0, 0, None);
     while from < text.len() {
         match pattern.get(at) {
@@ -244,17 +201,13 @@ mod tests {
 
     #[test]
     fn lists_and_pages() {
-        let params =
-            Params::parse("A.2=y&A.1=x&A.10=z&MaxResults=5&Filter.1.Name=n&Filter.1.Value.1=v%20w");
+        let params = Params::parse("A.2=y&A.1=x&A.10=z&MaxResults=5&Filter.1.Name=n&Filter.1.Value.1=v%20w");
         assert_eq!(params.list("A"), ["x", "y", "z"]);
         assert_eq!(params.filters()[0].values, ["v w"]);
         let (page, token) = params.page((0..7).collect(), 5).unwrap();
         assert_eq!((page.len(), token.as_deref()), (5, Some("page-5")));
         let params = Params::parse("MaxResults=5&NextToken=page-5");
-        assert_eq!(
-            params.page((0..7).collect(), 5).unwrap(),
-            (vec![5, 6], None)
-        );
+        assert_eq!(params.page((0..7).collect(), 5).unwrap(), (vec![5, 6], None));
         assert!(Params::parse("MaxResults=4").page(vec![1], 5).is_err());
     }
 }

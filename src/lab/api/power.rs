@@ -11,17 +11,10 @@ use crate::lab::xml::Xml;
 fn targets(world: &World, params: &Params, dry: bool) -> Result<Vec<String>, Problem> {
     let ids = params.list("InstanceId");
     if ids.is_empty() {
-        return Err(Problem::new(
-            "MissingParameter",
-            "The request must contain the parameter InstanceId",
-        ));
+        return Err(Problem::new("MissingParameter", "The request must contain the parameter InstanceId"));
     }
     check_ids(world, &ids)?;
-    if dry {
-        Err(Problem::dry_run())
-    } else {
-        Ok(ids)
-    }
+    if dry { Err(Problem::dry_run()) } else { Ok(ids) }
 }
 
 fn wrong_state(id: &str, what: &str) -> Problem {
@@ -44,17 +37,12 @@ fn write_change(xml: &mut Xml, changes: &[(String, State, State)]) {
 }
 
 fn state(world: &World, id: &str) -> State {
-    world
-        .instance(id)
-        .map_or(State::Terminated, |instance| instance.state)
+    world.instance(id).map_or(State::Terminated, |instance| instance.state)
 }
 
 pub(super) fn start(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
     let ids = targets(world, params, dry)?;
-    if let Some(bad) = ids
-        .iter()
-        .find(|id| matches!(state(world, id), State::Stopping(_) | State::Terminated))
-    {
+    if let Some(bad) = ids.iter().find(|id| matches!(state(world, id), State::Stopping(_) | State::Terminated)) {
         return Err(wrong_state(bad, "started"));
     }
     let mut changes = Vec::new();

@@ -106,13 +106,23 @@ pub enum Story {
 }
 
 /// A snapshot of a run.
-pub fn snapshot(run: RunId, story: Story) -> Box<Snapshot> {
-    let mut facts = Facts { target: Target { name: WEB.into(), user: Some("ec2-user".into()), keys: vec!["~/.ssh/deploy.pem".into()], ..Target::default() }, now: NOW, ..Facts::default() };
+pub fn snapshot(run: RunId, story: Story) -> Snapshot {
+    let mut facts = Facts {
+        target: Target {
+            name: WEB.into(),
+            user: Some("ec2-user".into()),
+            keys: vec!["~/.ssh/deploy.pem".into()],
+            ..Target::default()
+        },
+        now: NOW,
+        ..Facts::default()
+    };
     facts.aws.instance = Fact::known(instance(WEB, "web-1", "running", Some("203.0.113.7")), "DescribeInstances");
     facts.local.source_ip = Fact::known("203.0.113.10".parse().expect("an address"), "checkip.amazonaws.com");
     if story == Story::WrongUser {
         facts.target.user = Some("root".into());
-        let refused = crate::core::recognise::ssh("Please login as the user \"ec2-user\" rather than the user \"root\".");
+        let refused =
+            crate::core::recognise::ssh("Please login as the user \"ec2-user\" rather than the user \"root\".");
         facts.paste = Some(refused);
     }
     let checks: Vec<CheckResult> = CHECKS.iter().map(|(id, _)| check(id, story)).collect();
@@ -139,23 +149,43 @@ pub fn snapshot(run: RunId, story: Story) -> Box<Snapshot> {
         tree: tree(story),
         doors: doors(),
     };
-    Box::new(Snapshot { run, facts: Arc::new(facts), diagnosis: Arc::new(diagnosis), probes, api_calls: 9, millis: 1400, finished, cancelled: false })
+    Snapshot {
+        run,
+        facts: Arc::new(facts),
+        diagnosis: Arc::new(diagnosis),
+        probes,
+        api_calls: 9,
+        millis: 1400,
+        finished,
+        cancelled: false,
+    }
 }
 
 fn check(id: &str, story: Story) -> CheckResult {
     let denied = Why::Denied { action: "ec2:DescribeSecurityGroups".into(), reason: String::new() };
     match (id, story) {
-        ("security-group", Story::Blocked) => CheckResult::fail(id, "No rule of web-sg (sg-0f3a91c2b4d5e6f70) matches tcp/22 from 203.0.113.10.")
-            .seen("sgr-07a1 allows tcp/22 from 198.51.100.4/32 \"home office\": your address changed?", "DescribeSecurityGroups sg-0f3a91c2b4d5e6f70"),
+        ("security-group", Story::Blocked) => {
+            CheckResult::fail(id, "No rule of web-sg (sg-0f3a91c2b4d5e6f70) matches tcp/22 from 203.0.113.10.").seen(
+                "sgr-07a1 allows tcp/22 from 198.51.100.4/32 \"home office\": your address changed?",
+                "DescribeSecurityGroups sg-0f3a91c2b4d5e6f70",
+            )
+        }
         ("nacl-inbound", Story::Blocked) => CheckResult::fail(id, "Entry 90 of acl-0b denies tcp/22 from 0.0.0.0/0."),
-        ("security-group" | "nacl-inbound" | "nacl-outbound" | "route-to-client", Story::Denied) => CheckResult::cannot_tell(id, &denied),
+        ("security-group" | "nacl-inbound" | "nacl-outbound" | "route-to-client", Story::Denied) => {
+            CheckResult::cannot_tell(id, &denied)
+        }
         ("tcp-port", Story::Blocked) => CheckResult::fail(id, "No answer from 203.0.113.7:22 within 5 s."),
-        ("tcp-port" | "ssh-banner" | "host-key" | "server-takes-key" | "login-files", Story::Running) => CheckResult::unclear(id, "needs a probe that was not run"),
-        ("ssh-banner" | "host-key" | "server-takes-key" | "login-files", Story::Blocked | Story::Denied) => CheckResult::skipped(id, "needs a TCP connection"),
+        ("tcp-port" | "ssh-banner" | "host-key" | "server-takes-key" | "login-files", Story::Running) => {
+            CheckResult::unclear(id, "needs a probe that was not run")
+        }
+        ("ssh-banner" | "host-key" | "server-takes-key" | "login-files", Story::Blocked | Story::Denied) => {
+            CheckResult::skipped(id, "needs a TCP connection")
+        }
         ("user-name", Story::WrongUser) => CheckResult::fail(id, "The server wants ec2-user."),
         ("status-checks", _) => CheckResult::unclear(id, "cannot tell: not allowed to call ec2:DescribeInstanceStatus"),
         ("block-public-access" | "name-resolves", _) => CheckResult::not_applicable(id, "not used here"),
-        ("instance-found", _) => CheckResult::pass(id, "web-1 (i-0a1b2c3d4e5f60718) in eu-west-1").seen("web-1, t3.micro, running", "DescribeInstances"),
+        ("instance-found", _) => CheckResult::pass(id, "web-1 (i-0a1b2c3d4e5f60718) in eu-west-1")
+            .seen("web-1, t3.micro, running", "DescribeInstances"),
         _ => CheckResult::pass(id, "as it should be"),
     }
 }
@@ -163,10 +193,21 @@ fn check(id: &str, story: Story) -> CheckResult {
 fn causes(story: Story) -> Vec<Finding> {
     match story {
         Story::Blocked => vec![
-            Finding::new("sg-no-rule", Certainty::Proven, "no rule of web-sg allows 203.0.113.10 to tcp/22", "DescribeSecurityGroups sg-0f3a91c2b4d5e6f70"),
-            Finding::new("nacl-inbound-deny", Certainty::Likely, "entry 90 of acl-0b denies it", "DescribeNetworkAcls").would_prove("a TCP connect from the same subnet"),
+            Finding::new(
+                "sg-no-rule",
+                Certainty::Proven,
+                "no rule of web-sg allows 203.0.113.10 to tcp/22",
+                "DescribeSecurityGroups sg-0f3a91c2b4d5e6f70",
+            ),
+            Finding::new("nacl-inbound-deny", Certainty::Likely, "entry 90 of acl-0b denies it", "DescribeNetworkAcls")
+                .would_prove("a TCP connect from the same subnet"),
         ],
-        Story::WrongUser => vec![Finding::new("wrong-user-name", Certainty::Proven, "Please login as the user \"ec2-user\" rather than the user \"root\".", "SSH banner")],
+        Story::WrongUser => vec![Finding::new(
+            "wrong-user-name",
+            Certainty::Proven,
+            "Please login as the user \"ec2-user\" rather than the user \"root\".",
+            "SSH banner",
+        )],
         Story::Running | Story::Healthy | Story::Denied => Vec::new(),
     }
 }
@@ -175,10 +216,16 @@ fn path(story: Story) -> Vec<Hop> {
     HopId::ALL
         .into_iter()
         .map(|hop| match (hop, story) {
-            (HopId::SecurityGroup, Story::Blocked) => Hop::new(hop, HopState::Blocked, "no rule of web-sg matches tcp/22 from 203.0.113.10"),
+            (HopId::SecurityGroup, Story::Blocked) => {
+                Hop::new(hop, HopState::Blocked, "no rule of web-sg matches tcp/22 from 203.0.113.10")
+            }
             (HopId::Nacl, Story::Blocked) => Hop::new(hop, HopState::Blocked, "entry 90 of acl-0b denies tcp/22"),
-            (HopId::Eni | HopId::Sshd | HopId::Auth, Story::Blocked | Story::Running | Story::Denied) => Hop::new(hop, HopState::NotReached, ""),
-            (HopId::Route | HopId::Nacl | HopId::SecurityGroup, Story::Denied) => Hop::new(hop, HopState::Unknown, "may not be read"),
+            (HopId::Eni | HopId::Sshd | HopId::Auth, Story::Blocked | Story::Running | Story::Denied) => {
+                Hop::new(hop, HopState::NotReached, "")
+            }
+            (HopId::Route | HopId::Nacl | HopId::SecurityGroup, Story::Denied) => {
+                Hop::new(hop, HopState::Unknown, "may not be read")
+            }
             (HopId::Auth, Story::WrongUser) => Hop::new(hop, HopState::Blocked, "the server wants ec2-user"),
             _ => Hop::new(hop, HopState::Open, ""),
         })
@@ -201,7 +248,8 @@ fn tree(story: Story) -> Vec<TreeStep> {
 }
 
 fn doors() -> Vec<Door> {
-    let door = |id: &str, state, why: &str, cost: &str| Door { id: id.into(), state, why: why.into(), cost: cost.into() };
+    let door =
+        |id: &str, state, why: &str, cost: &str| Door { id: id.into(), state, why: why.into(), cost: cost.into() };
     vec![
         door("ssh", DoorState::Closed, "the security group drops your packets", "nothing"),
         door("ssm", DoorState::Open, "the agent answered 12 s ago", "no change, seconds"),
@@ -250,8 +298,16 @@ pub fn plan(consent: Consent, gate: GateState) -> Plan {
 /// A journal entry.
 pub fn entry(id: &str, state: EntryState, at: i64) -> Entry {
     let plan = plan(Consent::Yes, GateState::Ok);
-    let undo = Action::RevokeIngress { region: "eu-west-1".into(), group: "sg-0f3a91c2b4d5e6f70".into(), rule: "sgr-07a1".into() };
-    let done = if state == EntryState::Undone { Vec::new() } else { vec![DoneStep { step: 0, text: "added sgr-07a1 to web-sg".into(), undo: Some(undo), changed: true }] };
+    let undo = Action::RevokeIngress {
+        region: "eu-west-1".into(),
+        group: "sg-0f3a91c2b4d5e6f70".into(),
+        rule: "sgr-07a1".into(),
+    };
+    let done = if state == EntryState::Undone {
+        Vec::new()
+    } else {
+        vec![DoneStep { step: 0, text: "added sgr-07a1 to web-sg".into(), undo: Some(undo), changed: true }]
+    };
     Entry { id: id.into(), at, plan, state, done, open_step: None, text: "applied and verified".into() }
 }
 
@@ -284,7 +340,7 @@ pub fn tell(model: &mut Model, story: Story) {
     press(model, "/web-1<enter>");
     let run = model.diagnosing().expect("a diagnosis").run;
     update(model, Msg::Clock { ms: 1400, unix: NOW + 1 });
-    update(model, Msg::Learned(snapshot(run, story)));
+    update(model, Msg::Learned(Box::new(snapshot(run, story))));
     update(model, Msg::Clock { ms: 3400, unix: NOW + 3 });
 }
 

@@ -33,10 +33,12 @@ fn repaired(size: (u16, u16), outcome: RepairOutcome) -> Model {
         return model;
     }
     let login = outcome == RepairOutcome::Fixed { login: true };
-    let after = login.then(|| *snapshot(run, Story::Healthy));
-    let state = if login { StepState::Done("the checks pass".into()) } else { StepState::Failed("tcp-port: no answer".into()) };
+    let after = login.then(|| snapshot(run, Story::Healthy));
+    let state =
+        if login { StepState::Done("the checks pass".into()) } else { StepState::Failed("tcp-port: no answer".into()) };
     update(&mut model, Msg::Repaired { run, event: Box::new(RepairEvent::Step { index: 1, state }) });
-    let result = RepairResult { entry: Some("20261121-0001".into()), plan: plan(Consent::Yes, GateState::Warn), outcome, after };
+    let result =
+        RepairResult { entry: Some("20261121-0001".into()), plan: plan(Consent::Yes, GateState::Warn), outcome, after };
     update(&mut model, Msg::Repaired { run, event: Box::new(RepairEvent::Ended(result)) });
     model
 }
@@ -63,7 +65,8 @@ fn pasted(size: (u16, u16), text: &str) -> Model {
     model
 }
 
-const TIMED_OUT: &str = "$ ssh -i ~/.ssh/deploy.pem ec2-user@203.0.113.7\nssh: connect to host 203.0.113.7 port 22: Connection timed out\n";
+const TIMED_OUT: &str =
+    "$ ssh -i ~/.ssh/deploy.pem ec2-user@203.0.113.7\nssh: connect to host 203.0.113.7 port 22: Connection timed out\n";
 
 /// Every screen by name.
 fn all(size: (u16, u16)) -> Vec<(&'static str, Model)> {
@@ -90,7 +93,10 @@ fn all(size: (u16, u16)) -> Vec<(&'static str, Model)> {
         ("details", with(diagnosed(size, Story::Blocked), "t<tab>99999<enter>")),
         ("guided_first", with(guided_lab, "g")),
         ("guided_answer", with(diagnosed(size, Story::Blocked), "g<enter><enter><enter><enter><enter>")),
-        ("guided_end", with(diagnosed(size, Story::Blocked), "g<enter><enter><enter><enter><enter><enter><enter><enter>")),
+        (
+            "guided_end",
+            with(diagnosed(size, Story::Blocked), "g<enter><enter><enter><enter><enter><enter><enter><enter>"),
+        ),
         ("fix_preview", preview(size, Consent::Yes, GateState::Warn)),
         ("fix_refused", preview(size, Consent::Yes, GateState::Refuse)),
         ("fix_typed", with(preview(size, Consent::Type(WEB.into()), GateState::Warn), "i-0a1b")),
@@ -104,18 +110,6 @@ fn all(size: (u16, u16)) -> Vec<(&'static str, Model)> {
         ("help", with(diagnosed(size, Story::Blocked), "?")),
         ("palette", with(diagnosed(size, Story::Blocked), ":ex")),
     ]
-}
-
-#[test]
-fn dump() {
-    let Ok(want) = std::env::var("DUMP") else { return };
-    for size in [SMALL, LARGE] {
-        for (name, model) in all(size) {
-            if want == "all" || want.split(',').any(|w| w == name || w == format!("{name}_{}", size.0)) {
-                println!("=== {name} {}x{}\n{}", size.0, size.1, screen(&model));
-            }
-        }
-    }
 }
 
 #[test]

@@ -105,11 +105,9 @@ pub fn show(d: &mut Diagnosing, snapshot: Box<Snapshot>, ms: u64) {
 
 /// Checks that are listed: all but those that do not arise. While their probes run, all may.
 pub fn listed(snapshot: &Snapshot) -> impl Iterator<Item = &CheckResult> {
-    snapshot
-        .diagnosis
-        .checks
-        .iter()
-        .filter(|c| c.verdict != Verdict::NotApplicable || matches!(progress(snapshot, c), Mark::Waiting | Mark::Running(_)))
+    snapshot.diagnosis.checks.iter().filter(|c| {
+        c.verdict != Verdict::NotApplicable || matches!(progress(snapshot, c), Mark::Waiting | Mark::Running(_))
+    })
 }
 
 /// The mark of a check: its verdict, or waiting and running while its probes have not all answered.
@@ -185,7 +183,11 @@ pub fn choices(d: &Diagnosing) -> Vec<Choice> {
     }
     let words = catalogue::get().causes.get(&cause.id);
     for id in words.map(|w| w.fixes.as_slice()).unwrap_or_default() {
-        out.push(if fixes::APPLICABLE.contains(&id.as_str()) { Choice::Fix(id.clone()) } else { Choice::ByHand(id.clone()) });
+        out.push(if fixes::APPLICABLE.contains(&id.as_str()) {
+            Choice::Fix(id.clone())
+        } else {
+            Choice::ByHand(id.clone())
+        });
     }
     if words.is_some_and(|w| w.fixes.is_empty() && !w.by_hand.is_empty()) {
         out.push(Choice::Explain);
@@ -346,7 +348,11 @@ pub fn by_hand(model: &mut Model) {
     let guided = model.guided;
     let Some(d) = model.diagnosing() else { return };
     let Some(snapshot) = &d.snapshot else { return };
-    let id = if guided { snapshot.diagnosis.tree.get(d.walk.at).map(|s| s.at.clone()) } else { selected(d, snapshot).map(|c| c.id.clone()) };
+    let id = if guided {
+        snapshot.diagnosis.tree.get(d.walk.at).map(|s| s.at.clone())
+    } else {
+        selected(d, snapshot).map(|c| c.id.clone())
+    };
     let Some((id, words)) = id.and_then(|id| catalogue::get().checks.get_key_value(&id)) else { return };
     let reason = snapshot.diagnosis.checks.iter().find(|c| c.id == *id).map(|c| c.reason.clone());
     let mut parts = Vec::new();

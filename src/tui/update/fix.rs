@@ -16,7 +16,8 @@ pub fn open(model: &mut Model, fix: String) -> Vec<Effect> {
     let Some(facts) = diagnosis::facts(model) else { return Vec::new() };
     let Some(request) = model.diagnosing().map(|d| d.request.clone()) else { return Vec::new() };
     let run = model.new_run();
-    let fixing = Fixing { run, fix: fix.clone(), undo: None, request, facts: facts.clone(), phase: Phase::Planning, scroll: 0 };
+    let fixing =
+        Fixing { run, fix: fix.clone(), undo: None, request, facts: facts.clone(), phase: Phase::Planning, scroll: 0 };
     model.stack.push(Screen::Fix(Box::new(fixing)));
     vec![Effect::Plan { run, fix, facts }]
 }
@@ -133,20 +134,17 @@ fn apply(model: &mut Model) -> Vec<Effect> {
     }
     let Some(Screen::Fix(fixing)) = model.stack.last_mut() else { return Vec::new() };
     let Phase::Preview { plan, typed } = &fixing.phase else { return Vec::new() };
-    let effect = match &fixing.undo {
-        Some(entry) => Effect::Undo { run: fixing.run, entry: entry.clone() },
-        None => {
-            let word = matches!(plan.consent, Consent::Type(_)).then_some(typed.as_str());
-            match Confirmed::after_consent((**plan).clone(), word) {
-                Ok(confirmed) => Effect::Apply {
-                    run: fixing.run,
-                    plan: Box::new(confirmed),
-                    request: Box::new(fixing.request.clone()),
-                },
-                Err(reason) => {
-                    model.notice = Some(reason);
-                    return Vec::new();
-                }
+    let effect = if let Some(entry) = &fixing.undo {
+        Effect::Undo { run: fixing.run, entry: entry.clone() }
+    } else {
+        let word = matches!(plan.consent, Consent::Type(_)).then_some(typed.as_str());
+        match Confirmed::after_consent((**plan).clone(), word) {
+            Ok(plan) => {
+                Effect::Apply { run: fixing.run, plan: Box::new(plan), request: Box::new(fixing.request.clone()) }
+            }
+            Err(reason) => {
+                model.notice = Some(reason);
+                return Vec::new();
             }
         }
     };
@@ -173,9 +171,9 @@ fn undo_this(model: &mut Model) {
 
 /// Leaves the screen; after an undo everything below is stale, so it is read or run again.
 fn back(model: &mut Model) -> Vec<Effect> {
-    let undone = model.fixing().is_some_and(|f| {
-        matches!(&f.phase, Phase::Ended { result, .. } if result.outcome == RepairOutcome::Undone)
-    });
+    let undone = model
+        .fixing()
+        .is_some_and(|f| matches!(&f.phase, Phase::Ended { result, .. } if result.outcome == RepairOutcome::Undone));
     leave_screen(model);
     if !undone {
         return Vec::new();

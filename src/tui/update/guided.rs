@@ -11,7 +11,11 @@ use crate::tui::update::diagnosis;
 pub fn toggle(model: &mut Model) -> Vec<Effect> {
     model.guided = !model.guided;
     if model.diagnosing().is_none() {
-        let text = if model.guided { "Guided: diagnoses ask one question at a time." } else { "Triage: diagnoses show everything at once." };
+        let text = if model.guided {
+            "Guided: diagnoses ask one question at a time."
+        } else {
+            "Triage: diagnoses show everything at once."
+        };
         model.notice = Some(text.to_owned());
     }
     Vec::new()

@@ -76,8 +76,15 @@ pub fn palette_rows(model: &Model, query: &str) -> Vec<&'static Binding> {
     let offered = |b: &&Binding| {
         !matches!(
             b.action,
-            Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::First | Action::Last
-                | Action::ScrollDown | Action::ScrollUp | Action::Palette
+            Action::Up
+                | Action::Down
+                | Action::PageUp
+                | Action::PageDown
+                | Action::First
+                | Action::Last
+                | Action::ScrollDown
+                | Action::ScrollUp
+                | Action::Palette
         ) && (b.when)(model)
     };
     let common = keys::TABLE.iter().filter(|b| matches!(b.context, Context::Common));
@@ -204,6 +211,11 @@ fn on_screen(model: &Model) -> String {
     }
     if let Some(reason) = id.and_then(|id| snapshot.diagnosis.checks.iter().find(|c| c.id == id)) {
         text += &safe(&reason.reason);
+    }
+    // The cause would tell the end of a walk that goes on.
+    let ends = id.is_none_or(|id| !words.checks.contains_key(id));
+    if model.guided && !ends {
+        return text;
     }
     if let Some(cause) = snapshot.diagnosis.causes.get(d.cause).and_then(|c| words.causes.get(&c.id)) {
         text += &cause.title;

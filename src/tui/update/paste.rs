@@ -58,12 +58,22 @@ fn matches(model: &Model, host: &str) -> Vec<String> {
     let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
     let is = |name: &Option<String>| name.as_deref().is_some_and(|n| n.eq_ignore_ascii_case(host));
     let rows = model.start.rows.iter().map(|r| &r.instance).filter(|i| {
-        i.id == host || is(&i.name) || is(&i.public_dns) || is(&i.private_dns) || address.is_some_and(|a| i.addresses().contains(&a))
+        i.id == host
+            || is(&i.name)
+            || is(&i.public_dns)
+            || is(&i.private_dns)
+            || address.is_some_and(|a| i.addresses().contains(&a))
     });
     rows.map(|i| i.id.clone()).collect()
 }
 
-fn target(model: &Model, found: &Recognised, host: Option<&str>, matched: Option<&str>, note: Option<&str>) -> Option<Target> {
+fn target(
+    model: &Model,
+    found: &Recognised,
+    host: Option<&str>,
+    matched: Option<&str>,
+    note: Option<&str>,
+) -> Option<Target> {
     let base = &model.settings.base;
     let row = matched.and_then(|id| model.start.by_id.get(id)).and_then(|at| model.start.rows.get(*at));
     let target = match (row, host) {
@@ -99,10 +109,7 @@ pub fn with_details(mut target: Target, found: &Recognised) -> Target {
         target.keys = vec![key.clone()];
     }
     target.jump = command.jump.or(target.jump);
-    target.config_file = command.config.or(target.config_file);
-    if !command.options.is_empty() {
-        target.options = command.options;
-    }
+    // A pasted -F or -o stays out: ssh would run what such a file or option names (Match exec, ProxyCommand).
     target
 }
 
@@ -115,16 +122,12 @@ pub fn symptom_of(found: &Recognised) -> Option<String> {
 pub fn accept(model: &mut Model) -> Vec<Effect> {
     let Some(Overlay::Paste(paste)) = model.overlays.pop() else { return Vec::new() };
     let PasteBox { found, target, .. } = *paste;
-    match target {
-        Some(target) => {
-            let symptom = symptom_of(&found);
-            diagnosis::open(model, Request { target, symptom, paste: Some(found), ..Request::default() })
-        }
-        None => {
-            wait_for_instance(model, found);
-            Vec::new()
-        }
-    }
+    let Some(target) = target else {
+        wait_for_instance(model, found);
+        return Vec::new();
+    };
+    let symptom = symptom_of(&found);
+    diagnosis::open(model, Request { target, symptom, paste: Some(found), ..Request::default() })
 }
 
 /// Tab: choose another instance or symptom; the paste waits.

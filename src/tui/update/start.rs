@@ -16,6 +16,7 @@ use crate::tui::text::safe;
 use crate::tui::update::{diagnosis, form, overlay};
 use nucleo_matcher::pattern::{AtomKind, CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str, Utf32String};
+use std::fmt::Write;
 use std::net::IpAddr;
 
 /// Begins to read the list.
@@ -84,7 +85,8 @@ fn natural(name: &str) -> String {
             continue;
         }
         if !digits.is_empty() {
-            out += &format!("{:0>20}", std::mem::take(&mut digits));
+            let _ = write!(out, "{digits:0>20}");
+            digits.clear();
         }
         out.push(c);
     }
@@ -165,7 +167,7 @@ fn rank(model: &mut Model, edited: bool) {
     let known_by = pattern(if literal { AtomKind::Substring } else { AtomKind::Fuzzy });
     let about = pattern(AtomKind::Substring);
     let mut matcher = Matcher::new(Config::DEFAULT);
-    let mut scored: Vec<(u32, u32)> = Vec::new();
+    let mut scored: Vec<(u32, usize, u32)> = Vec::new();
     let all = 0..start.rows.len() as u32;
     let candidates: Vec<u32> = if narrows { std::mem::take(&mut start.shown) } else { all.collect() };
     for at in candidates {
@@ -175,11 +177,13 @@ fn rank(model: &mut Model, edited: bool) {
             Some(score) => Some(score + KNOWN_BY),
             None => about.score(row.about.slice(..), &mut matcher),
         };
-        scored.extend(score.map(|score| (score, at)));
+        // Of equals the shorter name first: `web-1` before `web-12`.
+        let name = row.instance.name.as_ref().map_or(usize::MAX, String::len);
+        scored.extend(score.map(|score| (score, name, at)));
     }
     text.clone_into(&mut start.ranked_by);
-    scored.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-    start.shown = scored.into_iter().map(|(_, at)| at).collect();
+    scored.sort_unstable_by(|a, b| b.0.cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+    start.shown = scored.into_iter().map(|(_, _, at)| at).collect();
     if edited {
         (start.cursor, start.offset) = (0, 0);
         clamp(model);
@@ -192,7 +196,8 @@ fn rank(model: &mut Model, edited: bool) {
 fn keep(model: &mut Model, id: Option<&str>) {
     let start = &mut model.start;
     let line = start.cursor.saturating_sub(start.offset);
-    let place = id.and_then(|id| start.by_id.get(id)).and_then(|at| start.shown.iter().position(|s| *s as usize == *at));
+    let place =
+        id.and_then(|id| start.by_id.get(id)).and_then(|at| start.shown.iter().position(|s| *s as usize == *at));
     if let Some(place) = place {
         start.cursor = place;
         start.offset = place.saturating_sub(line);

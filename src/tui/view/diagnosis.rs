@@ -13,9 +13,9 @@ use crate::tui::text::{fit_middle, of_limit, seconds, width, wrap};
 use crate::tui::theme::Mark;
 use crate::tui::update::diagnosis::{Choice, choices, listed, progress, question_here, running_probe, selected};
 use crate::tui::update::start::symptom_title;
+use crate::tui::view::path;
 use crate::tui::view::start::selected_style;
 use crate::tui::view::widgets::{Pen, header, risk_style, risk_words, wrapped};
-use crate::tui::view::path;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
@@ -28,16 +28,13 @@ pub fn draw(model: &Model, d: &Diagnosing, pen: &mut Pen) {
     let bottom = pen.area.height - 1;
     let panel_top = bottom - panel.len() as u16;
     let boxes = Rect::new(0, 4, pen.area.width, panel_top - 4);
-    match &d.snapshot {
-        Some(snapshot) => {
-            let left = if pen.area.width >= WIDE { pen.area.width * 2 / 5 } else { 40 };
-            checks(model, d, snapshot, pen, Rect::new(0, boxes.y, left, boxes.height));
-            detail(model, d, snapshot, pen, Rect::new(left, boxes.y, boxes.width - left, boxes.height));
-        }
-        None => {
-            pen.frame(boxes, "Checks", "", true);
-            pen.put(2, boxes.y + 1, boxes.width - 4, "Starting …", pen.theme.muted());
-        }
+    if let Some(snapshot) = &d.snapshot {
+        let left = if pen.area.width >= WIDE { pen.area.width * 2 / 5 } else { 40 };
+        checks(model, d, snapshot, pen, Rect::new(0, boxes.y, left, boxes.height));
+        detail(model, d, snapshot, pen, Rect::new(left, boxes.y, boxes.width - left, boxes.height));
+    } else {
+        pen.frame(boxes, "Checks", "", true);
+        pen.put(2, boxes.y + 1, boxes.width - 4, "Starting …", pen.theme.muted());
     }
     for (at, line) in panel.iter().enumerate() {
         let spans: Vec<(&str, Style)> = line.left.iter().map(|(t, s)| (t.as_str(), role(pen, *s))).collect();
@@ -216,7 +213,9 @@ fn detail(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, are
 
 fn probe_words(snapshot: &Snapshot, probe: crate::core::probe::ProbeId) -> String {
     match (probe, snapshot.facts.address()) {
-        (crate::core::probe::ProbeId::Tcp, Some(a)) if a.is_ipv6() => format!("TCP connect to [{a}]:{}", snapshot.facts.port()),
+        (crate::core::probe::ProbeId::Tcp, Some(a)) if a.is_ipv6() => {
+            format!("TCP connect to [{a}]:{}", snapshot.facts.port())
+        }
         (crate::core::probe::ProbeId::Tcp, Some(a)) => format!("TCP connect to {a}:{}", snapshot.facts.port()),
         _ => probe.title().to_owned(),
     }
@@ -276,7 +275,11 @@ fn panel(model: &Model, d: &Diagnosing, columns: u16) -> Vec<PanelLine> {
         (_, None) if !snapshot.finished => looking(model, d, snapshot),
         (_, None) => inconclusive(snapshot, room),
     };
-    if snapshot.finished && d.ask.is_none() && question_here(d, false).is_some() && diagnosis.overall != Overall::Healthy {
+    if snapshot.finished
+        && d.ask.is_none()
+        && question_here(d, false).is_some()
+        && diagnosis.overall != Overall::Healthy
+    {
         out.push(line(vec![
             ("a".to_owned(), Role::Key),
             (" answer the selected check yourself".to_owned(), Role::Muted),
@@ -288,7 +291,10 @@ fn panel(model: &Model, d: &Diagnosing, columns: u16) -> Vec<PanelLine> {
 fn question(check: &str, room: usize) -> Vec<PanelLine> {
     let words = catalogue::get().checks.get(check);
     let text = words.and_then(|w| w.question.clone()).unwrap_or_default();
-    let mut out = vec![line(vec![(" QUESTION ".to_owned(), Role::Key), ("  no probe could tell; your answer makes it likely, never proven".to_owned(), Role::Muted)])];
+    let mut out = vec![line(vec![
+        (" QUESTION ".to_owned(), Role::Key),
+        ("  no probe could tell; your answer makes it likely, never proven".to_owned(), Role::Muted),
+    ])];
     out.extend(wrap(&text, room).into_iter().map(|l| line(vec![(l, Role::Strong)])));
     out.push(line(vec![
         ("y".to_owned(), Role::Key),
@@ -314,7 +320,10 @@ fn healthy(d: &Diagnosing, snapshot: &Snapshot) -> Vec<PanelLine> {
             right: (String::new(), Role::Text),
         },
         line(vec![("  ".to_owned(), Role::Text), (command, Role::Code)]),
-        line(vec![("1 Enter".to_owned(), Role::Key), ("  copy this command, and paste it into your shell".to_owned(), Role::Text)]),
+        line(vec![
+            ("1 Enter".to_owned(), Role::Key),
+            ("  copy this command, and paste it into your shell".to_owned(), Role::Text),
+        ]),
     ]
 }
 
@@ -349,7 +358,12 @@ fn cause(d: &Diagnosing, snapshot: &Snapshot, room: usize) -> Vec<PanelLine> {
     }
     let then: Vec<String> = causes.iter().skip(d.cause + 1).map(|c| cause_title(&c.id)).collect();
     if !then.is_empty() {
-        out.push(line(vec![("then: ".to_owned(), Role::Warn), (then.join("; "), Role::Text), ("   n".to_owned(), Role::Key), (" next cause".to_owned(), Role::Muted)]));
+        out.push(line(vec![
+            ("then: ".to_owned(), Role::Warn),
+            (then.join("; "), Role::Text),
+            ("   n".to_owned(), Role::Key),
+            (" next cause".to_owned(), Role::Muted),
+        ]));
     }
     out
 }
@@ -362,10 +376,14 @@ fn choice_line(at: usize, choice: &Choice) -> PanelLine {
         Choice::TryAs(user) => (format!("try again as {user}"), ("nothing is changed".to_owned(), Role::Good)),
         Choice::Fix(id) => {
             let words = fixes.get(id);
-            let risk = words.map_or((String::new(), Role::Text), |w| (risk_words(w.risk, w.downtime, w.reversible), Role::Risk(w.risk)));
+            let risk = words.map_or((String::new(), Role::Text), |w| {
+                (risk_words(w.risk, w.downtime, w.reversible), Role::Risk(w.risk))
+            });
             (words.map_or_else(|| id.clone(), |w| w.title.clone()), risk)
         }
-        Choice::ByHand(id) => (fixes.get(id).map_or_else(|| id.clone(), |w| w.title.clone()), ("by hand".to_owned(), Role::Muted)),
+        Choice::ByHand(id) => {
+            (fixes.get(id).map_or_else(|| id.clone(), |w| w.title.clone()), ("by hand".to_owned(), Role::Muted))
+        }
         Choice::Explain => ("What to do about it".to_owned(), ("by hand".to_owned(), Role::Muted)),
         Choice::CopyLogin => ("copy the ssh command".to_owned(), (String::new(), Role::Text)),
     };
@@ -379,11 +397,17 @@ fn looking(model: &Model, d: &Diagnosing, snapshot: &Snapshot) -> Vec<PanelLine>
         ProbeState::Running { since_ms, limit_ms } => Some((*id, *since_ms, *limit_ms)),
         _ => None,
     });
-    let mut out = vec![line(vec![("Looking …  ".to_owned(), Role::Strong), (format!("{ended} of {needed} answered"), Role::Muted)])];
+    let mut out = vec![line(vec![
+        ("Looking …  ".to_owned(), Role::Strong),
+        (format!("{ended} of {needed} answered"), Role::Muted),
+    ])];
     let wait = match slowest.max_by_key(|(_, since, limit)| since + limit) {
         Some((probe, since, limit)) => {
             let elapsed = d.elapsed(model.clock).saturating_sub(since);
-            line(vec![(format!("  {}   ", probe_words(snapshot, probe)), Role::Text), (of_limit(elapsed, limit), Role::Key)])
+            line(vec![
+                (format!("  {}   ", probe_words(snapshot, probe)), Role::Text),
+                (of_limit(elapsed, limit), Role::Key),
+            ])
         }
         None => line(vec![]),
     };
@@ -412,7 +436,11 @@ fn inconclusive(snapshot: &Snapshot, room: usize) -> Vec<PanelLine> {
     reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     for (reason, count) in reasons.iter().take(3) {
         let checks = if *count == 1 { "1 check:  ".to_owned() } else { format!("{count} checks: ") };
-        out.push(line(vec![("  ? ".to_owned(), Role::Warn), (checks, Role::Muted), (fit_middle(reason, room - 14), Role::Text)]));
+        out.push(line(vec![
+            ("  ? ".to_owned(), Role::Warn),
+            (checks, Role::Muted),
+            (fit_middle(reason, room - 14), Role::Text),
+        ]));
     }
     if reasons.len() > 3 {
         out.push(line(vec![(format!("    and {} more reasons; ↑↓ shows them", reasons.len() - 3), Role::Muted)]));

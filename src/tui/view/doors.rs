@@ -4,10 +4,10 @@ use crate::core::diagnosis::DoorState;
 use crate::tui::model::Model;
 use crate::tui::theme::Mark;
 use crate::tui::update::guided::door_title;
+use crate::tui::view::body;
 use crate::tui::view::diagnosis::top;
 use crate::tui::view::start::selected_style;
 use crate::tui::view::widgets::Pen;
-use crate::tui::view::body;
 
 /// Draws the screen.
 pub fn draw(model: &Model, cursor: usize, pen: &mut Pen) {

@@ -6,8 +6,8 @@ use crate::tui::model::{Fixing, Model, Phase, StepRow};
 use crate::tui::text::{seconds, width};
 use crate::tui::theme::Mark;
 use crate::tui::update::diagnosis::{listed, progress};
-use crate::tui::view::widgets::{Pen, header, risk_style, risk_words, wrapped};
 use crate::tui::view::body;
+use crate::tui::view::widgets::{Pen, header, risk_style, risk_words, wrapped};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
@@ -15,18 +15,26 @@ use ratatui::style::Style;
 pub fn draw(model: &Model, f: &Fixing, pen: &mut Pen) {
     let theme = pen.theme;
     let plan = f.plan();
-    let title = plan.map_or_else(|| crate::core::catalogue::get().fixes.get(&f.fix).map_or_else(|| f.fix.clone(), |w| w.title.clone()), |p| p.title.clone());
-    let (risk, style) = plan.map_or((String::new(), theme.text()), |p| (format!("{} ", risk_words(p.risk, p.downtime, p.reversible)), risk_style(theme, p.risk)));
+    let title = plan.map_or_else(
+        || crate::core::catalogue::get().fixes.get(&f.fix).map_or_else(|| f.fix.clone(), |w| w.title.clone()),
+        |p| p.title.clone(),
+    );
+    let (risk, style) = plan.filter(|_| f.undo.is_none()).map_or((String::new(), theme.text()), |p| {
+        (format!("{} ", risk_words(p.risk, p.downtime, p.reversible)), risk_style(theme, p.risk))
+    });
     let badge = if f.undo.is_some() { " Undo " } else { " Fix " };
     header(pen, &[(badge, theme.badge()), (&title, theme.strong())], &[(&risk, style)]);
     let area = body(pen);
     match &f.phase {
-        Phase::Planning => message(pen, area, "Looking before the change: permissions, and who else is affected …", theme.muted()),
+        Phase::Planning => {
+            message(pen, area, "Looking before the change: permissions, and who else is affected …", theme.muted());
+        }
         Phase::NoPlan(reason) => no_plan(f, reason, pen, area),
         Phase::Preview { plan, typed } => preview(model, f, plan, typed, pen, area),
         Phase::Running { plan, steps } => running(model, f, plan, steps, "", pen, area),
         Phase::Verifying { plan, steps, attempt, snapshot } => {
-            let done = listed(snapshot).filter(|c| plan.verify.contains(&c.id) && progress(snapshot, c) == Mark::Pass).count();
+            let done =
+                listed(snapshot).filter(|c| plan.verify.contains(&c.id) && progress(snapshot, c) == Mark::Pass).count();
             let note = format!("Verifying, attempt {attempt}: {done} of {} checks pass", plan.verify.len());
             running(model, f, plan, steps, &note, pen, area);
         }
@@ -54,10 +62,18 @@ fn no_plan(f: &Fixing, reason: &str, pen: &mut Pen, area: Rect) {
 }
 
 /// The steps of a plan: text, command, undo; while running their state and time.
-fn step_lines(model: &Model, f: &Fixing, plan: &Plan, rows: Option<&[StepRow]>, room: u16, pen: &Pen) -> Vec<(String, Style)> {
+fn step_lines(
+    model: &Model,
+    f: &Fixing,
+    plan: &Plan,
+    rows: Option<&[StepRow]>,
+    room: u16,
+    pen: &Pen,
+) -> Vec<(String, Style)> {
     let theme = pen.theme;
     let mut lines: Vec<(String, Style)> = Vec::new();
-    let order: Vec<usize> = if f.undo.is_some() { (0..plan.steps.len()).rev().collect() } else { (0..plan.steps.len()).collect() };
+    let order: Vec<usize> =
+        if f.undo.is_some() { (0..plan.steps.len()).rev().collect() } else { (0..plan.steps.len()).collect() };
     let mut number = 0;
     for at in order {
         let Some(step) = plan.steps.get(at) else { continue };
@@ -70,9 +86,21 @@ fn step_lines(model: &Model, f: &Fixing, plan: &Plan, rows: Option<&[StepRow]>, 
         let (sign, time, style) = match row.map(|r| (&r.state, r)) {
             None => (format!("{number}"), String::new(), theme.strong()),
             Some((StepState::Waiting, _)) => (Mark::Waiting.glyph().to_owned(), String::new(), theme.muted()),
-            Some((StepState::Running, r)) => (Mark::Running(model.clock.ms / 100).glyph().to_owned(), format!("   {}", seconds(model.clock.ms.saturating_sub(r.began_ms))), theme.accent()),
-            Some((StepState::Done(_), r)) => (Mark::Pass.glyph().to_owned(), format!("   {}", seconds(r.ended_ms.saturating_sub(r.began_ms))), theme.good()),
-            Some((StepState::Failed(_), r)) => (Mark::Fail.glyph().to_owned(), format!("   {}", seconds(r.ended_ms.saturating_sub(r.began_ms))), theme.bad()),
+            Some((StepState::Running, r)) => (
+                Mark::Running(model.clock.ms / 100).glyph().to_owned(),
+                format!("   {}", seconds(model.clock.ms.saturating_sub(r.began_ms))),
+                theme.accent(),
+            ),
+            Some((StepState::Done(_), r)) => (
+                Mark::Pass.glyph().to_owned(),
+                format!("   {}", seconds(r.ended_ms.saturating_sub(r.began_ms))),
+                theme.good(),
+            ),
+            Some((StepState::Failed(_), r)) => (
+                Mark::Fail.glyph().to_owned(),
+                format!("   {}", seconds(r.ended_ms.saturating_sub(r.began_ms))),
+                theme.bad(),
+            ),
         };
         let indent = "    ";
         let mut first: Vec<(String, Style)> = Vec::new();
@@ -85,7 +113,9 @@ fn step_lines(model: &Model, f: &Fixing, plan: &Plan, rows: Option<&[StepRow]>, 
         }
         lines.extend(first);
         match row.map(|r| &r.state) {
-            Some(StepState::Done(text) | StepState::Failed(text)) if !text.is_empty() => wrapped(&mut lines, text, room, indent, theme.text()),
+            Some(StepState::Done(text) | StepState::Failed(text)) if !text.is_empty() => {
+                wrapped(&mut lines, text, room, indent, theme.text());
+            }
             Some(_) => {}
             None if f.undo.is_some() => {
                 if let Some(undo) = &step.undo {
@@ -98,7 +128,9 @@ fn step_lines(model: &Model, f: &Fixing, plan: &Plan, rows: Option<&[StepRow]>, 
                 }
                 match &step.undo {
                     Some(undo) => wrapped(&mut lines, &format!("undo: {undo}"), room, indent, theme.muted()),
-                    None if step.action.is_some() => wrapped(&mut lines, "cannot be taken back", room, indent, theme.warn()),
+                    None if step.action.is_some() => {
+                        wrapped(&mut lines, "cannot be taken back", room, indent, theme.warn());
+                    }
                     None => {}
                 }
             }
@@ -114,7 +146,11 @@ fn gate_lines(model: &Model, f: &Fixing, plan: &Plan, room: u16, pen: &Pen) -> V
         out.push((Mark::Fail, "this session is read-only: nothing will be changed".to_owned(), theme.bad()));
     }
     if f.undo.is_some() {
-        out.push((Mark::Warn, "the world may have changed since; each step looks before it acts".to_owned(), theme.warn()));
+        out.push((
+            Mark::Warn,
+            "other changes may have been made since: read the calls before you say yes".to_owned(),
+            theme.warn(),
+        ));
     } else {
         if plan.steps.iter().all(|s| s.action.is_none()) {
             out.push((Mark::Pass, "there is nothing to change".to_owned(), theme.text()));
@@ -165,7 +201,18 @@ fn preview(model: &Model, f: &Fixing, plan: &Plan, typed: &str, pen: &mut Pen, a
     }
     if let (true, Consent::Type(word)) = (typing, &plan.consent) {
         let y = area.bottom() - 2;
-        pen.spans(inside.x + 1, y, inside.width - 2, &[("Type ", theme.strong()), (word, theme.code()), (" and press Enter: ", theme.strong()), (typed, theme.strong()), ("▌", theme.key())]);
+        pen.spans(
+            inside.x + 1,
+            y,
+            inside.width - 2,
+            &[
+                ("Type ", theme.strong()),
+                (word, theme.code()),
+                (" and press Enter: ", theme.strong()),
+                (typed, theme.strong()),
+                ("▌", theme.key()),
+            ],
+        );
     }
 }
 
@@ -179,7 +226,14 @@ fn running(model: &Model, f: &Fixing, plan: &Plan, steps: &[StepRow], note: &str
     pen.lines(Rect::new(inside.x + 1, inside.y, inside.width - 2, inside.height), &lines, f.scroll);
 }
 
-fn ended(model: &Model, f: &Fixing, result: &crate::engine::event::RepairResult, steps: &[StepRow], pen: &mut Pen, area: Rect) {
+fn ended(
+    model: &Model,
+    f: &Fixing,
+    result: &crate::engine::event::RepairResult,
+    steps: &[StepRow],
+    pen: &mut Pen,
+    area: Rect,
+) {
     let theme = pen.theme;
     let inside = pen.frame(area, "What happened", &result.plan.target, true);
     let room = inside.width - 2;
@@ -187,16 +241,31 @@ fn ended(model: &Model, f: &Fixing, result: &crate::engine::event::RepairResult,
     lines.push((String::new(), theme.text()));
     match &result.outcome {
         RepairOutcome::Fixed { login: true } => {
-            wrapped(&mut lines, "✓ FIXED: the checks pass, and the login works.", room, " ", theme.good().add_modifier(ratatui::style::Modifier::BOLD));
+            wrapped(
+                &mut lines,
+                "✓ FIXED: the checks pass, and the login works.",
+                room,
+                " ",
+                theme.good().add_modifier(ratatui::style::Modifier::BOLD),
+            );
             if let Some(after) = &result.after {
                 lines.push((String::new(), theme.text()));
                 wrapped(&mut lines, &crate::engine::report::ssh_command(&after.facts), room, "    ", theme.code());
             }
         }
         RepairOutcome::Fixed { login: false } => {
-            wrapped(&mut lines, "✓ FIXED: the checks that raised the cause pass now.", room, " ", theme.good().add_modifier(ratatui::style::Modifier::BOLD));
+            wrapped(
+                &mut lines,
+                "✓ FIXED: the checks that raised the cause pass now.",
+                room,
+                " ",
+                theme.good().add_modifier(ratatui::style::Modifier::BOLD),
+            );
             if let Some(next) = result.after.as_ref().and_then(|a| a.diagnosis.causes.first()) {
-                let text = format!("What still stands in the way: {}. Enter goes on with it.", crate::tui::view::diagnosis::cause_title(&next.id));
+                let text = format!(
+                    "What still stands in the way: {}. Enter goes on with it.",
+                    crate::tui::view::diagnosis::cause_title(&next.id)
+                );
                 wrapped(&mut lines, &text, room, "    ", theme.text());
             }
         }
@@ -211,7 +280,9 @@ fn ended(model: &Model, f: &Fixing, result: &crate::engine::event::RepairResult,
                 wrapped(&mut lines, &format!("next: {}", failure.next), room, "    ", theme.accent());
             }
         }
-        RepairOutcome::Undone => wrapped(&mut lines, "✓ UNDONE: everything of this change is taken back.", room, " ", theme.good()),
+        RepairOutcome::Undone => {
+            wrapped(&mut lines, "✓ UNDONE: everything of this change is taken back.", room, " ", theme.good());
+        }
     }
     if let Some(entry) = &result.entry {
         lines.push((String::new(), theme.text()));

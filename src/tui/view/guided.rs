@@ -11,8 +11,8 @@ use crate::tui::theme::Mark;
 use crate::tui::update::diagnosis::{Choice, choices, progress};
 use crate::tui::update::guided::{leaf, score, waits};
 use crate::tui::view::diagnosis::{cause_title, mark_word, top};
-use crate::tui::view::widgets::{Pen, wrapped};
 use crate::tui::view::path;
+use crate::tui::view::widgets::{Pen, wrapped};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
@@ -50,7 +50,7 @@ fn tree(d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area: Rect) {
     let symptom = snapshot.diagnosis.symptom.as_deref();
     let inside = pen.frame(area, "The way", "", false);
     let room = usize::from(inside.width) - 5;
-    let mut lines: Vec<(Mark, bool, String, Style)> = Vec::new();
+    let mut lines: Vec<(Option<Mark>, bool, String, Style)> = Vec::new();
     let steps = &snapshot.diagnosis.tree;
     let nodes = catalogue::get().tree(symptom).map(|t| t.nodes.as_slice()).unwrap_or_default();
     for (at, step) in steps.iter().enumerate().take(d.walk.at + 1) {
@@ -62,7 +62,7 @@ fn tree(d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area: Rect) {
             (true, Some(_)) => mark_of(snapshot, &step.at),
         };
         let style = if here { theme.strong() } else { theme.text() };
-        lines.push((mark, here, fit(&leaf(&step.at), room).into_owned(), style));
+        lines.push((Some(mark), here, fit(&leaf(&step.at), room).into_owned(), style));
         // The branch that was not taken, so that the tree is seen and not only the way.
         let other = nodes.iter().find(|n| n.check == step.at).and_then(|n| match step.verdict {
             Some(Verdict::Pass) => Some(("if not", &n.fail)),
@@ -70,7 +70,7 @@ fn tree(d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area: Rect) {
             _ => None,
         });
         if let (true, Some((word, to))) = (known && area.height > 24, other) {
-            lines.push((Mark::Skipped, false, fit(&format!("  {word}: {}", leaf(to)), room).into_owned(), theme.muted()));
+            lines.push((None, false, fit(&format!("  {word}: {}", leaf(to)), room).into_owned(), theme.muted()));
         }
     }
     let rest = steps.len().saturating_sub(d.walk.at + 1);
@@ -81,10 +81,11 @@ fn tree(d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area: Rect) {
         if *here {
             pen.put(inside.x, y, 1, "▸", theme.key());
         }
-        if *mark == Mark::Skipped {
-            pen.put(inside.x + 2, y, 1, "│", theme.muted());
-        } else {
-            pen.mark(inside.x + 2, y, *mark);
+        match mark {
+            Some(mark) => pen.mark(inside.x + 2, y, *mark),
+            None => {
+                pen.put(inside.x + 2, y, 1, "│", theme.muted());
+            }
         }
         pen.put(inside.x + 4, y, inside.width - 5, text, *style);
     }
@@ -129,13 +130,21 @@ fn step(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area:
     }
     if !d.walk.revealed {
         lines.push((String::new(), theme.text()));
-        let text = if model.settings.lab { "What do you think? y or n guesses, Enter shows the answer." } else { "Enter shows the answer." };
+        let text = if model.settings.lab {
+            "What do you think? y or n guesses, Enter shows the answer."
+        } else {
+            "Enter shows the answer."
+        };
         wrapped(&mut lines, text, inner.width, "", theme.accent());
     } else if waits(d) {
         section(&mut lines, "Answer", "The probes for this still run …", theme.muted());
     } else if let Some(check) = snapshot.diagnosis.checks.iter().find(|c| c.id == step.at) {
         lines.push((String::new(), theme.text()));
-        lines.push((format!("Answer: {} {}", mark.glyph(), mark_word(mark)), theme.mark(mark).add_modifier(ratatui::style::Modifier::BOLD)));
+        let word = if check.verdict == Verdict::NotApplicable { "does not apply here" } else { mark_word(mark) };
+        lines.push((
+            format!("Answer: {} {word}", mark.glyph()),
+            theme.mark(mark).add_modifier(ratatui::style::Modifier::BOLD),
+        ));
         wrapped(&mut lines, check.reason.trim_start_matches("cannot tell: "), inner.width, "", theme.text());
         for evidence in &check.evidence {
             wrapped(&mut lines, &format!("{} ({})", evidence.text, evidence.source), inner.width, "  ", theme.muted());
@@ -203,7 +212,13 @@ fn conclusion(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen,
     } else {
         wrapped(&mut lines, &at, inner.width, "", theme.strong());
         lines.push((String::new(), theme.text()));
-        wrapped(&mut lines, "No cause is proven. g shows all checks at once, d the ways in.", inner.width, "", theme.text());
+        wrapped(
+            &mut lines,
+            "No cause is proven. g shows all checks at once, d the ways in.",
+            inner.width,
+            "",
+            theme.text(),
+        );
     }
     pen.lines(inner, &lines, d.detail_scroll);
 }

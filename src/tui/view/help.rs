@@ -50,7 +50,12 @@ pub fn palette(model: &Model, query: &str, cursor: usize, pen: &mut Pen) {
     let area = popup((pen.area.width, pen.area.height), 70, 16);
     pen.clear(area);
     let inside = pen.frame(area, "Do what?", "", true);
-    pen.spans(inside.x + 1, inside.y, inside.width - 2, &[(": ", theme.key()), (query, theme.strong()), ("▌", theme.key())]);
+    pen.spans(
+        inside.x + 1,
+        inside.y,
+        inside.width - 2,
+        &[(": ", theme.key()), (query, theme.strong()), ("▌", theme.key())],
+    );
     let height = usize::from(inside.height) - 1;
     let offset = cursor.saturating_sub(height - 1);
     for (line, b) in rows.iter().skip(offset).take(height).enumerate() {

@@ -5,9 +5,9 @@ use crate::tui::model::{JournalList, Model};
 use crate::tui::text::{ago, utc};
 use crate::tui::theme::Mark;
 use crate::tui::update::journal::{rows, selected};
+use crate::tui::view::body;
 use crate::tui::view::start::selected_style;
 use crate::tui::view::widgets::{Pen, header, wrapped};
-use crate::tui::view::body;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
@@ -32,7 +32,11 @@ pub fn draw(model: &Model, list: &JournalList, pen: &mut Pen) {
             return;
         }
         Some(Err(failure)) => {
-            pen.paragraph(Rect::new(inside.x + 2, inside.y + 1, inside.width - 4, 6), &failure.to_string(), theme.warn());
+            pen.paragraph(
+                Rect::new(inside.x + 2, inside.y + 1, inside.width - 4, 6),
+                &failure.to_string(),
+                theme.warn(),
+            );
             return;
         }
         Some(Ok(entries)) if entries.is_empty() => {
@@ -49,7 +53,13 @@ pub fn draw(model: &Model, list: &JournalList, pen: &mut Pen) {
         pen.mark(inside.x + 2, y, mark);
         pen.put(inside.x + 4, y, 11, word, theme.mark(mark));
         pen.put(inside.x + 16, y, 13, &ago(entry.at, model.clock.unix), theme.muted());
-        pen.put(inside.x + 30, y, inside.width - 31, &format!("{}  {}", entry.plan.target, entry.plan.title), theme.text());
+        pen.put(
+            inside.x + 30,
+            y,
+            inside.width - 31,
+            &format!("{}  {}", entry.plan.target, entry.plan.title),
+            theme.text(),
+        );
         if list.offset + line == list.cursor {
             pen.put(inside.x, y, 1, "▸", theme.key());
             pen.shade(inside.x, y, inside.width, selected_style(theme, true));
@@ -78,7 +88,13 @@ fn detail(pen: &mut Pen, area: Rect, entry: &Entry) {
         }
     }
     if entry.open_step.is_some() {
-        wrapped(&mut lines, "A step was begun, and nobody knows whether it was done. port22 resume looks and goes on.", area.width, "", theme.warn());
+        wrapped(
+            &mut lines,
+            "A step was begun, and nobody knows whether it was done. port22 resume looks and goes on.",
+            area.width,
+            "",
+            theme.warn(),
+        );
     }
     pen.lines(area, &lines, 0);
 }

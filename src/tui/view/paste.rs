@@ -1,8 +1,8 @@
 //! What was recognised in a paste, and what Enter will do with it.
 
 use crate::tui::layout::popup;
-use crate::tui::text::width;
 use crate::tui::model::{Model, PasteBox};
+use crate::tui::text::width;
 use crate::tui::update::paste::host_of;
 use crate::tui::update::start::symptom_title;
 use crate::tui::view::widgets::{Pen, wrapped};
@@ -52,7 +52,9 @@ pub fn draw(model: &Model, paste: &PasteBox, pen: &mut Pen) {
     lines.push((String::new(), theme.text()));
     let target = paste.target.as_ref();
     let mut facts: Vec<String> = Vec::new();
-    facts.extend(target.and_then(|t| t.user.clone()).or_else(|| found.extract.user.clone()).map(|u| format!("user {u}")));
+    facts.extend(
+        target.and_then(|t| t.user.clone()).or_else(|| found.extract.user.clone()).map(|u| format!("user {u}")),
+    );
     let row = paste.matched.as_ref().and_then(|id| model.start.by_id.get(id)).and_then(|at| model.start.rows.get(*at));
     match (host_of(found), row) {
         (Some(host), Some(row)) if host == row.instance.id => facts.push(format!("instance {}", row.instance.label())),
@@ -68,7 +70,11 @@ pub fn draw(model: &Model, paste: &PasteBox, pen: &mut Pen) {
         more.push(format!("key {keys}"));
     }
     more.extend(found.extract.key_mode.as_ref().map(|m| format!("mode {m}")));
-    more.extend(found.extract.methods.as_ref().map(|m| format!("server still offers: {}", if m.is_empty() { "nothing".to_owned() } else { m.join(", ") })));
+    more.extend(
+        found.extract.methods.as_ref().map(|m| {
+            format!("server still offers: {}", if m.is_empty() { "nothing".to_owned() } else { m.join(", ") })
+        }),
+    );
     packed(&mut lines, &more, room, theme.text());
     if let Some(note) = &paste.note {
         wrapped(&mut lines, &format!("! {note}"), room, "  ", theme.warn());
@@ -80,13 +86,22 @@ pub fn draw(model: &Model, paste: &PasteBox, pen: &mut Pen) {
     if !found.evidence.is_empty() && known {
         lines.push((String::new(), theme.text()));
         for line in found.evidence.iter().take(3) {
-            lines.push((format!("  {}", crate::tui::text::fit(&crate::tui::text::safe(line), usize::from(room) - 2)), theme.muted()));
+            lines.push((
+                format!("  {}", crate::tui::text::fit(&crate::tui::text::safe(line), usize::from(room) - 2)),
+                theme.muted(),
+            ));
         }
     }
     lines.push((String::new(), theme.text()));
     let next = match (target, row) {
         (Some(_), Some(row)) => format!("Enter diagnoses {}", row.instance.name.as_deref().unwrap_or(&row.instance.id)),
-        (Some(t), None) => format!("Enter diagnoses {}", model.diagnosing().filter(|d| d.request.target.name == t.name).map_or(t.name.as_str(), |d| d.label.as_str())),
+        (Some(t), None) => format!(
+            "Enter diagnoses {}",
+            model
+                .diagnosing()
+                .filter(|d| d.request.target.name == t.name)
+                .map_or(t.name.as_str(), |d| d.label.as_str())
+        ),
         (None, _) => "It names no single instance. Enter lets you choose one".to_owned(),
     };
     wrapped(&mut lines, &next, room, "", theme.accent());

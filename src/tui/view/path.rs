@@ -90,7 +90,12 @@ pub fn draw(pen: &mut Pen, y: u16, path: &[Hop], finished: bool) {
     if let (None, Some(hop)) = (first_broken, unknown) {
         let theme = pen.theme;
         let head = format!("{}: ", name(hop.hop, true));
-        pen.spans(1, y + 2, pen.area.width - 2, &[("? ", theme.warn()), (&head, theme.strong()), (&hop.detail, theme.muted())]);
+        pen.spans(
+            1,
+            y + 2,
+            pen.area.width - 2,
+            &[("? ", theme.warn()), (&head, theme.strong()), (&hop.detail, theme.muted())],
+        );
     }
     if let Some(broken) = path.iter().find(|h| Some(h.hop) == first_broken) {
         let theme = pen.theme;
@@ -101,6 +106,11 @@ pub fn draw(pen: &mut Pen, y: u16, path: &[Hop], finished: bool) {
         };
         let room = pen.area.width - 2;
         let head = format!("{}: ", name(broken.hop, true));
-        pen.spans(1, y + 2, room, &[("✗ ", theme.bad()), (&head, theme.strong()), (&broken.detail, theme.text()), (&also, theme.muted())]);
+        pen.spans(
+            1,
+            y + 2,
+            room,
+            &[("✗ ", theme.bad()), (&head, theme.strong()), (&broken.detail, theme.text()), (&also, theme.muted())],
+        );
     }
 }

@@ -44,7 +44,8 @@ pub fn form(form: &Form, pen: &mut Pen) {
             pen.put(x, y, room, field.hint, theme.muted());
         } else {
             // The end of a long value is where one types.
-            let value: String = field.value.chars().rev().take(usize::from(room) - 1).collect::<Vec<_>>().into_iter().rev().collect();
+            let value: String =
+                field.value.chars().rev().take(usize::from(room) - 1).collect::<Vec<_>>().into_iter().rev().collect();
             let used = pen.put(x, y, room, &value, theme.code());
             if here {
                 pen.put(x + used, y, 1, "▌", theme.key());
@@ -94,6 +95,11 @@ pub fn leave(pen: &mut Pen) {
         pen.put(inside.x + 1, inside.y + at as u16, inside.width - 2, line, theme.text());
     }
     let y = inside.bottom() - 1;
-    let used = pen.spans(inside.x + 1, y, inside.width - 2, &[("y", theme.key()), (" leave     ", theme.text()), ("Esc", theme.key()), (" stay", theme.text())]);
+    let used = pen.spans(
+        inside.x + 1,
+        y,
+        inside.width - 2,
+        &[("y", theme.key()), (" leave     ", theme.text()), ("Esc", theme.key()), (" stay", theme.text())],
+    );
     debug_assert!(usize::from(used) >= width("y leave"));
 }

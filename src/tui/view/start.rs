@@ -108,7 +108,15 @@ fn instances(model: &Model, pen: &mut Pen, area: Rect, detail_rows: u16) {
     }
 }
 
-fn instance_row(pen: &mut Pen, list: Rect, line: u16, row: &Row, columns: &[(&str, u16)], selected: bool, focused: bool) {
+fn instance_row(
+    pen: &mut Pen,
+    list: Rect,
+    line: u16,
+    row: &Row,
+    columns: &[(&str, u16)],
+    selected: bool,
+    focused: bool,
+) {
     let theme = pen.theme;
     let y = list.y + line;
     let instance = &row.instance;
@@ -116,7 +124,9 @@ fn instance_row(pen: &mut Pen, list: Rect, line: u16, row: &Row, columns: &[(&st
     let mut x = list.x + 2;
     for (name, w) in columns {
         let (text, style) = match *name {
-            "name" => (instance.name.clone().filter(|n| !n.is_empty()).unwrap_or_else(|| instance.id.clone()), theme.text()),
+            "name" => {
+                (instance.name.clone().filter(|n| !n.is_empty()).unwrap_or_else(|| instance.id.clone()), theme.text())
+            }
             "state" => (instance.state.clone(), state_style(theme, &instance.state)),
             "type" => (instance.instance_type.clone(), theme.text()),
             "address" => (fit_middle(&address, usize::from(*w)), theme.text()),
@@ -156,12 +166,19 @@ fn empty(model: &Model, pen: &mut Pen, list: Rect) {
     } else if !start.filter.is_empty() && !start.rows.is_empty() {
         pen.paragraph(area, "No instance of the list matches. Esc clears the filter.", pen.theme.text());
     } else if let Some(failure) = start.failures.first() {
-        let text = format!("Could not {}: {}\n\n{}\n\nYou can still type a target after / or paste an error.", failure.doing, failure.reason, failure.next);
+        let text = format!(
+            "Could not {}: {}\n\n{}\n\nYou can still type a target after / or paste an error.",
+            failure.doing, failure.reason, failure.next
+        );
         pen.paragraph(area, &text, pen.theme.warn());
     } else if start.done {
         pen.paragraph(area, "There is no instance here. Is it another region or profile?\n\nYou can still type a target after / or paste an error.", pen.theme.text());
     } else {
-        pen.paragraph(area, "Reading the instances of this account …\n\nYou need not wait: type a target after /, or paste an error.", pen.theme.muted());
+        pen.paragraph(
+            area,
+            "Reading the instances of this account …\n\nYou need not wait: type a target after /, or paste an error.",
+            pen.theme.muted(),
+        );
     }
 }
 
@@ -172,7 +189,8 @@ fn detail(pen: &mut Pen, area: Rect, row: &Row, now: i64) {
     let mut first = vec![i.instance_type.clone(), system(i), key];
     first.retain(|t| !t.is_empty());
     lines.push(first.join("  "));
-    let groups: Vec<&str> = i.groups.iter().map(|(id, name)| if name.is_empty() { id.as_str() } else { name.as_str() }).collect();
+    let groups: Vec<&str> =
+        i.groups.iter().map(|(id, name)| if name.is_empty() { id.as_str() } else { name.as_str() }).collect();
     let mut second: Vec<String> = Vec::new();
     if !groups.is_empty() {
         second.push(format!("sg {}", groups.join(", ")));
@@ -186,7 +204,8 @@ fn detail(pen: &mut Pen, area: Rect, row: &Row, now: i64) {
     third.push(i.region.clone());
     lines.push(third.join("  "));
     let tags: Vec<String> = i.tags.iter().filter(|(k, _)| *k != "Name").map(|(k, v)| format!("{k}={v}")).collect();
-    let hint = if row.hint.is_empty() { String::new() } else { format!("way in: {} (a hint, not yet checked)", row.hint) };
+    let hint =
+        if row.hint.is_empty() { String::new() } else { format!("way in: {} (a hint, not yet checked)", row.hint) };
     lines.push(if area.height <= 4 && !hint.is_empty() { hint.clone() } else { tags.join("  ") });
     lines.push(hint);
     for (at, line) in lines.iter().enumerate().take(usize::from(area.height)) {
@@ -237,6 +256,9 @@ fn symptoms(model: &Model, pen: &mut Pen, area: Rect, detail_rows: u16) {
     } else if let Some(words) = chosen_symptom(model).and_then(|id| catalogue::get().symptoms.get(id)) {
         pen.divider(area, y, "What it proves", "", focused);
         pen.paragraph(note, &words.proves, theme.muted());
+    } else if let Some(failure) = model.start.failures.first().filter(|_| !model.start.rows.is_empty()) {
+        pen.divider(area, y, "Not everything is listed", "", focused);
+        pen.paragraph(note, &format!("could not {}: {}", failure.doing, failure.reason), theme.warn());
     } else {
         pen.divider(area, y, "", "", focused);
         let text = "Paste the error or the ssh command anywhere: it picks the instance and symptom.";

@@ -58,12 +58,13 @@ impl Pen<'_> {
         x
     }
 
-    /// Draws a wrapped text from line `skip` on; returns the lines used and whether more follow.
+    /// Draws a wrapped text, ending in `…` when there is no room for all of it; returns the lines used.
     pub fn paragraph(&mut self, area: Rect, text: &str, style: Style) -> u16 {
         let lines = wrap(text, usize::from(area.width));
         for (at, line) in lines.iter().enumerate().take(usize::from(area.height)) {
             let last = at + 1 == usize::from(area.height) && at + 1 < lines.len();
-            let line = if last { fit(&format!("{line} …………"), usize::from(area.width)).replace("…………", "…").replace("………", "…").replace("……", "…") } else { line.clone() };
+            let room = usize::from(area.width).saturating_sub(2);
+            let line = if last { format!("{} …", fit(line, room).trim_end_matches('…')) } else { line.clone() };
             self.put(area.x, area.y + at as u16, area.width, &line, style);
         }
         (lines.len() as u16).min(area.height)

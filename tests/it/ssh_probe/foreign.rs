@@ -40,53 +40,24 @@ async fn greeted(text: &'static str, stays: bool) -> SshServer {
     asked.banner_limit = Duration::from_millis(if stays { 300 } else { 20_000 });
     let (server, offers, budget) = ssh::probe(asked).await;
     assert_eq!((offers.len(), budget.used), (0, 0));
-    server
-        .value()
-        .unwrap_or_else(|| panic!("{server:?}"))
-        .clone()
+    server.value().unwrap_or_else(|| panic!("{server:?}")).clone()
 }
 
 #[tokio::test]
 async fn servers_that_are_not_ssh_are_told_apart() {
-    let closed = |reason: &str| SshServer::ClosedBeforeBanner {
-        reason: reason.to_owned(),
-    };
-    let foreign = |first_bytes: &str| SshServer::NotSsh {
-        first_bytes: first_bytes.to_owned(),
-    };
-    assert_eq!(
-        greeted("", true).await,
-        SshServer::BannerTimeout { after_ms: 300 }
-    );
-    assert_eq!(
-        greeted("SSH-2.0-half", true).await,
-        SshServer::BannerTimeout { after_ms: 300 }
-    );
+    let closed = |reason: &str| SshServer::ClosedBeforeBanner { reason: reason.to_owned() };
+    let foreign = |first_bytes: &str| SshServer::NotSsh { first_bytes: first_bytes.to_owned() };
+    assert_eq!(greeted("", true).await, SshServer::BannerTimeout { after_ms: 300 });
+    assert_eq!(greeted("SSH-2.0-half", true).await, SshServer::BannerTimeout { after_ms: 300 });
     assert_eq!(greeted("", false).await, closed(""));
+    assert_eq!(greeted("Not allowed at this time\r\n", false).await, closed("Not allowed at this time"));
+    assert_eq!(greeted("Exceeded MaxStartups\r\n", false).await, closed("Exceeded MaxStartups"));
     assert_eq!(
-        greeted("Not allowed at this time\r\n", false).await,
-        closed("Not allowed at this time")
-    );
-    assert_eq!(
-        greeted("Exceeded MaxStartups\r\n", false).await,
-        closed("Exceeded MaxStartups")
-    );
-    assert_eq!(
-        greeted(
-            "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
-            false
-        )
-        .await,
+        greeted("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", false).await,
         foreign("HTTP/1.1 400 Bad Request")
     );
-    assert_eq!(
-        greeted("what is this\r\n", true).await,
-        foreign("what is this")
-    );
-    assert_eq!(
-        greeted("\u{15}\u{3}\u{1}\0\u{2}", true).await,
-        foreign(r"\x15\x03\x01\x00\x02")
-    );
+    assert_eq!(greeted("what is this\r\n", true).await, foreign("what is this"));
+    assert_eq!(greeted("\u{15}\u{3}\u{1}\0\u{2}", true).await, foreign(r"\x15\x03\x01\x00\x02"));
     let old = SshServer::KexFailed {
         banner: "SSH-1.5-old".to_owned(),
         reason: "the server does not speak version 2 of the protocol".to_owned(),
@@ -103,10 +74,7 @@ async fn servers_that_are_not_ssh_are_told_apart() {
 async fn silence_after_the_banner_is_a_failed_key_exchange() {
     assert_eq!(
         greeted("SSH-2.0-mute\r\n", true).await,
-        SshServer::KexFailed {
-            banner: "SSH-2.0-mute".to_owned(),
-            reason: "no answer within 300 ms".to_owned()
-        }
+        SshServer::KexFailed { banner: "SSH-2.0-mute".to_owned(), reason: "no answer within 300 ms".to_owned() }
     );
 }
 
@@ -119,19 +87,13 @@ async fn lines_before_the_banner_are_passed_over() {
     };
     let behind = sshd.port;
     let port = scripted(move |mut stream| async move {
-        stream
-            .write_all("This system is monitored.\r\n\r\n".repeat(12).as_bytes())
-            .await
-            .unwrap();
+        stream.write_all("This system is monitored.\r\n\r\n".repeat(12).as_bytes()).await.unwrap();
         let mut server = TcpStream::connect((HERE, behind)).await.unwrap();
         let _ = copy_bidirectional(&mut stream, &mut server).await;
     })
     .await;
     let (server, offers, _) = ssh::probe(request(port, &[&me()], &[&known])).await;
-    assert!(
-        matches!(server.value(), Some(SshServer::Ready { .. })),
-        "{server:?}"
-    );
+    assert!(matches!(server.value(), Some(SshServer::Ready { .. })), "{server:?}");
     assert_eq!(offers[0].answer, Answer::WouldAccept, "{offers:?}");
 }
 
@@ -146,19 +108,11 @@ impl server::Handler for ThenRefuses {
         Ok(Some("For guests only".to_owned()))
     }
 
-    async fn auth_publickey_offered(
-        &mut self,
-        _: &str,
-        _: PublicKeyOffer<'_>,
-    ) -> Result<Auth, Self::Error> {
+    async fn auth_publickey_offered(&mut self, _: &str, _: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
         Ok(Auth::Accept)
     }
 
-    async fn auth_publickey(
-        &mut self,
-        _: &str,
-        _: VerifiedPublicKey<'_>,
-    ) -> Result<Auth, Self::Error> {
+    async fn auth_publickey(&mut self, _: &str, _: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         Err(russh::Error::Disconnect)
     }
 }
@@ -170,28 +124,16 @@ async fn an_end_after_the_signature_is_not_a_refused_key() {
     let host = keygen(dir.path(), "host", &["-t", "ed25519"], "");
     let host = russh::keys::load_secret_key(host, None).unwrap();
     let port = scripted(move |stream| async move {
-        let config = server::Config {
-            keys: vec![host],
-            ..Default::default()
-        };
-        let running = server::run_stream(std::sync::Arc::new(config), stream, ThenRefuses)
-            .await
-            .unwrap();
+        let config = server::Config { keys: vec![host], ..Default::default() };
+        let running = server::run_stream(std::sync::Arc::new(config), stream, ThenRefuses).await.unwrap();
         let _ = running.await;
     })
     .await;
     let mut asked = request(port, &["guest"], &[&key]);
     asked.sign = true;
     let (_, offers, _) = ssh::probe(asked).await;
-    let [offer] = offers.as_slice() else {
-        panic!("{offers:?}")
-    };
-    assert_eq!(
-        offer.answer,
-        Answer::AcceptedThenRefused {
-            reason: "the server closed the connection".to_owned()
-        }
-    );
+    let [offer] = offers.as_slice() else { panic!("{offers:?}") };
+    assert_eq!(offer.answer, Answer::AcceptedThenRefused { reason: "the server closed the connection".to_owned() });
     assert_eq!(offer.banner.as_deref(), Some("For guests only"));
 }
 
@@ -204,13 +146,7 @@ async fn all_answers_together_have_a_limit() {
     let mut asked = request(port, &[], &[]);
     asked.total_limit = Duration::from_millis(200);
     let (server, _, _) = ssh::probe(asked).await;
-    assert!(
-        matches!(
-            server.value(),
-            Some(SshServer::BannerTimeout { after_ms: ..=200 })
-        ),
-        "{server:?}"
-    );
+    assert!(matches!(server.value(), Some(SshServer::BannerTimeout { after_ms: ..=200 })), "{server:?}");
 }
 
 #[tokio::test]
@@ -220,11 +156,6 @@ async fn a_closed_port_is_no_ssh_fact() {
     closed.bind((HERE, 0).into()).unwrap();
     let port = closed.local_addr().unwrap().port();
     let (server, offers, budget) = ssh::probe(request(port, &["x"], &[])).await;
-    assert!(
-        server
-            .why_not()
-            .is_some_and(|why| why.text().contains("connection refused")),
-        "{server:?}"
-    );
+    assert!(server.why_not().is_some_and(|why| why.text().contains("connection refused")), "{server:?}");
     assert_eq!((offers.len(), budget.used), (0, 0));
 }

@@ -48,9 +48,7 @@ pub fn command_line(text: &str) -> Option<SshCommand> {
     while i < lines.len() {
         let (line, used) = logical(&lines[i..]);
         if let Some(command) = parse_line(&line) {
-            let better = found
-                .as_ref()
-                .is_none_or(|f| command.target.is_some() || f.target.is_none());
+            let better = found.as_ref().is_none_or(|f| command.target.is_some() || f.target.is_none());
             if better {
                 found = Some(command);
             }
@@ -66,10 +64,7 @@ fn logical(lines: &[Line]) -> (String, usize) {
     for (i, line) in lines.iter().enumerate().take(12) {
         let text = line.text.as_str();
         let last = i + 1 == lines.len();
-        if let Some(head) = text
-            .strip_suffix(['\\', '^', '`'])
-            .filter(|h| h.ends_with(' ') && !last)
-        {
+        if let Some(head) = text.strip_suffix(['\\', '^', '`']).filter(|h| h.ends_with(' ') && !last) {
             out.push_str(head);
             continue;
         }
@@ -94,10 +89,7 @@ fn parse_line(line: &str) -> Option<SshCommand> {
             continue;
         }
         let command = read::read(program, &words[at + 1..]);
-        if command
-            .as_ref()
-            .is_some_and(|c| c.target.is_some() || !c.keys.is_empty())
-        {
+        if command.as_ref().is_some_and(|c| c.target.is_some() || !c.keys.is_empty()) {
             return command;
         }
     }
@@ -129,26 +121,17 @@ pub fn is_typed(line: &str) -> bool {
     let mut words = rest.split_whitespace();
     let first = words.next().unwrap_or_default().to_ascii_lowercase();
     let first = first.strip_suffix(".exe").unwrap_or(&first);
-    line.find(['$', '#', '>', '%', '❯', '➜'])
-        .is_some_and(|at| at < 70)
-        && TYPED.split(' ').any(|t| t == first)
+    line.find(['$', '#', '>', '%', '❯', '➜']).is_some_and(|at| at < 70) && TYPED.split(' ').any(|t| t == first)
 }
 
 /// Lines that name programs without being their command.
 fn is_noise(line: &str) -> bool {
     let l = line.trim_start();
-    l.starts_with("usage:")
-        || l.starts_with("debug")
-        || l.starts_with("ssh: ")
-        || l.starts_with("OpenSSH_")
+    l.starts_with("usage:") || l.starts_with("debug") || l.starts_with("ssh: ") || l.starts_with("OpenSSH_")
 }
 
 fn program(word: &str) -> Option<Program> {
-    let name = word
-        .rsplit(['/', '\\'])
-        .next()
-        .unwrap_or(word)
-        .to_ascii_lowercase();
+    let name = word.rsplit(['/', '\\']).next().unwrap_or(word).to_ascii_lowercase();
     let name = name.strip_suffix(".exe").unwrap_or(&name);
     Some(match name {
         "ssh" | "autossh" | "mosh" | "slogin" | "dbclient" | "mssh" => Program::Ssh,
@@ -177,16 +160,9 @@ fn starts_command(line: &str, words: &[String], at: usize) -> bool {
     let prompt = previous.ends_with(['$', '#', '>', '%', '❯', '➜', 'λ', '»', '~'])
         || (previous.ends_with(':') && line.contains("command"));
     let assignments = words[..at].iter().all(|w| w.contains('=') || w == "env");
-    let quoted = words[..at]
-        .iter()
-        .any(|w| w == "timeout" || w == "sshpass" || w == "sudo" || w == "time");
-    let enough = words
-        .get(at + 1..)
-        .is_some_and(|rest| rest.iter().any(|w| w.contains('@') || w.starts_with('-')));
-    prompt
-        || assignments
-        || (quoted && enough)
-        || (enough && words[..at].iter().all(|w| is_prompt_word(w)))
+    let quoted = words[..at].iter().any(|w| w == "timeout" || w == "sshpass" || w == "sudo" || w == "time");
+    let enough = words.get(at + 1..).is_some_and(|rest| rest.iter().any(|w| w.contains('@') || w.starts_with('-')));
+    prompt || assignments || (quoted && enough) || (enough && words[..at].iter().all(|w| is_prompt_word(w)))
 }
 
 fn is_prompt_word(word: &str) -> bool {

@@ -11,11 +11,7 @@ pub fn read(program: Program, words: &[String]) -> Option<SshCommand> {
         Program::Ssh => Some(read_ssh(words, SSH_WITH_ARGUMENT, 'p')),
         Program::CopyId => Some(read_ssh(words, "iopFt", 'p')),
         Program::Scp | Program::Sftp => {
-            let with = if program == Program::Scp {
-                SCP_WITH_ARGUMENT
-            } else {
-                SFTP_WITH_ARGUMENT
-            };
+            let with = if program == Program::Scp { SCP_WITH_ARGUMENT } else { SFTP_WITH_ARGUMENT };
             let mut command = read_ssh(&remote_first(words, with), with, 'P');
             drop_path(&mut command, program == Program::Scp);
             Some(command)
@@ -90,19 +86,12 @@ fn apply_option(command: &mut SshCommand, option: &str) {
 
 fn set_target(command: &mut SshCommand, word: &str) {
     let word = word.trim_matches(['"', '\'', '`', ',', '。', '、']);
-    let word = word
-        .strip_prefix("ssh://")
-        .or_else(|| word.strip_prefix("sftp://"))
-        .unwrap_or(word);
+    let word = word.strip_prefix("ssh://").or_else(|| word.strip_prefix("sftp://")).unwrap_or(word);
     let (user, host) = match word.rsplit_once('@') {
         Some((user, host)) => (Some(user), host),
         None => (None, word),
     };
-    let plausible = |w: &str| {
-        !w.is_empty()
-            && w.chars()
-                .all(|c| c.is_alphanumeric() || ".-_:[]%$<>{}+\\/".contains(c))
-    };
+    let plausible = |w: &str| !w.is_empty() && w.chars().all(|c| c.is_alphanumeric() || ".-_:[]%$<>{}+\\/".contains(c));
     if !plausible(host) || user.is_some_and(str::is_empty) {
         return;
     }
@@ -147,24 +136,13 @@ fn remote_first(words: &[String], with_argument: &str) -> Vec<String> {
         }
     }
     let remote = |w: &&String| w.contains('@') || is_remote_path(w);
-    options.extend(
-        operands
-            .iter()
-            .find(remote)
-            .or(if operands.len() == 1 {
-                operands.first()
-            } else {
-                None
-            })
-            .cloned(),
-    );
+    options.extend(operands.iter().find(remote).or(if operands.len() == 1 { operands.first() } else { None }).cloned());
     options
 }
 
 fn is_remote_path(word: &str) -> bool {
-    word.split_once(':').is_some_and(|(host, rest)| {
-        host.len() > 1 && !host.contains(['/', '\\']) && !rest.starts_with('\\')
-    })
+    word.split_once(':')
+        .is_some_and(|(host, rest)| host.len() > 1 && !host.contains(['/', '\\']) && !rest.starts_with('\\'))
 }
 
 /// `host:path` to `host`.
@@ -234,11 +212,7 @@ fn read_rsync(words: &[String]) -> Option<SshCommand> {
         if let Some(shell) = shell {
             let inner = split(shell);
             let inside = read_ssh(inner.get(1..).unwrap_or_default(), SSH_WITH_ARGUMENT, 'p');
-            command = SshCommand {
-                target: command.target,
-                user: inside.user.or(command.user),
-                ..inside
-            };
+            command = SshCommand { target: command.target, user: inside.user.or(command.user), ..inside };
         } else if !word.starts_with('-') && command.target.is_none() && (is_remote_path(word)) {
             set_target(&mut command, word);
             drop_path(&mut command, true);
@@ -252,15 +226,11 @@ fn read_git(words: &[String]) -> Option<SshCommand> {
     if !words.iter().any(|w| VERBS.contains(&w.as_str())) {
         return None;
     }
-    let url = words.iter().find(|w| {
-        w.starts_with("ssh://") || (w.contains('@') && w.contains(':') && !w.contains("://"))
-    })?;
+    let url =
+        words.iter().find(|w| w.starts_with("ssh://") || (w.contains('@') && w.contains(':') && !w.contains("://")))?;
     let mut command = SshCommand::default();
     if let Some(rest) = url.strip_prefix("ssh://") {
-        set_target(
-            &mut command,
-            &format!("ssh://{}", rest.split('/').next().unwrap_or(rest)),
-        );
+        set_target(&mut command, &format!("ssh://{}", rest.split('/').next().unwrap_or(rest)));
     } else {
         set_target(&mut command, url.split(':').next().unwrap_or(url));
     }

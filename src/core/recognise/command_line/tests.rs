@@ -19,14 +19,9 @@ fn plain_and_behind_prompts() {
         "sudo ",
         "% ",
     ] {
-        let c = parse(&format!(
-            "hello\n{prompt}ssh -i k.pem -p 2222 ubuntu@203.0.113.7\nssh: connect to host x"
-        ));
+        let c = parse(&format!("hello\n{prompt}ssh -i k.pem -p 2222 ubuntu@203.0.113.7\nssh: connect to host x"));
         assert_eq!(c.target.as_deref(), Some("203.0.113.7"), "{prompt:?}");
-        assert_eq!(
-            (c.user.as_deref(), c.port, c.keys),
-            (Some("ubuntu"), Some(2222), vec!["k.pem".to_owned()])
-        );
+        assert_eq!((c.user.as_deref(), c.port, c.keys), (Some("ubuntu"), Some(2222), vec!["k.pem".to_owned()]));
     }
 }
 
@@ -37,65 +32,24 @@ fn every_spelling_of_options() {
     );
     assert_eq!(c.target.as_deref(), Some("web"));
     assert_eq!((c.user.as_deref(), c.port), (Some("a"), Some(22022)));
-    assert_eq!(
-        (c.config.as_deref(), c.jump.as_deref()),
-        (Some("cfg"), Some("b@bastion"))
-    );
-    assert_eq!(
-        (c.keys, c.options),
-        (
-            vec!["k.pem".to_owned()],
-            vec!["StrictHostKeyChecking=no".to_owned()]
-        )
-    );
-    assert_eq!(
-        parse("ssh ubuntu@2001:db8::1 -i 'my key.pem'")
-            .target
-            .as_deref(),
-        Some("2001:db8::1")
-    );
-    assert_eq!(
-        parse("ssh \\\n  -i a.pem \\\n  ec2-user@host.example")
-            .user
-            .as_deref(),
-        Some("ec2-user")
-    );
+    assert_eq!((c.config.as_deref(), c.jump.as_deref()), (Some("cfg"), Some("b@bastion")));
+    assert_eq!((c.keys, c.options), (vec!["k.pem".to_owned()], vec!["StrictHostKeyChecking=no".to_owned()]));
+    assert_eq!(parse("ssh ubuntu@2001:db8::1 -i 'my key.pem'").target.as_deref(), Some("2001:db8::1"));
+    assert_eq!(parse("ssh \\\n  -i a.pem \\\n  ec2-user@host.example").user.as_deref(), Some("ec2-user"));
     assert_eq!(parse("ssh ssh://u@h.example:2200").port, Some(2200));
 }
 
 #[test]
 fn relatives_of_ssh() {
     let c = parse("scp -P 2222 -i k.pem a.txt ubuntu@203.0.113.7:/tmp/");
-    assert_eq!(
-        (c.target.as_deref(), c.port, c.user.as_deref()),
-        (Some("203.0.113.7"), Some(2222), Some("ubuntu"))
-    );
+    assert_eq!((c.target.as_deref(), c.port, c.user.as_deref()), (Some("203.0.113.7"), Some(2222), Some("ubuntu")));
     let c = parse("rsync -avz -e \"ssh -i k.pem -p 2222\" dir/ ec2-user@web:/srv");
-    assert_eq!(
-        (c.target.as_deref(), c.port, c.keys.len()),
-        (Some("web"), Some(2222), 1)
-    );
+    assert_eq!((c.target.as_deref(), c.port, c.keys.len()), (Some("web"), Some(2222), 1));
     let c = parse("C:\\>plink.exe -ssh -P 2222 -i k.ppk ec2-user@203.0.113.7 uptime");
-    assert_eq!(
-        (c.target.as_deref(), c.port, c.keys.len()),
-        (Some("203.0.113.7"), Some(2222), 1)
-    );
-    assert_eq!(
-        parse("pscp -i k.ppk a ec2-user@203.0.113.7:")
-            .target
-            .as_deref(),
-        Some("203.0.113.7")
-    );
-    assert_eq!(
-        parse("git clone git@git.example.com:a/b.git")
-            .target
-            .as_deref(),
-        Some("git.example.com")
-    );
-    assert_eq!(
-        parse("sftp web.example").target.as_deref(),
-        Some("web.example")
-    );
+    assert_eq!((c.target.as_deref(), c.port, c.keys.len()), (Some("203.0.113.7"), Some(2222), 1));
+    assert_eq!(parse("pscp -i k.ppk a ec2-user@203.0.113.7:").target.as_deref(), Some("203.0.113.7"));
+    assert_eq!(parse("git clone git@git.example.com:a/b.git").target.as_deref(), Some("git.example.com"));
+    assert_eq!(parse("sftp web.example").target.as_deref(), Some("web.example"));
 }
 
 #[test]

@@ -34,32 +34,16 @@ pub struct Group {
 }
 
 const fn r(rank: u8, pattern: &'static str) -> Rule {
-    Rule {
-        rank,
-        pattern,
-        also: &[],
-    }
+    Rule { rank, pattern, also: &[] }
 }
 
 const fn ra(rank: u8, pattern: &'static str, also: &'static [&'static str]) -> Rule {
-    Rule {
-        rank,
-        pattern,
-        also,
-    }
+    Rule { rank, pattern, also }
 }
 
 /// Every group. Order does not matter: rank, then position in the text, decides.
 pub fn groups() -> impl Iterator<Item = &'static Group> {
-    [
-        network::GROUPS,
-        auth::GROUPS,
-        key::GROUPS,
-        aws::GROUPS,
-        server::GROUPS,
-        session::GROUPS,
-        trust::GROUPS,
-    ]
-    .into_iter()
-    .flatten()
+    [network::GROUPS, auth::GROUPS, key::GROUPS, aws::GROUPS, server::GROUPS, session::GROUPS, trust::GROUPS]
+        .into_iter()
+        .flatten()
 }

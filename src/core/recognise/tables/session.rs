@@ -51,11 +51,7 @@ pub const GROUPS: &[Group] = &[
             ra(60, "tcptestsucceeded : true", &["success"]),
             ra(60, "22/tcp open", &["success"]),
             ra(30, "hops max", &["ping_failure", "timeout"]),
-            ra(
-                60,
-                "is not recognized as an internal or external command",
-                &[],
-            ),
+            ra(60, "is not recognized as an internal or external command", &[]),
             r(60, "is not recognized as the name of a cmdlet"),
             r(60, "control socket * already exists"),
             r(60, "controlsocket * already exists"),

@@ -22,31 +22,21 @@ pub(super) fn findings(view: &View) -> Vec<Finding> {
 
 fn interface(view: &View) -> (String, String) {
     match &view.path.owner {
-        Some(owner) if owner.interface.id.is_empty() => {
-            ("the interface".to_owned(), owner.source.clone())
-        }
+        Some(owner) if owner.interface.id.is_empty() => ("the interface".to_owned(), owner.source.clone()),
         Some(owner) => (owner.interface.id.clone(), owner.source.clone()),
         None => ("the interface".to_owned(), String::new()),
     }
 }
 
 fn words(addresses: &[IpAddr]) -> String {
-    list(
-        &addresses
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>(),
-    )
+    list(&addresses.iter().map(ToString::to_string).collect::<Vec<_>>())
 }
 
 fn no_public_ip(view: &View) -> Option<Finding> {
     let none = match &view.path.public {
         PublicDecision::Missing => true,
         PublicDecision::NotOwned { has, address } => {
-            has.is_empty()
-                && !is_private(*address)
-                && !view.forwarded()
-                && !answered_elsewhere(view)
+            has.is_empty() && !is_private(*address) && !view.forwarded() && !answered_elsewhere(view)
         }
         _ => false,
     };
@@ -54,15 +44,8 @@ fn no_public_ip(view: &View) -> Option<Finding> {
         return None;
     }
     let (id, source) = interface(view);
-    let text = format!(
-        "{id} has no public IPv4 address and no IPv6 address: nothing on the internet can dial it"
-    );
-    Some(Finding::new(
-        "no-public-ip",
-        Certainty::Proven,
-        text,
-        source,
-    ))
+    let text = format!("{id} has no public IPv4 address and no IPv6 address: nothing on the internet can dial it");
+    Some(Finding::new("no-public-ip", Certainty::Proven, text, source))
 }
 
 fn answered_elsewhere(view: &View) -> bool {
@@ -75,8 +58,8 @@ fn not_an_address_of_it(view: &View) -> Option<Finding> {
         return None;
     };
     let target = &view.facts.target;
-    let found_otherwise = matches!(target.kind(), TargetKind::InstanceId | TargetKind::Name)
-        || target.address.is_some();
+    let found_otherwise =
+        matches!(target.kind(), TargetKind::InstanceId | TargetKind::Name) || target.address.is_some();
     if view.forwarded() || !found_otherwise {
         return None;
     }
@@ -86,48 +69,34 @@ fn not_an_address_of_it(view: &View) -> Option<Finding> {
         (false, true) => "wrong-target-address",
         (false, false) => "public-ip-changed",
     };
-    let certainty = if answered_elsewhere(view) {
-        Certainty::Likely
-    } else {
-        Certainty::Proven
-    };
+    let certainty = if answered_elsewhere(view) { Certainty::Likely } else { Certainty::Proven };
     let now = match (has.is_empty(), no_ipv6) {
         (true, _) => "it has no public address now".to_owned(),
         (false, true) => format!("it has no IPv6 address, only {}", words(has)),
         (false, false) => format!("it has {} now", words(has)),
     };
-    let label = view.facts.instance().map_or_else(
-        || "the instance".to_owned(),
-        crate::core::facts::aws::Instance::label,
-    );
-    let text = format!(
-        "{address} ({}) is not an address of {label}: {now}",
-        origin(view, *address)
-    );
+    let label =
+        view.facts.instance().map_or_else(|| "the instance".to_owned(), crate::core::facts::aws::Instance::label);
+    let text = format!("{address} ({}) is not an address of {label}: {now}", origin(view, *address));
     let mut finding = Finding::new(id, certainty, text, interface(view).1);
     if let Probe::Elsewhere { seen, .. } = &view.probe {
         finding = finding.and(seen.text.clone(), seen.source.clone());
     }
     Some(match certainty {
         Certainty::Proven => finding,
-        _ => finding.would_prove("the host key of what answers there differs from the one in this instance's console log"),
+        _ => finding
+            .would_prove("the host key of what answers there differs from the one in this instance's console log"),
     })
 }
 
 fn origin(view: &View, address: IpAddr) -> &'static str {
     let facts = view.facts;
-    let in_config =
-        |c: &SshConfig| c.hostname.as_deref().and_then(|h| h.parse().ok()) == Some(address);
+    let in_config = |c: &SshConfig| c.hostname.as_deref().and_then(|h| h.parse().ok()) == Some(address);
     if facts.target.address == Some(address) {
         "the address given"
     } else if facts.local.config.value().is_some_and(in_config) {
         "HostName in ssh_config"
-    } else if facts
-        .local
-        .dns
-        .value()
-        .is_some_and(|found| found.contains(&address))
-    {
+    } else if facts.local.dns.value().is_some_and(|found| found.contains(&address)) {
         "what the name resolves to"
     } else {
         "the address dialled"
@@ -140,11 +109,7 @@ fn private_address_from_outside(view: &View) -> Option<Finding> {
     let (Probe::Silent(seen) | Probe::Unreachable(seen)) = &view.probe else {
         return None;
     };
-    if view.role() != Role::Private
-        || view.path.way != Way::Private
-        || !view.running()
-        || through_jump(view.facts)
-    {
+    if view.role() != Role::Private || view.path.way != Way::Private || !view.running() || through_jump(view.facts) {
         return None;
     }
     let client = view.facts.source_ip();
@@ -152,27 +117,18 @@ fn private_address_from_outside(view: &View) -> Option<Finding> {
         return None;
     }
     let public: Vec<IpAddr> = public_addresses(view.facts);
-    let certainty = if client.is_some() {
-        Certainty::Likely
-    } else {
-        Certainty::Possible
-    };
+    let certainty = if client.is_some() { Certainty::Likely } else { Certainty::Possible };
     let (id, rest) = if public.is_empty() {
         ("no-public-ip", "the instance has no public one".to_owned())
     } else {
-        (
-            "wrong-target-address",
-            format!("from outside use {}", words(&public)),
-        )
+        ("wrong-target-address", format!("from outside use {}", words(&public)))
     };
     let from = client.map_or_else(String::new, |c| format!(" and the client {c} is outside"));
     let text = format!("{address} is a private address{from}: {rest}");
     Some(
         Finding::new(id, certainty, text, interface(view).1)
             .and(seen.text.clone(), seen.source.clone())
-            .would_prove(
-                "whether this machine is connected to the VPC by VPN, peering or Direct Connect",
-            ),
+            .would_prove("whether this machine is connected to the VPC by VPN, peering or Direct Connect"),
     )
 }
 
@@ -191,17 +147,10 @@ fn no_ipv6_here(view: &View) -> Option<Finding> {
     if view.path.family != Family::V6 || view.role() != Role::Ipv6 || view.path.source.is_some() {
         return None;
     }
-    let finding = Finding::new(
-        "ipv6-path-incomplete",
-        Certainty::Likely,
-        seen.text.clone(),
-        seen.source.clone(),
-    );
+    let finding = Finding::new("ipv6-path-incomplete", Certainty::Likely, seen.text.clone(), seen.source.clone());
     let finding = match view.path.flow.source.or_else(|| view.facts.source_ip()) {
-        Some(v4) => finding.and(
-            format!("only an IPv4 address of the client is known: {v4}"),
-            view.facts.local.source_ip.source(),
-        ),
+        Some(v4) => finding
+            .and(format!("only an IPv4 address of the client is known: {v4}"), view.facts.local.source_ip.source()),
         None => finding,
     };
     Some(finding.would_prove("whether this client reaches any other IPv6 address"))

@@ -4,18 +4,14 @@ use super::View;
 use crate::core::cause::Finding;
 use crate::core::vpc::flow::{Flow, Protocol};
 use crate::core::vpc::hops::denial_text;
-use crate::core::vpc::security_group::{
-    RuleRef, SgDecision, covers, entries, is_everything, port_range,
-};
+use crate::core::vpc::security_group::{RuleRef, SgDecision, covers, entries, is_everything, port_range};
 use crate::core::vpc::types::{SgPeer, SgRule};
 use crate::core::vpc::{Family, is_private};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
 /// Ports on which people put a second SSH server.
-const SSH_LIKE: [i32; 12] = [
-    22, 222, 1022, 2022, 2200, 2222, 2223, 10022, 20022, 22000, 22022, 22222,
-];
+const SSH_LIKE: [i32; 12] = [22, 222, 1022, 2022, 2200, 2222, 2223, 10022, 20022, 22000, 22022, 22222];
 
 /// Words in descriptions of rules that are about one person's address.
 const PERSONAL: [&str; 12] = [
@@ -35,8 +31,8 @@ const PERSONAL: [&str; 12] = [
 
 /// Words in descriptions of rules that are about a machine or a site.
 const MACHINE: [&str; 15] = [
-    "bastion", "jump", "monitor", "nagios", "jenkins", "github", "gitlab", "runner", "deploy",
-    "scanner", "nat", "vpn", "balancer", "proxy", "backup",
+    "bastion", "jump", "monitor", "nagios", "jenkins", "github", "gitlab", "runner", "deploy", "scanner", "nat", "vpn",
+    "balancer", "proxy", "backup",
 ];
 
 /// The one rule that was made for the client's former address.
@@ -46,10 +42,7 @@ pub(super) fn former(view: &View) -> Option<RuleRef> {
     };
     let ids: Vec<&str> = groups.iter().map(|(id, _)| id.as_str()).collect();
     let rules = rules_of(view, &ids);
-    let covering: Vec<&RuleRef> = rules
-        .iter()
-        .filter(|r| covers(&r.rule, &view.path.flow, view.path.family))
-        .collect();
+    let covering: Vec<&RuleRef> = rules.iter().filter(|r| covers(&r.rule, &view.path.flow, view.path.family)).collect();
     old_address(view, &covering).cloned()
 }
 
@@ -61,17 +54,9 @@ pub(super) fn finding(view: &View) -> Option<Finding> {
     let source = format!("DescribeSecurityGroups {}", ids.join(" "));
     let rules = rules_of(view, &ids);
     let flow = &view.path.flow;
-    let covering: Vec<&RuleRef> = rules
-        .iter()
-        .filter(|r| covers(&r.rule, flow, view.path.family))
-        .collect();
+    let covering: Vec<&RuleRef> = rules.iter().filter(|r| covers(&r.rule, flow, view.path.family)).collect();
     let (id, telling) = classify(view, &rules, &covering);
-    let mut finding = Finding::new(
-        id,
-        view.certainty(),
-        denial_text(&view.path, groups),
-        source.clone(),
-    );
+    let mut finding = Finding::new(id, view.certainty(), denial_text(&view.path, groups), source.clone());
     for rule in telling {
         finding = finding.and(note(&rule.text(), id, view), source.clone());
     }
@@ -91,13 +76,7 @@ fn note(text: &str, id: &str, view: &View) -> String {
 }
 
 fn rules_of(view: &View, ids: &[&str]) -> Vec<RuleRef> {
-    let groups = view
-        .facts
-        .aws
-        .groups
-        .value()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+    let groups = view.facts.aws.groups.value().map(Vec::as_slice).unwrap_or_default();
     groups
         .iter()
         .filter(|g| ids.contains(&g.id.as_str()))
@@ -111,28 +90,20 @@ fn rules_of(view: &View, ids: &[&str]) -> Vec<RuleRef> {
         .collect()
 }
 
-fn classify<'a>(
-    view: &View,
-    rules: &'a [RuleRef],
-    covering: &[&'a RuleRef],
-) -> (&'static str, Vec<&'a RuleRef>) {
+fn classify<'a>(view: &View, rules: &'a [RuleRef], covering: &[&'a RuleRef]) -> (&'static str, Vec<&'a RuleRef>) {
     if let Some(rule) = old_address(view, covering) {
         return ("sg-source-ip-changed", vec![rule]);
     }
     let other = view.path.family.other();
-    let other_family = rules.iter().find(|r| {
-        covers(&r.rule, &view.path.flow, other)
-            && admits_everyone_or(&r.rule, other, view.path.flow.source)
-    });
+    let other_family = rules
+        .iter()
+        .find(|r| covers(&r.rule, &view.path.flow, other) && admits_everyone_or(&r.rule, other, view.path.flow.source));
     if let Some(rule) = other_family {
         return ("sg-wrong-family", vec![rule]);
     }
     let is_group = |r: &&RuleRef| matches!(r.rule.peer, SgPeer::Group { .. });
     if !covering.is_empty() && covering.iter().all(is_group) {
-        return (
-            "sg-ref-not-applicable",
-            covering.iter().take(3).copied().collect(),
-        );
+        return ("sg-ref-not-applicable", covering.iter().take(3).copied().collect());
     }
     if let Some(rule) = rules.iter().find(|r| other_port(view, &r.rule)) {
         return ("sg-wrong-port", vec![rule]);
@@ -147,8 +118,7 @@ fn old_address<'a>(view: &View, covering: &[&'a RuleRef]) -> Option<&'a RuleRef>
         let SgPeer::Cidr(net) = &rule.peer else {
             return false;
         };
-        let exact = port_range(rule).is_some_and(|(low, high)| low == high)
-            && !is_everything(&rule.protocol);
+        let exact = port_range(rule).is_some_and(|(low, high)| low == high) && !is_everything(&rule.protocol);
         let single = net.prefix_len() == net.max_prefix_len();
         exact
             && Family::of_net(net) == view.path.family
@@ -157,11 +127,7 @@ fn old_address<'a>(view: &View, covering: &[&'a RuleRef]) -> Option<&'a RuleRef>
             && (single || (has_word(rule, &PERSONAL) && net.prefix_len() > 0))
     };
     let all: Vec<&RuleRef> = covering.iter().filter(|r| fits(&r.rule)).copied().collect();
-    let personal: Vec<&RuleRef> = all
-        .iter()
-        .filter(|r| has_word(&r.rule, &PERSONAL))
-        .copied()
-        .collect();
+    let personal: Vec<&RuleRef> = all.iter().filter(|r| has_word(&r.rule, &PERSONAL)).copied().collect();
     match (all.as_slice(), personal.as_slice()) {
         ([only], _) | (_, [only]) => Some(only),
         _ => None,
@@ -170,16 +136,11 @@ fn old_address<'a>(view: &View, covering: &[&'a RuleRef]) -> Option<&'a RuleRef>
 
 /// Whether a description has one of the words at the beginning of a word; short ones as a whole.
 fn has_word(rule: &SgRule, words: &[&str]) -> bool {
-    let text = rule
-        .description
-        .as_deref()
-        .unwrap_or_default()
-        .to_lowercase();
+    let text = rule.description.as_deref().unwrap_or_default().to_lowercase();
     let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     words.iter().any(|word| {
         text.match_indices(word).any(|(at, _)| {
-            let begins =
-                !word.starts_with(char::is_alphanumeric) || !letter(text[..at].chars().next_back());
+            let begins = !word.starts_with(char::is_alphanumeric) || !letter(text[..at].chars().next_back());
             let ends = word.len() > 3 || !letter(text[at + word.len()..].chars().next());
             begins && ends
         })
@@ -189,8 +150,7 @@ fn has_word(rule: &SgRule, words: &[&str]) -> bool {
 fn admits_everyone_or(rule: &SgRule, family: Family, client: Option<IpAddr>) -> bool {
     match &rule.peer {
         SgPeer::Cidr(net) if Family::of_net(net) == family => {
-            net.prefix_len() == 0
-                || client.is_some_and(|c| Family::of(c) == family && net.contains(&c))
+            net.prefix_len() == 0 || client.is_some_and(|c| Family::of(c) == family && net.contains(&c))
         }
         _ => false,
     }
@@ -210,15 +170,11 @@ fn other_port(view: &View, rule: &SgRule) -> bool {
     };
     let here = |port: i32| (low..=high).contains(&port) && port != i32::from(flow.port);
     let meant = if flow.port == 22 {
-        (high - low <= 10 && SSH_LIKE.iter().any(|p| here(*p)))
-            || (low == high && has_word(rule, &["ssh", "sftp"]))
+        (high - low <= 10 && SSH_LIKE.iter().any(|p| here(*p))) || (low == high && has_word(rule, &["ssh", "sftp"]))
     } else {
         here(22) && high - low <= 10
     };
-    let at = Flow {
-        port: u16::try_from(low).unwrap_or_default(),
-        ..flow.clone()
-    };
+    let at = Flow { port: u16::try_from(low).unwrap_or_default(), ..flow.clone() };
     meant && at.port != 0 && admits(view, rule)
 }
 

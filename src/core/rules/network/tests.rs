@@ -7,57 +7,28 @@ use crate::core::fact::{Fact, Why};
 use case::{Case, File, facts};
 
 const FILES: [(&str, &str); 8] = [
-    (
-        "healthy",
-        include_str!("../../../../tests/cases/vpc/healthy.toml"),
-    ),
-    (
-        "security-group",
-        include_str!("../../../../tests/cases/vpc/security-group.toml"),
-    ),
-    (
-        "nacl",
-        include_str!("../../../../tests/cases/vpc/nacl.toml"),
-    ),
-    (
-        "route",
-        include_str!("../../../../tests/cases/vpc/route.toml"),
-    ),
-    (
-        "address",
-        include_str!("../../../../tests/cases/vpc/address.toml"),
-    ),
-    (
-        "private",
-        include_str!("../../../../tests/cases/vpc/private.toml"),
-    ),
-    (
-        "interfaces",
-        include_str!("../../../../tests/cases/vpc/interfaces.toml"),
-    ),
-    (
-        "probe",
-        include_str!("../../../../tests/cases/vpc/probe.toml"),
-    ),
+    ("healthy", include_str!("../../../../tests/cases/vpc/healthy.toml")),
+    ("security-group", include_str!("../../../../tests/cases/vpc/security-group.toml")),
+    ("nacl", include_str!("../../../../tests/cases/vpc/nacl.toml")),
+    ("route", include_str!("../../../../tests/cases/vpc/route.toml")),
+    ("address", include_str!("../../../../tests/cases/vpc/address.toml")),
+    ("private", include_str!("../../../../tests/cases/vpc/private.toml")),
+    ("interfaces", include_str!("../../../../tests/cases/vpc/interfaces.toml")),
+    ("probe", include_str!("../../../../tests/cases/vpc/probe.toml")),
 ];
 
 #[test]
 fn a_probe_without_an_answer_brings_no_address() {
-    let case = toml::from_str::<File>(
-        "[[case]]\nname = \"x\"\nsource = \"198.51.100.7\"\nfindings = []\n",
-    )
-    .unwrap()
-    .case
-    .remove(0);
+    let case = toml::from_str::<File>("[[case]]\nname = \"x\"\nsource = \"198.51.100.7\"\nfindings = []\n")
+        .unwrap()
+        .case
+        .remove(0);
     let mut facts = facts(&case);
     facts.wire.address = Some("0.0.0.0".parse().unwrap());
     facts.wire.port = Some(0);
     facts.wire.tcp = Fact::unknown(Why::needs("an address"));
     assert_eq!(findings(&facts), []);
-    assert_eq!(
-        crate::core::vpc::flow_of(&facts).address,
-        Some("203.0.113.7".parse().unwrap())
-    );
+    assert_eq!(crate::core::vpc::flow_of(&facts).address, Some("203.0.113.7".parse().unwrap()));
 }
 
 #[test]
@@ -69,11 +40,7 @@ fn the_rule_of_the_former_address_is_told_for_the_fix() {
 }
 
 fn word<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_value(value)
-        .unwrap()
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
+    serde_json::to_value(value).unwrap().as_str().unwrap_or_default().to_owned()
 }
 
 /// What is wrong about a case; empty when nothing is.
@@ -81,27 +48,16 @@ fn complaints(case: &Case) -> Vec<String> {
     let facts = facts(case);
     let mut wrong = Vec::new();
     let found = findings(&facts);
-    let got: Vec<String> = found
-        .iter()
-        .map(|f| format!("{} {}", f.id, word(&f.certainty)))
-        .collect();
+    let got: Vec<String> = found.iter().map(|f| format!("{} {}", f.id, word(&f.certainty))).collect();
     if got != case.findings {
         wrong.push(format!("findings {got:?}, expected {:?}", case.findings));
     }
-    let evidence: Vec<String> = found
-        .iter()
-        .flat_map(|f| &f.evidence)
-        .map(|e| format!("{} [{}]", e.text, e.source))
-        .collect();
+    let evidence: Vec<String> =
+        found.iter().flat_map(|f| &f.evidence).map(|e| format!("{} [{}]", e.text, e.source)).collect();
     let all = checks(&facts);
     let reasons: Vec<&str> = all.iter().map(|c| c.reason.as_str()).collect();
     for piece in &case.says {
-        if !evidence
-            .iter()
-            .map(String::as_str)
-            .chain(reasons.iter().copied())
-            .any(|text| text.contains(piece))
-        {
+        if !evidence.iter().map(String::as_str).chain(reasons.iter().copied()).any(|text| text.contains(piece)) {
             wrong.push(format!("nothing says {piece:?}: {evidence:?} {reasons:?}"));
         }
     }
@@ -113,26 +69,16 @@ fn complaints(case: &Case) -> Vec<String> {
     }
     let way = hops(&facts);
     for (id, state) in &case.hops {
-        let got = way
-            .iter()
-            .find(|h| &word(&h.hop) == id)
-            .map(|h| word(&h.state));
+        let got = way.iter().find(|h| &word(&h.hop) == id).map(|h| word(&h.state));
         if got.as_ref() != Some(state) {
             wrong.push(format!("hop {id} is {got:?}, expected {state}"));
         }
     }
     for finding in &found {
-        if finding.evidence.is_empty()
-            || finding
-                .evidence
-                .iter()
-                .any(|e| e.text.is_empty() || e.source.is_empty())
-        {
+        if finding.evidence.is_empty() || finding.evidence.iter().any(|e| e.text.is_empty() || e.source.is_empty()) {
             wrong.push(format!("{} has no evidence", finding.id));
         }
-        if finding.certainty < crate::core::cause::Certainty::Proven
-            && finding.would_prove.is_none()
-        {
+        if finding.certainty < crate::core::cause::Certainty::Proven && finding.would_prove.is_none() {
             wrong.push(format!("{} does not say what would prove it", finding.id));
         }
     }
@@ -147,20 +93,11 @@ fn every_case_is_judged_as_it_should_be() {
         let cases: File = toml::from_str(text).unwrap_or_else(|e| panic!("{file}: {e}"));
         for case in &cases.case {
             count += 1;
-            wrong.extend(
-                complaints(case)
-                    .into_iter()
-                    .map(|c| format!("{file}: {}: {c}", case.name)),
-            );
+            wrong.extend(complaints(case).into_iter().map(|c| format!("{file}: {}: {c}", case.name)));
         }
     }
     assert!(count > 70, "only {count} cases were read");
-    assert!(
-        wrong.is_empty(),
-        "{} complaints:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} complaints:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// Every case with its facts taken away one by one: a proof never appears because less is known.
@@ -171,20 +108,11 @@ fn a_missing_fact_never_makes_a_proof() {
         for mut case in cases.case {
             let proven = |case: &Case| -> Vec<String> {
                 let all = findings(&facts(case)).into_iter();
-                all.filter(|f| f.certainty == crate::core::cause::Certainty::Proven)
-                    .map(|f| f.id)
-                    .collect()
+                all.filter(|f| f.certainty == crate::core::cause::Certainty::Proven).map(|f| f.id).collect()
             };
             let before = proven(&case);
-            for name in [
-                "groups",
-                "acls",
-                "route_tables",
-                "internet_gateways",
-                "subnet",
-                "interfaces",
-                "prefix_lists",
-            ] {
+            for name in ["groups", "acls", "route_tables", "internet_gateways", "subnet", "interfaces", "prefix_lists"]
+            {
                 case.denied.push(name.to_owned());
                 let after = proven(&case);
                 assert!(
@@ -212,16 +140,8 @@ fn a_packet_that_arrived_clears_the_network() {
                 }
                 let facts = facts(&case);
                 assert_eq!(findings(&facts), [], "{file}: {}", case.name);
-                assert!(
-                    hops(&facts).iter().all(|h| word(&h.state) == "open"),
-                    "{file}: {}",
-                    case.name
-                );
-                assert!(
-                    checks(&facts).iter().all(|c| word(&c.verdict) != "fail"),
-                    "{file}: {}",
-                    case.name
-                );
+                assert!(hops(&facts).iter().all(|h| word(&h.state) == "open"), "{file}: {}", case.name);
+                assert!(checks(&facts).iter().all(|c| word(&c.verdict) != "fail"), "{file}: {}", case.name);
             }
         }
     }

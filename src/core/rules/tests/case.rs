@@ -119,7 +119,7 @@ fn content(name: &str) -> KeyFile {
         "public" => include_bytes!("../../../../tests/keys/ed25519.pub"),
         "ecdsa" => include_bytes!("../../../../tests/keys/ecdsa.pem"),
         "cut" => &rsa[..400],
-        "dsa" => b"-----BEGIN DSA PRIVATE KEY-----\nMIIBuwIBAAKBgQD\n-----END DSA PRIVATE KEY-----\n",
+        "dsa" => include_bytes!("../../../../tests/cases/rules/dsa.pem"),
         other => panic!("no such key: {other}"),
     })
 }
@@ -144,7 +144,11 @@ fn key_probe(text: &str) -> KeyProbe {
         "fresh" => read("rsa", None, content("rsa").public),
         name => read(name, None, None),
     };
-    KeyProbe { path: words[1].to_owned(), origin: words[0].to_owned(), file: Fact::known(state, format!("file {}", words[1])) }
+    KeyProbe {
+        path: words[1].to_owned(),
+        origin: words[0].to_owned(),
+        file: Fact::known(state, format!("file {}", words[1])),
+    }
 }
 
 fn agent_key((nth, name): (usize, &String)) -> AgentKey {
@@ -189,7 +193,13 @@ fn pair(text: &str) -> Fact<Option<KeyPair>> {
         _ => {}
     }
     let created = if new { NOW - 1000 } else { NOW - 9_000_000 };
-    let pair = KeyPair { name: "web".to_owned(), public_key: content(name).public, fingerprint: content(name).sha256, created: Some(created), ..KeyPair::default() };
+    let pair = KeyPair {
+        name: "web".to_owned(),
+        public_key: content(name).public,
+        fingerprint: content(name).sha256,
+        created: Some(created),
+        ..KeyPair::default()
+    };
     Fact::known(Some(pair), "DescribeKeyPairs web")
 }
 
@@ -210,12 +220,22 @@ fn offer(text: &str) -> Offer {
         "failed" => Answer::Failed { reason },
         other => panic!("no such answer: {other}"),
     };
-    Offer { user: user.to_owned(), key: Some(key.to_owned()).filter(|k| k != "none"), fingerprint: None, answer, methods, banner: None }
+    Offer {
+        user: user.to_owned(),
+        key: Some(key.to_owned()).filter(|k| k != "none"),
+        fingerprint: None,
+        answer,
+        methods,
+        banner: None,
+    }
 }
 
 fn config(text: &str) -> Fact<SshConfig> {
     if text == "invalid" {
-        return Fact::unknown(Why::failed("reading the ssh configuration", "/home/me/.ssh/config: line 3: Bad configuration option: hostnam"));
+        return Fact::unknown(Why::failed(
+            "reading the ssh configuration",
+            "/home/me/.ssh/config: line 3: Bad configuration option: hostnam",
+        ));
     }
     if text == "no-program" {
         return Fact::unknown(Why::failed("starting ssh", "Exec format error"));
@@ -235,7 +255,7 @@ fn config(text: &str) -> Fact<SshConfig> {
 }
 
 /// The host key that the server of a case shows.
-const HOST_KEY: &str = "SHA256:host0000000000000000000000000000000000000000";
+const HOST_KEY: &str = "SHA256:0123456789abcdefghijABCDEFGHIJ0123456789abc";
 
 fn server(text: &str) -> SshServer {
     let (kind, said) = text.split_once(' ').unwrap_or((text, ""));
@@ -283,7 +303,12 @@ fn local(case: &Case, facts: &mut Facts) {
     if let Some(text) = &case.config {
         local.config = config(text);
     }
-    let entry = |algorithm: &str, fingerprint: &str| KnownHost { file: "~/.ssh/known_hosts".to_owned(), line: 4, algorithm: algorithm.to_owned(), fingerprint: fingerprint.to_owned() };
+    let entry = |algorithm: &str, fingerprint: &str| KnownHost {
+        file: "~/.ssh/known_hosts".to_owned(),
+        line: 4,
+        algorithm: algorithm.to_owned(),
+        fingerprint: fingerprint.to_owned(),
+    };
     let entries = match case.known_host.as_deref() {
         Some("same") => vec![entry("ssh-ed25519", HOST_KEY)],
         Some("changed") => vec![entry("ssh-ed25519", "SHA256:older")],
@@ -315,7 +340,12 @@ fn aws(case: &Case, facts: &mut Facts) {
         let (code, description) = text.split_once(' ').unwrap();
         (code.to_owned(), description.to_owned(), None)
     };
-    let status = InstanceStatus { system: words[0].to_owned(), instance: words[1].to_owned(), ebs: words.get(2).map(|w| (*w).to_owned()), events: case.events.iter().map(event).collect() };
+    let status = InstanceStatus {
+        system: words[0].to_owned(),
+        instance: words[1].to_owned(),
+        ebs: words.get(2).map(|w| (*w).to_owned()),
+        events: case.events.iter().map(event).collect(),
+    };
     facts.aws.status = Fact::known(status, "DescribeInstanceStatus");
     facts.aws.image = image(&case.image);
     facts.aws.key_pair = pair(&case.pair);
@@ -324,9 +354,11 @@ fn aws(case: &Case, facts: &mut Facts) {
         None => Fact::unknown(Why::NotFound { what: "console output yet".to_owned() }),
     };
     facts.aws.ssm = match case.ssm.as_deref() {
-        None => refused("ssm:DescribeInstanceInformation"),
+        None => Fact::NotAsked,
         Some("never") => Fact::known(None, "DescribeInstanceInformation"),
-        Some(ping) => Fact::known(Some(SsmAgent { ping: ping.to_owned(), ..SsmAgent::default() }), "DescribeInstanceInformation"),
+        Some(ping) => {
+            Fact::known(Some(SsmAgent { ping: ping.to_owned(), ..SsmAgent::default() }), "DescribeInstanceInformation")
+        }
     };
     for what in &case.denied {
         let why = match what.as_str() {

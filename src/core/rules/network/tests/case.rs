@@ -7,8 +7,8 @@ use crate::core::facts::local::SshConfig;
 use crate::core::facts::wire::Tcp;
 use crate::core::target::Target;
 use crate::core::vpc::types::{
-    AclEntry, InternetGateway, NetworkAcl, Route, RouteDestination, RouteTable, RouteTarget,
-    SecurityGroup, SgPeer, SgRule,
+    AclEntry, InternetGateway, NetworkAcl, Route, RouteDestination, RouteTable, RouteTarget, SecurityGroup, SgPeer,
+    SgRule,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -118,11 +118,7 @@ fn one_interface() -> Vec<Card> {
 /// `tcp 22 198.51.100.4/32 home office`.
 fn sg_rule(group: &str, number: usize, text: &str) -> SgRule {
     let mut words = text.split(' ');
-    let (protocol, ports, peer) = (
-        words.next().unwrap(),
-        words.next().unwrap(),
-        words.next().unwrap(),
-    );
+    let (protocol, ports, peer) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
     let description = words.collect::<Vec<_>>().join(" ");
     let bound = |t: &str| t.parse().unwrap();
     let (from_port, to_port) = match ports.split_once('-') {
@@ -132,11 +128,7 @@ fn sg_rule(group: &str, number: usize, text: &str) -> SgRule {
     };
     let peer = match peer.trim_end_matches('!') {
         id if id.starts_with("pl-") => SgPeer::PrefixList(id.to_owned()),
-        id if id.starts_with("sg-") => SgPeer::Group {
-            id: id.to_owned(),
-            account: None,
-            stale: peer.ends_with('!'),
-        },
+        id if id.starts_with("sg-") => SgPeer::Group { id: id.to_owned(), account: None, stale: peer.ends_with('!') },
         cidr => SgPeer::Cidr(cidr.parse().unwrap()),
     };
     let description = Some(description).filter(|d| !d.is_empty());
@@ -153,9 +145,7 @@ fn sg_rule(group: &str, number: usize, text: &str) -> SgRule {
 /// `in 100 allow 6 22 0.0.0.0/0`.
 fn acl_entry(text: &str) -> AclEntry {
     let words: Vec<&str> = text.split(' ').collect();
-    let [direction, number, action, protocol, ports, cidr] = words[..] else {
-        panic!("not an entry: {text}")
-    };
+    let [direction, number, action, protocol, ports, cidr] = words[..] else { panic!("not an entry: {text}") };
     let ports = match ports.split_once('-') {
         _ if ports == "all" => None,
         Some((low, high)) => Some((low.parse().unwrap(), high.parse().unwrap())),
@@ -193,12 +183,7 @@ fn route(text: &str) -> Route {
     } else {
         RouteDestination::Cidr(words[0].parse().unwrap())
     };
-    Route {
-        destination,
-        target,
-        active: !words.contains(&"blackhole"),
-        propagated: words.contains(&"propagated"),
-    }
+    Route { destination, target, active: !words.contains(&"blackhole"), propagated: words.contains(&"propagated") }
 }
 
 fn routes(texts: &[String]) -> Vec<Route> {
@@ -228,19 +213,13 @@ fn card(card: &Card) -> Interface {
 
 fn told<T>(case: &Case, name: &str, action: &str, value: T) -> Fact<T> {
     if case.denied.iter().any(|d| d == name) {
-        return Fact::unknown(Why::Denied {
-            action: format!("ec2:{action}"),
-            reason: String::new(),
-        });
+        return Fact::unknown(Why::Denied { action: format!("ec2:{action}"), reason: String::new() });
     }
     Fact::known(value, action)
 }
 
 pub(super) fn facts(case: &Case) -> Facts {
-    let mut facts = Facts {
-        target: Target::parse(&case.target).unwrap(),
-        ..Facts::default()
-    };
+    let mut facts = Facts { target: Target::parse(&case.target).unwrap(), ..Facts::default() };
     facts.target.port = case.port;
     facts.target.jump.clone_from(&case.jump);
     facts.target.address = case.address.as_ref().map(|a| a.parse().unwrap());
@@ -252,13 +231,8 @@ pub(super) fn facts(case: &Case) -> Facts {
         }
     }
     if case.hostname.is_some() {
-        facts.local.config = Fact::known(
-            SshConfig {
-                hostname: case.hostname.clone(),
-                ..SshConfig::default()
-            },
-            "ssh_config",
-        );
+        facts.local.config =
+            Fact::known(SshConfig { hostname: case.hostname.clone(), ..SshConfig::default() }, "ssh_config");
     }
     if let Some(address) = &case.dns {
         facts.local.dns = Fact::known(vec![address.parse().unwrap()], "DNS");
@@ -285,9 +259,7 @@ pub(super) fn facts(case: &Case) -> Facts {
         "timed_out" => Tcp::TimedOut { after_ms: 5000 },
         "connected" => Tcp::Connected { millis: 20 },
         "refused" => Tcp::Refused { millis: 20 },
-        "unreachable" => Tcp::Unreachable {
-            reason: "No route to host (os error 113)".to_owned(),
-        },
+        "unreachable" => Tcp::Unreachable { reason: "No route to host (os error 113)".to_owned() },
         other => panic!("no such outcome: {other}"),
     };
     if let Some(outcome) = &case.tcp {
@@ -297,20 +269,13 @@ pub(super) fn facts(case: &Case) -> Facts {
 }
 
 fn network(case: &Case, facts: &mut Facts, subnets: Vec<String>) {
-    let inbound = case
-        .inbound
-        .clone()
-        .unwrap_or_else(|| strings(&["tcp 22 0.0.0.0/0", "tcp 443 0.0.0.0/0"]));
+    let inbound = case.inbound.clone().unwrap_or_else(|| strings(&["tcp 22 0.0.0.0/0", "tcp 443 0.0.0.0/0"]));
     let mut groups = case.groups.clone();
     groups.insert("sg-web".to_owned(), inbound);
     let groups = groups.iter().map(|(id, rules)| SecurityGroup {
         id: id.clone(),
         name: format!("name-of-{id}"),
-        inbound: rules
-            .iter()
-            .enumerate()
-            .map(|(n, text)| sg_rule(id, n, text))
-            .collect(),
+        inbound: rules.iter().enumerate().map(|(n, text)| sg_rule(id, n, text)).collect(),
         ..SecurityGroup::default()
     });
     facts.aws.groups = told(case, "groups", "DescribeSecurityGroups", groups.collect());
@@ -322,20 +287,8 @@ fn network(case: &Case, facts: &mut Facts, subnets: Vec<String>) {
             "out 101 allow -1 all ::/0",
         ])
     };
-    let mut entries: Vec<AclEntry> = case
-        .acl
-        .clone()
-        .unwrap_or_else(open)
-        .iter()
-        .map(|t| acl_entry(t))
-        .collect();
-    entries.extend(
-        [
-            "in 32767 deny -1 all 0.0.0.0/0",
-            "out 32767 deny -1 all 0.0.0.0/0",
-        ]
-        .map(acl_entry),
-    );
+    let mut entries: Vec<AclEntry> = case.acl.clone().unwrap_or_else(open).iter().map(|t| acl_entry(t)).collect();
+    entries.extend(["in 32767 deny -1 all 0.0.0.0/0", "out 32767 deny -1 all 0.0.0.0/0"].map(acl_entry));
     if case.acl.as_ref().is_some_and(Vec::is_empty) {
         entries.clear();
     }
@@ -347,10 +300,7 @@ fn network(case: &Case, facts: &mut Facts, subnets: Vec<String>) {
         ..NetworkAcl::default()
     };
     facts.aws.acls = told(case, "acls", "DescribeNetworkAcls", vec![acl]);
-    let main = case
-        .routes
-        .clone()
-        .unwrap_or_else(|| strings(&["10.0.0.0/16 local", "0.0.0.0/0 igw-1"]));
+    let main = case.routes.clone().unwrap_or_else(|| strings(&["10.0.0.0/16 local", "0.0.0.0/0 igw-1"]));
     let table = |id: String, texts: &[String]| RouteTable {
         id,
         vpc_id: Some("vpc-1".to_owned()),
@@ -358,15 +308,8 @@ fn network(case: &Case, facts: &mut Facts, subnets: Vec<String>) {
         ..RouteTable::default()
     };
     let mut tables = vec![
-        RouteTable {
-            main: true,
-            vpc_id: Some("vpc-2".to_owned()),
-            ..table("rtb-other".to_owned(), &[])
-        },
-        RouteTable {
-            main: true,
-            ..table("rtb-main".to_owned(), &main)
-        },
+        RouteTable { main: true, vpc_id: Some("vpc-2".to_owned()), ..table("rtb-other".to_owned(), &[]) },
+        RouteTable { main: true, ..table("rtb-main".to_owned(), &main) },
     ];
     for (owner, texts) in &case.tables {
         let mut table = table(format!("rtb-{owner}"), texts);
@@ -379,30 +322,13 @@ fn network(case: &Case, facts: &mut Facts, subnets: Vec<String>) {
     }
     facts.aws.route_tables = told(case, "route_tables", "DescribeRouteTables", tables);
     let gateways = case.gateways.clone().unwrap_or_else(|| strings(&["igw-1"]));
-    let gateways = gateways
-        .into_iter()
-        .map(|id| InternetGateway {
-            id,
-            attached_to: Some("vpc-1".to_owned()),
-        })
-        .collect();
-    facts.aws.internet_gateways = told(
-        case,
-        "internet_gateways",
-        "DescribeInternetGateways",
-        gateways,
-    );
+    let gateways =
+        gateways.into_iter().map(|id| InternetGateway { id, attached_to: Some("vpc-1".to_owned()) }).collect();
+    facts.aws.internet_gateways = told(case, "internet_gateways", "DescribeInternetGateways", gateways);
     let dialled = facts.address();
-    let owner = case
-        .interface
-        .iter()
-        .find(|c| dialled.is_some_and(|d| c.public.as_deref() == Some(&d.to_string())));
+    let owner = case.interface.iter().find(|c| dialled.is_some_and(|d| c.public.as_deref() == Some(&d.to_string())));
     let subnet = owner.unwrap_or(&case.interface[0]).subnet.clone();
-    let cidr = if subnet == "subnet-a" {
-        "10.0.1.0/24"
-    } else {
-        "10.0.2.0/24"
-    };
+    let cidr = if subnet == "subnet-a" { "10.0.1.0/24" } else { "10.0.2.0/24" };
     let subnet = Subnet {
         id: subnet,
         vpc_id: "vpc-1".to_owned(),
@@ -411,15 +337,7 @@ fn network(case: &Case, facts: &mut Facts, subnets: Vec<String>) {
         ..Subnet::default()
     };
     facts.aws.subnet = told(case, "subnet", "DescribeSubnets", subnet);
-    let lists = case
-        .lists
-        .iter()
-        .map(|(id, nets)| {
-            (
-                id.clone(),
-                nets.iter().map(|n| n.parse().unwrap()).collect(),
-            )
-        })
-        .collect();
+    let lists =
+        case.lists.iter().map(|(id, nets)| (id.clone(), nets.iter().map(|n| n.parse().unwrap()).collect())).collect();
     facts.aws.prefix_lists = told(case, "prefix_lists", "GetManagedPrefixListEntries", lists);
 }

@@ -1,0 +1,6 @@
+//! The engine against a world of data, on a paused clock: waves, limits, cancellation, repairs.
+
+mod diagnosis;
+mod entries;
+mod fake;
+mod repairs;

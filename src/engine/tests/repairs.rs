@@ -1,0 +1,235 @@
+//! Repairs: nothing is done that is not in the journal before, and everything can be taken back.
+
+use super::fake::{Fake, Notes, name_of, plan, request};
+use crate::core::facts::wire::Tcp;
+use crate::core::plan::{Confirmed, Consent, Gate, GateState};
+use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, StepState};
+use crate::engine::journal::{EntryState, Journal, LineEvent};
+use crate::engine::repair::{apply, find_entry, undo, undo_actions};
+use std::sync::Arc;
+use tokio::sync::mpsc::unbounded_channel;
+
+fn log(world: &Fake) -> Vec<String> {
+    world.log.lock().unwrap().clone()
+}
+
+async fn applied(
+    world: &Arc<Fake>,
+    notes: &Arc<Notes>,
+    files: &[&str],
+    verify: &[&str],
+) -> (RepairResult, Vec<RepairEvent>) {
+    let (out, mut events) = unbounded_channel();
+    let confirmed = Confirmed::after_consent(plan(files, verify), None).unwrap();
+    let result = apply(
+        Arc::clone(world) as Arc<_>,
+        Arc::clone(notes) as Arc<_>,
+        confirmed,
+        request("203.0.113.7"),
+        RunId(5),
+        out,
+    )
+    .await;
+    let mut seen = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        seen.push(event);
+    }
+    (result, seen)
+}
+
+async fn taken_back(world: &Arc<Fake>, notes: &Arc<Notes>, entry: &str) -> RepairResult {
+    let (out, _events) = unbounded_channel();
+    undo(Arc::clone(world) as Arc<_>, Arc::clone(notes) as Arc<_>, entry.to_owned(), out).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_deed_is_written_before_it_is_done() {
+    let world = Arc::new(Fake::new());
+    let notes = Arc::new(Notes::new(&world));
+    let (result, events) = applied(&world, &notes, &["a", "b"], &["tcp-port"]).await;
+    assert_eq!(result.outcome, RepairOutcome::Fixed { login: true });
+    assert_eq!(result.entry.as_deref(), Some("e1"));
+    let wanted = [
+        "write begun",
+        "write step_begun",
+        "perform a 644→400",
+        "write step_done",
+        "write step_begun",
+        "perform b 644→400",
+        "write step_done",
+        "write ended",
+        "unlock",
+    ];
+    assert_eq!(log(&world), wanted);
+    let states: Vec<(usize, StepState)> = events
+        .iter()
+        .filter_map(|e| match e {
+            RepairEvent::Step { index, state } => Some((*index, state.clone())),
+            _ => None,
+        })
+        .collect();
+    let kinds: Vec<(usize, &str)> = states
+        .iter()
+        .map(|(i, s)| {
+            (
+                *i,
+                match s {
+                    StepState::Running => "running",
+                    StepState::Done(_) => "done",
+                    _ => "other",
+                },
+            )
+        })
+        .collect();
+    assert_eq!(kinds, [(0, "running"), (0, "done"), (1, "running"), (1, "done"), (2, "running"), (2, "done")]);
+    assert!(
+        events.iter().any(|e| matches!(e, RepairEvent::Verifying { attempt: 1, snapshot } if snapshot.run == RunId(5)))
+    );
+    assert!(matches!(events.last(), Some(RepairEvent::Ended(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_fails_ends_the_repair_and_is_written() {
+    let mut world = Fake::new();
+    world.refuses.insert("b 644→400".to_owned());
+    let world = Arc::new(world);
+    let notes = Arc::new(Notes::new(&world));
+    let (result, _) = applied(&world, &notes, &["a", "b", "c"], &["tcp-port"]).await;
+    let RepairOutcome::Failed(failure) = &result.outcome else { panic!("{:?}", result.outcome) };
+    assert_eq!(failure.reason, "the test says so");
+    assert_eq!(log(&world)[4..], ["write step_begun", "perform b 644→400", "write step_failed", "unlock"]);
+    let entry = &notes.entries().unwrap()[0];
+    assert_eq!((entry.state, entry.done.len()), (EntryState::Failed, 1));
+    // What was done before the failure can be taken back.
+    assert_eq!(taken_back(&world, &notes, "e1").await.outcome, RepairOutcome::Undone);
+    assert_eq!(notes.entries().unwrap()[0].state, EntryState::Undone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_cannot_be_written_stops_the_deed() {
+    for room in 0..2 {
+        let world = Arc::new(Fake::new());
+        let notes = Arc::new(Notes::new(&world));
+        *notes.room.lock().unwrap() = room;
+        let (result, _) = applied(&world, &notes, &["a"], &["tcp-port"]).await;
+        assert!(matches!(result.outcome, RepairOutcome::Failed(_)), "{room}: {:?}", result.outcome);
+        assert!(!log(&world).iter().any(|l| l.starts_with("perform")), "{room}: {:?}", log(&world));
+        assert_eq!(result.entry.is_some(), room > 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_fails_between_steps_stops_the_next_deed() {
+    let world = Arc::new(Fake::new());
+    let notes = Arc::new(Notes::new(&world));
+    // begun, step_begun; then the disk is full.
+    *notes.room.lock().unwrap() = 2;
+    let (result, _) = applied(&world, &notes, &["a", "b"], &["tcp-port"]).await;
+    assert!(matches!(result.outcome, RepairOutcome::Failed(_)));
+    assert_eq!(log(&world), ["write begun", "write step_begun", "perform a 644→400", "unlock"]);
+    // Nobody knows from the journal whether the step was done: the entry says so.
+    let entry = &notes.entries().unwrap()[0];
+    assert_eq!(entry.open_step.as_ref().map(|(step, _)| *step), Some(0));
+    assert_eq!(entry.state, EntryState::Interrupted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_cannot_be_closed_is_told() {
+    let world = Arc::new(Fake::new());
+    let notes = Arc::new(Notes::new(&world));
+    *notes.room.lock().unwrap() = 3;
+    let (result, _) = applied(&world, &notes, &["a"], &["tcp-port"]).await;
+    let RepairOutcome::NotVerified(why) = &result.outcome else { panic!("{:?}", result.outcome) };
+    assert!(why.contains("journal"), "{why}");
+    assert_eq!(log(&world).last().map(String::as_str), Some("unlock"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_failed_checks_run_again_until_they_pass() {
+    let world = Fake::new();
+    *world.tcp.lock().unwrap() =
+        [Tcp::TimedOut { after_ms: 5000 }, Tcp::TimedOut { after_ms: 5000 }, Tcp::Connected { millis: 20 }].into();
+    let world = Arc::new(world);
+    let notes = Arc::new(Notes::new(&world));
+    let (result, events) = applied(&world, &notes, &["a"], &["tcp-port"]).await;
+    assert_eq!(result.outcome, RepairOutcome::Fixed { login: true });
+    let attempts = events.iter().filter_map(|e| match e {
+        RepairEvent::Verifying { attempt, .. } => Some(*attempt),
+        _ => None,
+    });
+    assert_eq!(attempts.max(), Some(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_passes_is_not_called_fixed() {
+    let world = Fake::new();
+    *world.tcp.lock().unwrap() = [Tcp::Refused { millis: 20 }].into();
+    let world = Arc::new(world);
+    let notes = Arc::new(Notes::new(&world));
+    let (result, _) = applied(&world, &notes, &["a"], &["tcp-port"]).await;
+    let RepairOutcome::NotVerified(why) = &result.outcome else { panic!("{:?}", result.outcome) };
+    assert!(why.contains("tcp-port"), "{why}");
+    // It is in force all the same, and the journal says that it was not verified.
+    assert_eq!(notes.entries().unwrap()[0].state, EntryState::InForce);
+    assert!(notes.lines.lock().unwrap().iter().any(|l| matches!(l.event, LineEvent::Ended { verified: false, .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn undo_goes_backwards_and_writes_before_it_acts() {
+    let world = Arc::new(Fake::new());
+    let notes = Arc::new(Notes::new(&world));
+    applied(&world, &notes, &["a", "b"], &["tcp-port"]).await;
+    world.log.lock().unwrap().clear();
+    assert_eq!(taken_back(&world, &notes, "e1").await.outcome, RepairOutcome::Undone);
+    assert_eq!(
+        log(&world),
+        [
+            "write undo_begun",
+            "perform b 400→644",
+            "write undo_done",
+            "write undo_begun",
+            "perform a 400→644",
+            "write undo_done",
+            "write undone"
+        ]
+    );
+    // Once only.
+    assert!(matches!(taken_back(&world, &notes, "e1").await.outcome, RepairOutcome::Failed(_)));
+    assert!(find_entry(notes.as_ref(), None).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_that_fails_can_be_gone_on_with() {
+    let mut world = Fake::new();
+    world.refuses.insert("a 400→644".to_owned());
+    let world = Arc::new(world);
+    let notes = Arc::new(Notes::new(&world));
+    applied(&world, &notes, &["a", "b"], &["tcp-port"]).await;
+    assert!(matches!(taken_back(&world, &notes, "e1").await.outcome, RepairOutcome::Failed(_)));
+    let entry = find_entry(notes.as_ref(), None).unwrap();
+    let left: Vec<String> = undo_actions(&entry).iter().map(|(_, a, _)| name_of(a)).collect();
+    assert_eq!(left, ["a 400→644"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_that_cannot_be_written_is_not_done() {
+    let world = Arc::new(Fake::new());
+    let notes = Arc::new(Notes::new(&world));
+    applied(&world, &notes, &["a"], &["tcp-port"]).await;
+    world.log.lock().unwrap().clear();
+    *notes.room.lock().unwrap() = 0;
+    assert!(matches!(taken_back(&world, &notes, "e1").await.outcome, RepairOutcome::Failed(_)));
+    assert_eq!(log(&world), Vec::<String>::new());
+}
+
+#[test]
+fn only_consent_makes_a_plan_that_can_be_applied() {
+    let mut refused = plan(&["a"], &[]);
+    refused.gates.push(Gate::new("x", GateState::Refuse, "no"));
+    assert_eq!(Confirmed::after_consent(refused, None).map(|_| ()), Err("no".to_owned()));
+    let mut typed = plan(&["a"], &[]);
+    typed.consent = Consent::Type("i-1".to_owned());
+    assert!(Confirmed::after_consent(typed.clone(), None).is_err());
+    assert!(Confirmed::after_consent(typed.clone(), Some("i-2")).is_err());
+    assert!(Confirmed::after_consent(typed, Some(" i-1 ")).is_ok());
+}

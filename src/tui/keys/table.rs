@@ -1,0 +1,313 @@
+//! The rows of the key table, and when each of them works.
+//!
+//! Data and conditions alone; reading them is up to [`super`].
+
+use super::{Action, Binding, Context};
+use crate::tui::model::{Diagnosing, Model, Phase, Screen};
+use crate::tui::update::diagnosis::Choice;
+
+fn always(_: &Model) -> bool {
+    true
+}
+
+const fn row(
+    context: Context,
+    keys: &'static str,
+    action: Action,
+    label: &'static str,
+    help: &'static str,
+    rank: u8,
+    when: fn(&Model) -> bool,
+) -> Binding {
+    Binding { context, keys, action, label, help, rank, when }
+}
+
+/// All keys.
+#[rustfmt::skip]
+pub const TABLE: &[Binding] = {
+    use Action as A;
+    use Context as C;
+    &[
+        // Start.
+        row(C::Instances, "enter", A::Accept, "diagnose", "diagnose the instance with the chosen symptom", 1, has_instance),
+        row(C::Instances, "/", A::Filter, "filter", "filter by name, id, address, tag or key", 2, always),
+        row(C::Instances, "tab right", A::NextPane, "symptom", "go to the symptoms", 2, always),
+        row(C::Instances, "v", A::Entry, "type or paste", "type an error, an ssh command or an address", 3, always),
+        row(C::Instances, "t", A::Details, "login details", "user, port, keys, your address for the next diagnosis", 4, always),
+        row(C::Instances, "r", A::Again, "reload", "read the instance list again", 5, list_is_done),
+        row(C::Instances, "esc", A::Back, "clear", "clear the filter and the waiting paste", 6, start_can_clear),
+        row(C::Instances, "up k", A::Up, "", "up", 0, always),
+        row(C::Instances, "down j", A::Down, "", "down", 0, always),
+        row(C::Instances, "pageup ctrl-b", A::PageUp, "", "a page up", 0, always),
+        row(C::Instances, "pagedown ctrl-f", A::PageDown, "", "a page down", 0, always),
+        row(C::Instances, "home", A::First, "", "first row", 0, always),
+        row(C::Instances, "end G", A::Last, "", "last row", 0, always),
+
+        row(C::Filter, "enter", A::Accept, "diagnose", "diagnose the instance, or what you typed", 1, filter_can_go),
+        row(C::Filter, "tab", A::NextPane, "symptom", "go to the symptoms, keeping the filter", 3, always),
+        row(C::Filter, "esc", A::Back, "clear filter", "clear the filter", 2, always),
+        row(C::Filter, "up", A::Up, "", "up", 0, always),
+        row(C::Filter, "down", A::Down, "", "down", 0, always),
+        row(C::Filter, "pageup", A::PageUp, "", "a page up", 0, always),
+        row(C::Filter, "pagedown", A::PageDown, "", "a page down", 0, always),
+
+        row(C::Symptoms, "enter", A::Accept, "diagnose", "diagnose the selected instance with this symptom", 1, has_instance),
+        row(C::Symptoms, "tab left", A::NextPane, "instances", "back to the instances", 2, always),
+        row(C::Symptoms, "esc", A::Back, "back", "clear what you typed, then back", 3, always),
+        row(C::Symptoms, "up", A::Up, "", "up", 0, always),
+        row(C::Symptoms, "down", A::Down, "", "down", 0, always),
+        row(C::Symptoms, "pageup", A::PageUp, "", "a page up", 0, always),
+        row(C::Symptoms, "pagedown", A::PageDown, "", "a page down", 0, always),
+
+        row(C::Paste, "enter", A::Accept, "diagnose", "diagnose what it names, or choose the instance", 1, always),
+        row(C::Paste, "tab", A::NextPane, "change", "choose another instance or symptom", 2, always),
+        row(C::Paste, "esc", A::Back, "forget it", "close without doing anything", 3, always),
+
+        row(C::Entry, "ctrl-d ctrl-s", A::Accept, "recognise", "recognise the text", 1, always),
+        row(C::Entry, "enter", A::Yes, "next line", "next line; an empty line ends the text", 2, always),
+        row(C::Entry, "esc", A::Back, "cancel", "close without doing anything", 3, always),
+
+        row(C::Form, "enter", A::Accept, "use", "use these details", 1, always),
+        row(C::Form, "tab down", A::Down, "next field", "next field", 2, always),
+        row(C::Form, "backtab up", A::Up, "", "field before", 0, always),
+        row(C::Form, "esc", A::Back, "cancel", "leave everything as it was", 3, always),
+
+        // Diagnosis.
+        row(C::Diagnosis, "enter 1", A::Choose(0), "fix 1", "do the first thing offered", 1, first_is_fix),
+        row(C::Diagnosis, "enter 1", A::Choose(0), "try again", "run again with the right user name", 1, first_is_try),
+        row(C::Diagnosis, "enter 1", A::Choose(0), "how to 1", "read the first thing offered", 1, first_is_text),
+        row(C::Diagnosis, "enter 1", A::Choose(0), "copy the login", "copy the ssh command of a login that works", 1, first_is_login),
+        row(C::Diagnosis, "2", A::Choose(1), "", "do the second thing offered", 0, has_choice::<1>),
+        row(C::Diagnosis, "3", A::Choose(2), "", "do the third thing offered", 0, has_choice::<2>),
+        row(C::Diagnosis, "4", A::Choose(3), "", "do the fourth thing offered", 0, has_choice::<3>),
+        row(C::Diagnosis, "y", A::Copy, "copy", "copy the ssh command, or the check's by-hand command", 3, can_copy),
+        row(C::Diagnosis, "a", A::Ask, "answer", "answer the question of the selected check", 2, has_question),
+        row(C::Diagnosis, "n", A::NextCause, "next cause", "show the next cause and its fixes", 4, has_more_causes),
+        row(C::Diagnosis, "down j", A::Down, "check", "next check", 5, has_checks),
+        row(C::Diagnosis, "up k", A::Up, "", "check before", 0, has_checks),
+        row(C::Diagnosis, "pagedown space", A::ScrollDown, "", "scroll the detail down", 0, has_checks),
+        row(C::Diagnosis, "pageup", A::ScrollUp, "", "scroll the detail up", 0, has_checks),
+        row(C::Diagnosis, "home", A::First, "", "first check", 0, has_checks),
+        row(C::Diagnosis, "end G", A::Last, "", "last check", 0, has_checks),
+        row(C::Diagnosis, "d", A::Doors, "doors", "ways in, open and closed", 5, has_checks),
+        row(C::Diagnosis, "g", A::Guided, "guided", "one question at a time", 6, always),
+        row(C::Diagnosis, "r", A::Again, "run again", "run the checks again", 4, is_finished),
+        row(C::Diagnosis, "t", A::Details, "login details", "change user, port, keys, your address; run again", 8, always),
+        row(C::Diagnosis, "e", A::Export, "export", "write port22-report.md into the current directory", 7, has_checks),
+        row(C::Diagnosis, "x", A::Explain, "explain", "what the cause means", 8, has_cause),
+        row(C::Diagnosis, "h", A::ByHand, "by hand", "how to do the selected check by hand", 9, has_checks),
+        row(C::Diagnosis, "w", A::Glossary, "", "the words on the screen", 0, always),
+        row(C::Diagnosis, "v", A::Entry, "", "type or paste another text", 0, always),
+        row(C::Diagnosis, "esc", A::Stop, "stop", "stop the checks that run; what is known stays", 3, is_running),
+        row(C::Diagnosis, "esc", A::Back, "back", "back to the start", 3, is_finished),
+
+        row(C::Guided, "enter 1", A::Accept, "go on", "show the answer, then go on; at the end the first fix", 1, has_checks),
+        row(C::Guided, "y", A::Yes, "guess yes", "guess: it is so (practice account)", 2, may_guess),
+        row(C::Guided, "n", A::No, "guess no", "guess: it is not so (practice account)", 2, may_guess),
+        row(C::Guided, "a", A::Ask, "answer", "answer the question of this step", 2, has_question),
+        row(C::Guided, "left backspace", A::Up, "step back", "the question before", 3, has_checks),
+        row(C::Guided, "h", A::ByHand, "by hand", "how to do this step by hand", 3, has_checks),
+        row(C::Guided, "w", A::Glossary, "words", "the words on the screen", 4, always),
+        row(C::Guided, "g", A::Guided, "triage", "everything at once", 4, always),
+        row(C::Guided, "d", A::Doors, "doors", "ways in, open and closed", 6, has_checks),
+        row(C::Guided, "e", A::Export, "export", "write port22-report.md into the current directory", 7, has_checks),
+        row(C::Guided, "r", A::Again, "run again", "run the checks again", 6, is_finished),
+        row(C::Guided, "pagedown space", A::ScrollDown, "", "scroll down", 0, has_checks),
+        row(C::Guided, "pageup", A::ScrollUp, "", "scroll up", 0, has_checks),
+        row(C::Guided, "esc", A::Stop, "stop", "stop the checks that run; what is known stays", 5, is_running),
+        row(C::Guided, "esc", A::Back, "back", "back to the start", 5, is_finished),
+
+        row(C::Ask, "y", A::Yes, "yes", "yes, it is so", 1, always),
+        row(C::Ask, "n", A::No, "no", "no, it is not", 1, always),
+        row(C::Ask, "d", A::DontKnow, "don't know", "leave it open", 1, always),
+        row(C::Ask, "esc", A::Back, "back", "leave it open", 2, always),
+
+        // Fix.
+        row(C::Fix, "y", A::Apply, "apply", "apply exactly what is shown", 1, can_apply),
+        row(C::Fix, "y", A::Apply, "take it back", "take back exactly what is shown", 1, can_take_back),
+        row(C::Fix, "u", A::Undo, "undo", "take the change back", 1, can_undo_fix),
+        row(C::Fix, "enter", A::Accept, "to the diagnosis", "back to the diagnosis", 2, fix_is_over),
+        row(C::Fix, "c", A::Copy, "copy as commands", "copy the steps as commands", 3, has_plan),
+        row(C::Fix, "pagedown space down j", A::ScrollDown, "", "scroll down", 0, always),
+        row(C::Fix, "pageup up k", A::ScrollUp, "", "scroll up", 0, always),
+        row(C::Fix, "esc", A::Back, "leave everything as it is", "back; nothing is changed before your yes", 2, nothing_changed_yet),
+        row(C::Fix, "esc", A::Back, "back", "back; a running change goes on to its end", 4, something_changed),
+
+        row(C::Consent, "enter", A::Apply, "apply", "apply, once the word is typed", 1, consent_is_typed),
+        row(C::Consent, "esc", A::Back, "leave everything as it is", "back; nothing is changed", 2, always),
+        row(C::Consent, "pagedown down", A::ScrollDown, "", "scroll down", 0, always),
+        row(C::Consent, "pageup up", A::ScrollUp, "", "scroll up", 0, always),
+
+        // Doors, journal.
+        row(C::Doors, "enter", A::Accept, "how", "how to take this way in", 1, always),
+        row(C::Doors, "up k", A::Up, "", "up", 0, always),
+        row(C::Doors, "down j", A::Down, "", "down", 0, always),
+        row(C::Doors, "esc d", A::Back, "back", "back to the diagnosis", 2, always),
+
+        row(C::Journal, "enter u", A::Undo, "undo", "show what undoing this change would do", 1, can_undo_entry),
+        row(C::Journal, "r", A::Again, "reload", "read the journal again", 3, always),
+        row(C::Journal, "up k", A::Up, "", "up", 0, always),
+        row(C::Journal, "down j", A::Down, "", "down", 0, always),
+        row(C::Journal, "esc", A::Back, "back", "back", 2, always),
+
+        // Popups.
+        row(C::Read, "y", A::Copy, "copy", "copy the commands", 1, can_copy),
+        row(C::Read, "down j pagedown space", A::ScrollDown, "scroll", "scroll down", 3, always),
+        row(C::Read, "up k pageup", A::ScrollUp, "", "scroll up", 0, always),
+        row(C::Read, "esc enter q", A::Back, "close", "close", 2, always),
+
+        row(C::Help, "down j pagedown space", A::ScrollDown, "scroll", "scroll down", 2, always),
+        row(C::Help, "up k pageup", A::ScrollUp, "", "scroll up", 0, always),
+        row(C::Help, "esc enter q ?", A::Back, "close", "close", 1, always),
+
+        row(C::Palette, "enter", A::Accept, "do it", "do the selected action", 1, always),
+        row(C::Palette, "up", A::Up, "", "up", 0, always),
+        row(C::Palette, "down tab", A::Down, "", "down", 0, always),
+        row(C::Palette, "esc", A::Back, "close", "close", 2, always),
+
+        row(C::Leave, "y", A::LeaveNow, "leave", "leave; the journal keeps what was begun", 1, always),
+        row(C::Leave, "esc n", A::Back, "stay", "stay until the change has ended", 1, always),
+
+        // Everywhere.
+        row(C::Common, "u", A::Journal, "journal", "changes made, and undo", 9, not_in_journal),
+        row(C::Common, "g", A::Guided, "", "guided or triage, for diagnoses", 0, always),
+        row(C::Common, ":", A::Palette, "", "command palette: find an action by name", 0, always),
+        row(C::Common, "q", A::Leave, "quit", "leave the program", 8, always),
+        row(C::Common, "?", A::Help, "help", "this page", 1, always),
+        row(C::Always, "f1", A::Help, "", "this page, also where text is typed", 0, always),
+        row(C::Always, "ctrl-c", A::Leave, "", "leave the program", 0, always),
+    ]
+};
+
+fn has_instance(m: &Model) -> bool {
+    m.selected_row().is_some()
+}
+
+fn filter_can_go(m: &Model) -> bool {
+    m.selected_row().is_some() || crate::tui::update::start::typed_target(m).is_some()
+}
+
+fn list_is_done(m: &Model) -> bool {
+    m.start.done
+}
+
+fn start_can_clear(m: &Model) -> bool {
+    !m.start.filter.is_empty() || m.start.paste.is_some()
+}
+
+fn has_choice<const N: usize>(m: &Model) -> bool {
+    m.diagnosing().is_some_and(|d| crate::tui::update::diagnosis::choices(d).len() > N)
+}
+
+fn first(m: &Model) -> Option<Choice> {
+    m.diagnosing().and_then(|d| crate::tui::update::diagnosis::choices(d).into_iter().next())
+}
+
+fn first_is_fix(m: &Model) -> bool {
+    matches!(first(m), Some(Choice::Fix(_)))
+}
+
+fn first_is_try(m: &Model) -> bool {
+    matches!(first(m), Some(Choice::TryAs(_)))
+}
+
+fn first_is_text(m: &Model) -> bool {
+    matches!(first(m), Some(Choice::ByHand(_) | Choice::Explain))
+}
+
+fn first_is_login(m: &Model) -> bool {
+    matches!(first(m), Some(Choice::CopyLogin))
+}
+
+fn can_copy(m: &Model) -> bool {
+    crate::tui::update::copy_text(m).is_some()
+}
+
+fn has_question(m: &Model) -> bool {
+    m.diagnosing().is_some_and(|d| crate::tui::update::diagnosis::question_here(d, m.guided).is_some())
+}
+
+fn has_more_causes(m: &Model) -> bool {
+    m.diagnosing().and_then(|d| d.diagnosis()).is_some_and(|d| d.causes.len() > 1)
+}
+
+fn has_checks(m: &Model) -> bool {
+    m.diagnosing().is_some_and(|d| d.snapshot.is_some())
+}
+
+fn has_cause(m: &Model) -> bool {
+    m.diagnosing().and_then(|d| d.diagnosis()).is_some_and(|d| !d.causes.is_empty())
+}
+
+fn is_finished(m: &Model) -> bool {
+    m.diagnosing().is_some_and(Diagnosing::finished)
+}
+
+fn is_running(m: &Model) -> bool {
+    !is_finished(m)
+}
+
+fn may_guess(m: &Model) -> bool {
+    m.settings.lab && m.diagnosing().is_some_and(crate::tui::update::guided::may_guess)
+}
+
+fn can_apply(m: &Model) -> bool {
+    !m.settings.read_only
+        && m.fixing().is_some_and(|f| match &f.phase {
+            Phase::Preview { plan, .. } => {
+                let acts = plan.steps.iter().any(|s| s.action.is_some());
+                f.undo.is_none() && acts && plan.refused().is_none() && !f.wants_typing(plan)
+            }
+            _ => false,
+        })
+}
+
+fn can_take_back(m: &Model) -> bool {
+    !m.settings.read_only && m.fixing().is_some_and(|f| f.undo.is_some() && matches!(f.phase, Phase::Preview { .. }))
+}
+
+fn not_in_journal(m: &Model) -> bool {
+    !matches!(m.stack.last(), Some(Screen::Journal(_)))
+}
+
+fn consent_is_typed(m: &Model) -> bool {
+    m.fixing().is_some_and(|f| match &f.phase {
+        Phase::Preview { plan, typed } => {
+            matches!(&plan.consent, crate::core::plan::Consent::Type(word) if typed.trim() == word)
+        }
+        _ => false,
+    })
+}
+
+fn can_undo_fix(m: &Model) -> bool {
+    !m.settings.read_only
+        && m.fixing().is_some_and(|f| match &f.phase {
+            Phase::Ended { result, .. } => crate::tui::update::fix::can_be_undone(f, result),
+            _ => false,
+        })
+}
+
+fn fix_is_over(m: &Model) -> bool {
+    m.fixing().is_some_and(|f| matches!(f.phase, Phase::Ended { .. } | Phase::NoPlan(_)))
+}
+
+fn has_plan(m: &Model) -> bool {
+    m.fixing().is_some_and(|f| f.plan().is_some_and(|p| p.steps.iter().any(|s| !s.command.is_empty())))
+}
+
+fn nothing_changed_yet(m: &Model) -> bool {
+    m.fixing().is_some_and(|f| matches!(f.phase, Phase::Planning | Phase::NoPlan(_) | Phase::Preview { .. }))
+}
+
+fn something_changed(m: &Model) -> bool {
+    !nothing_changed_yet(m)
+}
+
+fn can_undo_entry(m: &Model) -> bool {
+    !m.settings.read_only
+        && match m.stack.last() {
+            Some(Screen::Journal(j)) => crate::tui::update::journal::selected(j)
+                .is_some_and(|e| !crate::engine::repair::undo_actions(e).is_empty()),
+            _ => false,
+        }
+}
