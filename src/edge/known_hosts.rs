@@ -37,7 +37,7 @@ fn read_all(names: &[String], files: &[String]) -> Fact<KnownHosts> {
     let mut found = KnownHosts::default();
     for file in files.iter().filter(|file| *file != "none" && !file.is_empty()) {
         // A named pipe would never end.
-        if expand(file).metadata().is_ok_and(|seen| !seen.is_file()) {
+        if expand(file).metadata().is_ok_and(|seen| !seen.is_file() && !seen.is_dir()) {
             continue;
         }
         let text = std::fs::File::open(expand(file)).and_then(|opened| {

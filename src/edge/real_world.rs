@@ -114,6 +114,7 @@ impl RealWorld {
         request.known_types = known.iter().map(|e| e.algorithm.clone()).collect();
         request.known = known.into_iter().map(|e| (e.algorithm, e.fingerprint)).collect();
         request.inside = self.settings.inside;
+        request.ask_both = request.users.first().is_some_and(|user| user == "root");
         for probe in rules::auth::keys_to_offer(facts, request.users.len(), request.cap) {
             if let Some(key) = self.ssh_key(probe).await {
                 request.keys.push(key);

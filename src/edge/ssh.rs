@@ -55,6 +55,8 @@ pub struct SshRequest {
     pub known_types: Vec<String>,
     /// Host keys that known_hosts has for the target: algorithm and fingerprint.
     pub known: Vec<(String, String)>,
+    /// Ask about the other user even when the first one's key was taken (root on cloud images).
+    pub ask_both: bool,
     /// Consent to open a session as root, to hear who cloud images want to log in.
     pub inside: bool,
 }
@@ -74,6 +76,7 @@ impl SshRequest {
             total_limit: Duration::from_secs(18),
             known_types: Vec::new(),
             known: Vec::new(),
+            ask_both: false,
             inside: false,
         }
     }
@@ -165,8 +168,7 @@ impl Asking<'_> {
         session.close().await;
         let refused = !self.offers.is_empty() && self.offers.iter().all(|offer| offer.answer == Answer::Refused);
         // Cloud images take root's key only to name another user: that root is let in proves little.
-        let root = request.users.first().is_some_and(|user| user == "root");
-        if let (Some(user), Some(key), true) = (request.users.get(1), keys.first(), refused || root) {
+        if let (Some(user), Some(key), true) = (request.users.get(1), keys.first(), refused || request.ask_both) {
             self.second(user, key).await;
         }
         Fact::known(server, source)

@@ -100,7 +100,10 @@ fn from_the_start_to_an_applied_and_verified_fix() {
 fn a_paste_picks_instance_and_symptom() {
     let terminal = Terminal::open("paste", 120, 40);
     terminal.start("lab web-keymode");
+    // The run is over: while it runs, the first Esc stops it and the second one leaves.
+    terminal.wait("✓ Server accepts the key");
     terminal.wait("CAUSE proven");
+    std::thread::sleep(Duration::from_millis(300));
     terminal.keys(&["Escape"]);
     terminal.wait("What did you see?");
     // Bracketed paste, as a terminal sends it.

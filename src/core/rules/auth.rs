@@ -32,7 +32,7 @@ pub fn login_works(view: &View<'_>) -> bool {
         return false;
     }
     facts.wire.offers.iter().filter(|o| o.user == user).any(|o| match o.answer {
-        Answer::LoggedIn => ssh_would_offer(facts, o),
+        Answer::LoggedIn => ssh_would_offer(facts, o) && (!forced_root(view, &user) || others_refused(facts)),
         Answer::WouldAccept => ssh_would_offer(facts, o) && !offer_locked(facts, o) && !forced_root(view, &user),
         _ => false,
     })
@@ -42,6 +42,12 @@ pub fn login_works(view: &View<'_>) -> bool {
 /// disable_root): that the server knows the key says then nothing about a shell.
 fn forced_root(view: &View<'_>, user: &str) -> bool {
     user == "root" && view.family.as_ref().is_some_and(|f| !f.family.users.iter().any(|u| u == "root"))
+}
+
+/// Whether the image's own user was asked about and refused: then root's login is no forced command's.
+fn others_refused(facts: &Facts) -> bool {
+    let mut others = facts.wire.offers.iter().filter(|o| o.user != "root" && o.key.is_some()).peekable();
+    others.peek().is_some() && others.all(|o| o.answer == Answer::Refused)
 }
 
 fn host_key_blocks(view: &View<'_>) -> bool {
@@ -93,7 +99,7 @@ pub fn better_user(view: &View<'_>) -> Option<String> {
     let names_it = family.family.users.contains(&user) && user != "root";
     let refused_both = facts.wire.offers.iter().any(|o| o.user == default && o.answer == Answer::Refused);
     let logged_in = facts.wire.offers.iter().any(|o| o.user == user && o.answer == Answer::LoggedIn);
-    let unknown = !known || (forced_root(view, &user) && !logged_in);
+    let unknown = !known || (forced_root(view, &user) && !(logged_in && others_refused(facts)));
     (!names_it && unknown && !refused_both && family.confidence != Confidence::Guess).then_some(default)
 }
 
@@ -321,7 +327,11 @@ fn user_finding(view: &View<'_>, refused: bool) -> Option<Finding> {
     let offer = facts.wire.offers.iter().find(|o| o.user == other && o.answer.key_is_known());
     let finding = match (&offer, hinted) {
         (Some(_), _) => {
-            let text = format!("the server takes your key for {other}, not for {user}");
+            let text = if forced_root(view, &user) {
+                format!("the server takes your key for {other}; cloud images let root in only to name that user")
+            } else {
+                format!("the server takes your key for {other}, not for {user}")
+            };
             // A question that was not answered (connection lost) is no refusal.
             if for_user(facts, &user).0.iter().any(|o| o.answer == Answer::Refused) {
                 Finding::new("wrong-user-name", Certainty::Proven, text, facts.wire.ssh.source())

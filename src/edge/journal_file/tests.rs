@@ -35,6 +35,7 @@ fn plan(subject: &str) -> Plan {
         verify: Vec::new(),
         consent: Consent::Yes,
         permissions: Vec::new(),
+        account: None,
     }
 }
 

@@ -303,6 +303,7 @@ pub(super) fn plan(files: &[&str], verify: &[&str]) -> Plan {
         verify: verify.iter().map(|v| (*v).to_owned()).collect(),
         consent: Consent::Yes,
         permissions: Vec::new(),
+        account: None,
     }
 }
 

@@ -292,6 +292,7 @@ pub fn plan(consent: Consent, gate: GateState) -> Plan {
         verify: vec!["security-group".into(), "tcp-port".into()],
         consent,
         permissions: vec!["ec2:AuthorizeSecurityGroupIngress".into()],
+        account: None,
     }
 }
 

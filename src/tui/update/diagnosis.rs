@@ -217,7 +217,8 @@ pub fn copy_text(d: &Diagnosing) -> Option<String> {
         return Some(crate::engine::report::ssh_command(&snapshot.facts));
     }
     let check = selected(d, snapshot)?;
-    catalogue::get().checks.get(&check.id).map(|w| w.by_hand.clone())
+    let words = catalogue::get().checks.get(&check.id)?;
+    Some(crate::core::report::fill(&words.by_hand, &snapshot.facts))
 }
 
 /// Does an action of the triage screen or of a question on it.
@@ -355,6 +356,7 @@ pub fn by_hand(model: &mut Model) {
     };
     let Some((id, words)) = id.and_then(|id| catalogue::get().checks.get_key_value(&id)) else { return };
     let reason = snapshot.diagnosis.checks.iter().find(|c| c.id == *id).map(|c| c.reason.clone());
+    let by_hand = crate::core::report::fill(&words.by_hand, &snapshot.facts);
     let mut parts = Vec::new();
     if let Some(reason) = reason {
         parts.extend([Part::Head("Found".into()), Part::Text(reason)]);
@@ -365,12 +367,12 @@ pub fn by_hand(model: &mut Model) {
         Part::Head("A pass rules out".into()),
         Part::Text(words.rules_out.clone()),
         Part::Head("By hand".into()),
-        Part::Code(words.by_hand.clone()),
+        Part::Code(by_hand.clone()),
     ]);
     if let Some(link) = &words.link {
         parts.extend([Part::Head("Read on".into()), Part::Text(link.clone())]);
     }
-    let reading = Reading { title: words.title.clone(), parts, scroll: 0, copy: Some(words.by_hand.clone()) };
+    let reading = Reading { title: words.title.clone(), parts, scroll: 0, copy: Some(by_hand) };
     model.overlays.push(Overlay::Read(reading));
 }
 
@@ -389,7 +391,9 @@ pub fn explain(model: &mut Model) {
     if let Some(words) = words {
         parts.extend([Part::Head("How it is proven".into()), Part::Text(words.proven_by.clone())]);
     }
+    let facts = d.snapshot.as_ref().map(|s| &s.facts);
     let by_hand = words.map(|w| w.by_hand.join("\n")).unwrap_or_default();
+    let by_hand = facts.map_or_else(|| by_hand.clone(), |facts| crate::core::report::fill(&by_hand, facts));
     if !by_hand.is_empty() {
         parts.extend([Part::Head("By hand".into()), Part::Code(by_hand.clone())]);
     }

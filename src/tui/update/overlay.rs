@@ -140,15 +140,24 @@ pub fn fix_by_hand(model: &mut Model, id: &str) {
         model.notice = Some(format!("There are no words about {id} yet."));
         return;
     };
+    let by_hand = filled(model, words.by_hand.trim());
     let parts = vec![
         Part::Text(words.explain.clone()),
         Part::Head("By hand".into()),
-        Part::Code(words.by_hand.trim().to_owned()),
+        Part::Code(by_hand.clone()),
         Part::Head("Id".into()),
         Part::Text(id.to_owned()),
     ];
-    let reading = Reading { title: words.title.clone(), parts, scroll: 0, copy: Some(words.by_hand.trim().to_owned()) };
+    let reading = Reading { title: words.title.clone(), parts, scroll: 0, copy: Some(by_hand) };
     model.overlays.push(Overlay::Read(reading));
+}
+
+/// A by-hand text with what is known put in.
+fn filled(model: &Model, text: &str) -> String {
+    match model.diagnosing().and_then(|d| d.snapshot.as_ref()) {
+        Some(snapshot) => crate::core::report::fill(text, &snapshot.facts),
+        None => text.to_owned(),
+    }
 }
 
 /// How to take a way in.
@@ -165,7 +174,7 @@ pub fn door(model: &mut Model, at: usize) {
     };
     let words = fix.and_then(|id| catalogue::get().fixes.get(id));
     let by_hand = match words {
-        Some(words) => words.by_hand.trim().to_owned(),
+        Some(words) => crate::core::report::fill(words.by_hand.trim(), &snapshot.facts),
         None => crate::engine::report::ssh_command(&snapshot.facts),
     };
     let mut parts = vec![Part::Head("State".into()), Part::Text(door.why.clone())];

@@ -197,10 +197,11 @@ fn detail(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, are
     }
     if let Some(words) = words {
         let head = theme.key();
+        let by_hand = crate::core::report::fill(&words.by_hand, &snapshot.facts);
         let sections = [
             ("Why it matters", &words.why, theme.text()),
             ("A pass rules out", &words.rules_out, theme.text()),
-            ("By hand", &words.by_hand, theme.code()),
+            ("By hand", &by_hand, theme.code()),
         ];
         for (name, text, style) in sections {
             lines.push((String::new(), theme.text()));
