@@ -19,16 +19,15 @@ pub fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
         .into_iter()
         .flatten()
         .collect();
-    match pages.is_empty() {
-        false => {
-            output::print(&pages.join("\n\n"));
-            Ok(Exit::Ok)
-        }
-        true => Err(Failure::usage(
+    if pages.is_empty() {
+        Err(Failure::usage(
             format!("explain '{id}'"),
             "there is no such cause, check, symptom, fix or word",
             "port22 explain lists them all",
-        )),
+        ))
+    } else {
+        output::print(&pages.join("\n\n"));
+        Ok(Exit::Ok)
     }
 }
 

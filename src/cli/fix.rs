@@ -132,10 +132,10 @@ async fn apply(
         while let Some(event) = receiver.recv().await {
             match event {
                 RepairEvent::Step { index, state: StepState::Done(text) } => {
-                    output::progress(&format!("  step {}: {text}", index + 1))
+                    output::progress(&format!("  step {}: {text}", index + 1));
                 }
                 RepairEvent::Step { index, state: StepState::Failed(text) } => {
-                    output::progress(&format!("  step {} failed: {text}", index + 1))
+                    output::progress(&format!("  step {} failed: {text}", index + 1));
                 }
                 _ => {}
             }

@@ -221,10 +221,10 @@ pub fn unknown_target(facts: &crate::core::facts::Facts) -> Option<Failure> {
     let Fact::Unknown { why } = &facts.aws.instance else { return None };
     match why {
         Why::Ambiguous { what, matches } => {
-            let lines = matches.iter().map(|m| format!("\n  {m}")).collect::<String>();
+            let lines = matches.join("\n  ");
             Some(Failure::usage(
                 "find the instance",
-                format!("{} instances are named {what}:{lines}", matches.len()),
+                format!("{} instances are named {what}:\n  {lines}", matches.len()),
                 "give the instance id of one of them",
             ))
         }
@@ -258,7 +258,7 @@ mod tests {
         let wide: Vec<u8> =
             [0xff, 0xfe].into_iter().chain("Permission denied".encode_utf16().flat_map(u16::to_le_bytes)).collect();
         assert_eq!(decode(&wide).unwrap(), "Permission denied");
-        let noise: Vec<u8> = (0..4000u32).map(|n| u8::try_from((n * 7919 >> 3) & 0xff).unwrap_or(0)).collect();
+        let noise: Vec<u8> = (0..4000u32).map(|n| u8::try_from(((n * 7919) >> 3) & 0xff).unwrap_or(0)).collect();
         for bytes in [&noise[..], b"", b"  \n", &[0; 64]] {
             assert_eq!(decode(bytes).unwrap_err().kind, crate::engine::failure::FailureKind::Usage);
         }

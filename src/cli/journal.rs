@@ -84,15 +84,14 @@ pub async fn undo(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
     let world: Arc<dyn World> = Arc::new(input::world(&cli.global).await);
     let (sender, _receiver) = unbounded_channel();
     let result = repair::undo(world, journal, entry.id.clone(), sender).await;
-    match result.outcome {
-        RepairOutcome::Failed(failure) => Err(failure),
-        _ => {
-            if args.json {
-                output::print_json(&json!({"schema": 1, "entry": entry.id, "state": "undone"}));
-            } else {
-                output::print(&format!("{} is undone", entry.id));
-            }
-            Ok(Exit::Ok)
+    if let RepairOutcome::Failed(failure) = result.outcome {
+        Err(failure)
+    } else {
+        if args.json {
+            output::print_json(&json!({"schema": 1, "entry": entry.id, "state": "undone"}));
+        } else {
+            output::print(&format!("{} is undone", entry.id));
         }
+        Ok(Exit::Ok)
     }
 }

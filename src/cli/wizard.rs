@@ -53,7 +53,6 @@ pub async fn show(
         profile: global.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok()),
         target: target.map(|t| input::request(t, global)),
         base,
-        ..tui::Settings::default()
     };
     tui::run(world, journal, settings).await.map_err(|e| {
         Failure::usage("draw on the terminal", e.to_string(), "port22 diagnose TARGET works without a full screen")

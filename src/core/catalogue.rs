@@ -234,10 +234,10 @@ impl Catalogue {
                 match to.split_once(':') {
                     None if !reached.contains(&to.as_str()) => reached.push(to),
                     Some(("cause", id)) if !self.causes.contains_key(id) => {
-                        out.push(format!("tree {name}, {at}: no cause {id}"))
+                        out.push(format!("tree {name}, {at}: no cause {id}"));
                     }
                     Some((kind, _)) if !["cause", "door", "end"].contains(&kind) => {
-                        out.push(format!("tree {name}, {at}: what is {to}?"))
+                        out.push(format!("tree {name}, {at}: what is {to}?"));
                     }
                     _ => {}
                 }

@@ -116,7 +116,7 @@ impl RealWorld {
         request.inside = self.settings.inside;
         request.ask_both = request.users.first().is_some_and(|user| user == "root");
         for probe in rules::auth::keys_to_offer(facts, request.users.len(), request.cap) {
-            if let Some(key) = self.ssh_key(probe).await {
+            if let Some(key) = Self::ssh_key(probe) {
                 request.keys.push(key);
             }
         }
@@ -131,7 +131,7 @@ impl RealWorld {
         known_hosts::lookup(&host_names(facts), port, &known_hosts_files(facts)).await
     }
 
-    async fn ssh_key(&self, probe: &KeyProbe) -> Option<SshKey> {
+    fn ssh_key(probe: &KeyProbe) -> Option<SshKey> {
         let Some(KeyFileState::Read { key, .. }) = probe.file.value() else { return None };
         let public = key.public.clone()?;
         // The private half signs only where ssh itself would load the file.

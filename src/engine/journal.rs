@@ -179,13 +179,13 @@ pub fn entries(lines: &[Line]) -> Vec<Entry> {
                 entry.text.clone_from(text);
             }
             LineEvent::UndoFailed { step, failure } => {
-                entry.text = format!("undo of step {} failed: {}", step + 1, failure.reason)
+                entry.text = format!("undo of step {} failed: {}", step + 1, failure.reason);
             }
             LineEvent::Undone => {
                 entry.state = EntryState::Undone;
                 entry.done.clear();
                 entry.open_step = None;
-                entry.text = "undone".to_owned();
+                "undone".clone_into(&mut entry.text);
             }
         }
     }

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 /// A tmux server of its own with one shell in it; ends with the test.
 struct Terminal {
     socket: String,
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
 }
 
 impl Terminal {
     fn open(name: &str, columns: u16, rows: u16) -> Self {
         let home = tempfile::tempdir().expect("a temporary home");
         let socket = format!("port22-{name}-{}", std::process::id());
-        let terminal = Self { socket, _home: home };
-        let path = terminal._home.path().display().to_string();
+        let terminal = Self { socket, home: home };
+        let path = terminal.home.path().display().to_string();
         let (columns, rows) = (columns.to_string(), rows.to_string());
         let environment = [
             format!("HOME={path}"),

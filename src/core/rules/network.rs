@@ -185,4 +185,4 @@ fn probe(facts: &Facts, path: &PathResult) -> Probe {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::core::rules) mod tests;

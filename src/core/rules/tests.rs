@@ -2,10 +2,6 @@
 
 mod case;
 mod contract;
-/// The builder of the network's cases: what a case says in `net` is a case of theirs.
-#[path = "network/tests/case.rs"]
-#[allow(dead_code)]
-mod network_case;
 
 use crate::core::cause::Certainty;
 use crate::core::diagnosis::{Diagnosis, judge};
@@ -164,7 +160,7 @@ fn a_missing_fact_never_makes_a_proof() {
         ("groups", |f| f.aws.groups = Fact::default()),
         ("launched", |f| {
             if let Fact::Known { value, .. } = &mut f.aws.instance {
-                value.launched = None
+                value.launched = None;
             }
         }),
         ("known hosts", |f| f.local.known_hosts = Fact::default()),

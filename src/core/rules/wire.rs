@@ -246,10 +246,10 @@ fn closed_early(reason: &str, source: &str, out: &mut Vec<Finding>) {
 pub fn path(view: &View<'_>, works: bool) -> Vec<Hop> {
     let facts = view.facts;
     let mut hops = network::hops(facts);
-    if let Some(instance) = facts.instance().filter(|i| i.state != "running") {
-        if let Some(eni) = hops.iter_mut().find(|h| h.hop == HopId::Eni) {
-            *eni = Hop::new(HopId::Eni, HopState::Blocked, format!("the instance is {}", instance.state));
-        }
+    if let Some(instance) = facts.instance().filter(|i| i.state != "running")
+        && let Some(eni) = hops.iter_mut().find(|h| h.hop == HopId::Eni)
+    {
+        *eni = Hop::new(HopId::Eni, HopState::Blocked, format!("the instance is {}", instance.state));
     }
     hops.retain(|h| h.hop < HopId::Sshd);
     let arrived = matches!(facts.wire.tcp.value(), Some(Tcp::Connected { .. } | Tcp::Refused { .. }));

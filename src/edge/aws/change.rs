@@ -234,7 +234,7 @@ impl Aws {
         };
         asked?;
         let started = Instant::now();
-        let limit = Duration::from_secs(600);
+        let limit = Duration::from_mins(10);
         loop {
             let state = client.describe_instances().instance_ids(instance).send().await.ok().and_then(|answer| {
                 let found = answer.reservations().first()?.instances().first()?.state()?.name()?.as_str().to_owned();

@@ -47,7 +47,7 @@ pub fn instance(from: &ec2::Instance, region: &str) -> Instance {
         .find(|m| m.device_name() == root)
         .and_then(|m| m.ebs())
         .and_then(|e| e.attach_time())
-        .map(|t| t.secs());
+        .map(aws_smithy_types::DateTime::secs);
     Instance {
         id: from.instance_id().unwrap_or_default().to_owned(),
         name: name_tag(from.tags()),
@@ -79,7 +79,7 @@ pub fn instance(from: &ec2::Instance, region: &str) -> Instance {
         root_device_name: text(root),
         root_attached,
         lifecycle: from.instance_lifecycle().map(|l| l.as_str().to_owned()),
-        launched: from.launch_time().map(|t| t.secs()),
+        launched: from.launch_time().map(aws_smithy_types::DateTime::secs),
         profile_arn: from.iam_instance_profile().and_then(|p| text(p.arn())),
         imds_enabled: from.metadata_options().and_then(|m| m.http_endpoint()).map(|e| e.as_str() == "enabled"),
         tags: from.tags().iter().filter_map(|t| Some((text(t.key())?, text(t.value()).unwrap_or_default()))).collect(),
@@ -101,13 +101,16 @@ fn instance_interface(from: &ec2::InstanceNetworkInterface) -> Interface {
     whole(&mut addresses, ip(from.private_ip_address()), from.association().and_then(|a| ip(a.public_ip())));
     Interface {
         id: from.network_interface_id().unwrap_or_default().to_owned(),
-        device_index: from.attachment().and_then(|a| a.device_index()).unwrap_or(0),
+        device_index: from
+            .attachment()
+            .and_then(aws_sdk_ec2::types::InstanceNetworkInterfaceAttachment::device_index)
+            .unwrap_or(0),
         subnet_id: text(from.subnet_id()),
         vpc_id: text(from.vpc_id()),
         addresses,
         ipv6: from.ipv6_addresses().iter().filter_map(|a| ip(a.ipv6_address())).collect(),
         groups: from.groups().iter().filter_map(|g| text(g.group_id())).collect(),
-        managed: from.operator().and_then(|o| o.managed()).unwrap_or(false),
+        managed: from.operator().and_then(aws_sdk_ec2::types::OperatorResponse::managed).unwrap_or(false),
     }
 }
 
@@ -126,7 +129,10 @@ pub fn interface(from: &ec2::NetworkInterface) -> Interface {
     whole(&mut addresses, ip(from.private_ip_address()), from.association().and_then(|a| ip(a.public_ip())));
     Interface {
         id: from.network_interface_id().unwrap_or_default().to_owned(),
-        device_index: from.attachment().and_then(|a| a.device_index()).unwrap_or(0),
+        device_index: from
+            .attachment()
+            .and_then(aws_sdk_ec2::types::NetworkInterfaceAttachment::device_index)
+            .unwrap_or(0),
         subnet_id: text(from.subnet_id()),
         vpc_id: text(from.vpc_id()),
         addresses,
@@ -161,7 +167,7 @@ pub fn status(from: &ec2::InstanceStatus) -> InstanceStatus {
                 (
                     e.code().map(|c| c.as_str().to_owned()).unwrap_or_default(),
                     text(e.description()).unwrap_or_default(),
-                    e.not_before().map(|t| t.secs()),
+                    e.not_before().map(aws_smithy_types::DateTime::secs),
                 )
             })
             .collect(),
@@ -335,7 +341,7 @@ pub fn key_pair(from: &ec2::KeyPairInfo) -> KeyPair {
         fingerprint: text(from.key_fingerprint()),
         key_type: from.key_type().map(|t| t.as_str().to_owned()),
         public_key: text(from.public_key()).map(|k| k.trim().to_owned()),
-        created: from.create_time().map(|t| t.secs()),
+        created: from.create_time().map(aws_smithy_types::DateTime::secs),
     }
 }
 
@@ -356,7 +362,7 @@ pub fn image(from: &ec2::Image) -> Image {
 pub fn ssm_agent(from: &aws_sdk_ssm::types::InstanceInformation) -> SsmAgent {
     SsmAgent {
         ping: from.ping_status().map(|p| p.as_str().to_owned()).unwrap_or_default(),
-        last_ping: from.last_ping_date_time().map(|t| t.secs()),
+        last_ping: from.last_ping_date_time().map(aws_smithy_types::DateTime::secs),
         version: text(from.agent_version()),
         platform_name: text(from.platform_name()),
         platform_version: text(from.platform_version()),

@@ -156,7 +156,10 @@ impl Aws {
         while let Some(page) = pages.next().await {
             match page {
                 Ok(page) => out.extend(
-                    page.reservations().iter().flat_map(|r| r.instances()).map(|i| convert::instance(i, region)),
+                    page.reservations()
+                        .iter()
+                        .flat_map(aws_sdk_ec2::types::Reservation::instances)
+                        .map(|i| convert::instance(i, region)),
                 ),
                 Err(e) if matches!(error::code(&e), "InvalidInstanceID.NotFound" | "InvalidInstanceID.Malformed") => {
                     return Ok(Vec::new());

@@ -43,7 +43,7 @@ impl Aws {
                     let rows: Vec<Instance> = page
                         .reservations()
                         .iter()
-                        .flat_map(|r| r.instances())
+                        .flat_map(aws_sdk_ec2::types::Reservation::instances)
                         .map(|i| convert::instance(i, region))
                         .collect();
                     running.extend(rows.iter().filter(|i| i.state == "running").cloned());

@@ -1,6 +1,6 @@
 //! Runs the cases of `tests/cases/vpc`: a network in a few lines, and what has to be said about it.
 
-mod case;
+pub(in crate::core::rules) mod case;
 
 use super::{checks, findings, hops};
 use crate::core::fact::{Fact, Why};

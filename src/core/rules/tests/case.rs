@@ -1,6 +1,5 @@
 //! The form of a case, and the facts that it stands for.
 
-use super::network_case;
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::aws::{Image, InstanceStatus, KeyPair, SsmAgent};
@@ -8,6 +7,8 @@ use crate::core::facts::local::{AgentKey, KeyFileState, KeyProbe, KnownHost, Kno
 use crate::core::facts::wire::{Answer, Budget, Offer, SshServer, Tcp};
 use crate::core::key::{self, KeyFile};
 use crate::core::recognise;
+// What a case says in `net` is a case of the network's.
+use crate::core::rules::network::tests::case as network_case;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 

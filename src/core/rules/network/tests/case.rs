@@ -15,15 +15,15 @@ use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct File {
-    pub(super) case: Vec<Case>,
+pub(in crate::core::rules) struct File {
+    pub(in crate::core::rules) case: Vec<Case>,
 }
 
 /// One case. What is left out is a healthy instance in a default VPC, dialled by its public address.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Case {
-    pub(super) name: String,
+pub(in crate::core::rules) struct Case {
+    pub(in crate::core::rules) name: String,
     #[serde(default = "instance_id")]
     target: String,
     /// Client address; `told` when the user gave it.
@@ -36,7 +36,7 @@ pub(super) struct Case {
     dns: Option<String>,
     jump: Option<String>,
     /// `timed_out`, `connected`, `refused`, `unreachable`; nothing when not probed.
-    pub(super) tcp: Option<String>,
+    pub(in crate::core::rules) tcp: Option<String>,
     #[serde(default = "running")]
     state: String,
     #[serde(default = "one_interface")]
@@ -59,21 +59,21 @@ pub(super) struct Case {
     bpa: Option<String>,
     /// Facts that AWS refuses to tell.
     #[serde(default)]
-    pub(super) denied: Vec<String>,
+    pub(in crate::core::rules) denied: Vec<String>,
     /// `id certainty`, in order.
-    pub(super) findings: Vec<String>,
+    pub(in crate::core::rules) findings: Vec<String>,
     #[serde(default)]
-    pub(super) checks: BTreeMap<String, String>,
+    pub(in crate::core::rules) checks: BTreeMap<String, String>,
     #[serde(default)]
-    pub(super) hops: BTreeMap<String, String>,
+    pub(in crate::core::rules) hops: BTreeMap<String, String>,
     /// Pieces that the evidence has to name.
     #[serde(default)]
-    pub(super) says: Vec<String>,
+    pub(in crate::core::rules) says: Vec<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Card {
+pub(in crate::core::rules) struct Card {
     id: String,
     #[serde(default)]
     index: i32,
@@ -218,7 +218,7 @@ fn told<T>(case: &Case, name: &str, action: &str, value: T) -> Fact<T> {
     Fact::known(value, action)
 }
 
-pub(super) fn facts(case: &Case) -> Facts {
+pub(in crate::core::rules) fn facts(case: &Case) -> Facts {
     let mut facts = Facts { target: Target::parse(&case.target).unwrap(), ..Facts::default() };
     facts.target.port = case.port;
     facts.target.jump.clone_from(&case.jump);
