@@ -13,7 +13,7 @@ impl Terminal {
     fn open(name: &str, columns: u16, rows: u16) -> Self {
         let home = tempfile::tempdir().expect("a temporary home");
         let socket = format!("port22-{name}-{}", std::process::id());
-        let terminal = Self { socket, home: home };
+        let terminal = Self { socket, home };
         let path = terminal.home.path().display().to_string();
         let (columns, rows) = (columns.to_string(), rows.to_string());
         let environment = [
