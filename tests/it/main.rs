@@ -12,6 +12,7 @@ mod layers;
 mod login_moto;
 mod moto;
 mod program;
+mod readme;
 mod ssh_probe;
 mod sshd;
 mod tui;

@@ -45,9 +45,7 @@ pub fn plan(facts: &Facts) -> Result<Plan, String> {
                 GateState::Ok,
                 format!("{} has mode {:04o}: nothing to do", probe.path, mode & 0o7777),
             )),
-            Some(KeyFileState::Missing) => {
-                gates.push(Gate::new("file", GateState::Refuse, format!("{} does not exist", probe.path)));
-            }
+            Some(KeyFileState::Missing) => return Err(format!("{} does not exist", probe.path)),
             Some(KeyFileState::Unreadable { reason, .. }) => {
                 gates.push(Gate::new("file", GateState::Refuse, format!("{} cannot be read: {reason}", probe.path)));
             }
