@@ -6,6 +6,7 @@ pub mod answers;
 pub mod auth;
 pub mod doors;
 pub mod instance;
+mod launch_key;
 pub mod local;
 pub mod network;
 pub mod rank;
