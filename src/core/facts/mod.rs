@@ -80,6 +80,16 @@ impl Facts {
         self.instance().and_then(aws::Instance::best_address)
     }
 
+    /// Whether the address that was dialled is one of the instance's.
+    pub fn dialled_own_address(&self) -> bool {
+        self.instance().is_some_and(|i| self.wire.address.is_some_and(|a| i.addresses().contains(&a)))
+    }
+
+    /// Whether `--address` sends the probe to an address that is none of the instance's.
+    pub fn probes_elsewhere(&self) -> bool {
+        self.instance().is_some_and(|i| self.target.address.is_some_and(|a| !i.addresses().contains(&a)))
+    }
+
     /// The client's address as the instance sees it: given, or found out.
     pub fn source_ip(&self) -> Option<IpAddr> {
         self.target.source_ip.or_else(|| self.local.source_ip.value().copied())

@@ -172,7 +172,7 @@ fn status_findings(facts: &Facts, out: &mut Vec<Finding>) {
     let source = facts.aws.status.source();
     // An impaired check and a silent port of the same host together leave one explanation; without the probe,
     // or when this machine itself has no way out, it is likely. Stuck volumes do not silence TCP.
-    let own = facts.instance().is_some_and(|i| facts.wire.address.is_some_and(|a| i.addresses().contains(&a)));
+    let own = facts.dialled_own_address();
     let seen = own && matches!(facts.wire.tcp.value(), Some(Tcp::TimedOut { .. }));
     for (word, id) in [
         (Some(&status.system), "system-status-impaired"),
@@ -248,8 +248,7 @@ fn elsewhere(facts: &Facts, out: &mut Vec<Finding>) {
 fn windows(view: &View<'_>, out: &mut Vec<Finding>) {
     let facts = view.facts;
     let windows = facts.instance().is_some_and(|i| i.platform.as_deref() == Some("windows"));
-    let refused = matches!(facts.wire.tcp.value(), Some(Tcp::Refused { .. }))
-        && facts.instance().is_some_and(|i| facts.wire.address.is_some_and(|a| i.addresses().contains(&a)));
+    let refused = matches!(facts.wire.tcp.value(), Some(Tcp::Refused { .. })) && facts.dialled_own_address();
     if windows && facts.port() == 22 && !matches!(facts.wire.ssh.value(), Some(SshServer::Ready { .. })) {
         // Windows can run OpenSSH: only what port 22 says proves that it does not. A silent port may be a closed group.
         out.push(if refused && !may_be_booting(facts) {

@@ -178,7 +178,7 @@ fn refused(view: &View<'_>, out: &mut Vec<Finding>) {
     let facts = view.facts;
     let source = facts.wire.tcp.source();
     let at = dialled(facts);
-    let mine = facts.instance().is_some_and(|i| facts.wire.address.is_some_and(|a| i.addresses().contains(&a)));
+    let mine = facts.dialled_own_address();
     let running = facts.instance().is_some_and(|i| i.state == "running");
     let impaired = facts.aws.status.value().is_some_and(|s| s.system == "impaired" || s.instance == "impaired");
     if facts.instance().is_some() && !mine && facts.target.address.is_none() {

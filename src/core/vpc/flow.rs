@@ -143,9 +143,7 @@ pub fn flow_of(facts: &Facts) -> Flow {
     let shown = || crate::core::vpc::path::public_addresses(facts).first().copied();
     // `--address` says where to probe (a tunnel, a test host); what AWS is asked about stays the
     // instance's own address.
-    let stands_in = facts
-        .instance()
-        .is_some_and(|instance| facts.target.address.is_some_and(|a| !instance.addresses().contains(&a)));
+    let stands_in = facts.probes_elsewhere();
     let own = || facts.instance().and_then(crate::core::facts::aws::Instance::best_address);
     let dialled = if stands_in { own() } else { dialled };
     let address = dialled.or_else(|| facts.address().filter(|_| !stands_in)).or_else(shown).map(|a| a.to_canonical());

@@ -231,10 +231,7 @@ pub(super) fn all_open(view: &View) -> bool {
 /// Everything is open and still nothing answers: the guest, the client's side, or what lies between.
 pub(super) fn nothing_in_the_way(view: &View) -> Vec<Finding> {
     // Another address than the instance's was probed (`--address`): its silence is its own.
-    let foreign = view
-        .facts
-        .instance()
-        .is_some_and(|instance| view.facts.target.address.is_some_and(|a| !instance.addresses().contains(&a)));
+    let foreign = view.facts.probes_elsewhere();
     if foreign || !view.running() || !all_open(view) {
         return Vec::new();
     }
