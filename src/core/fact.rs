@@ -48,6 +48,27 @@ pub enum Why {
         /// The limit, in milliseconds.
         after_ms: u64,
     },
+    /// AWS asks to slow down, also after the retries.
+    Throttled {
+        /// What was tried.
+        doing: String,
+        /// The service's code, such as `RequestLimitExceeded`.
+        code: String,
+    },
+    /// The service refused the signature because this machine's clock is off.
+    Clock {
+        /// Seconds by which this machine is ahead of the service (negative: behind).
+        ahead_s: i64,
+        /// The service's code and words.
+        reason: String,
+    },
+    /// The endpoint could not be reached: name, proxy, TLS or connection.
+    Endpoint {
+        /// What was tried.
+        doing: String,
+        /// What went wrong.
+        reason: String,
+    },
     /// The user cancelled the run.
     Cancelled,
     /// The probe failed for another reason.
@@ -85,6 +106,16 @@ impl Why {
             Self::Credentials { reason } => format!("no usable AWS credentials ({reason})"),
             Self::TimedOut { doing, after_ms } => {
                 format!("{doing} took longer than {}", crate::core::text::millis(*after_ms))
+            }
+            Self::Throttled { doing, code } => {
+                format!("{doing} failed: AWS asks to slow down ({code}), also after retries")
+            }
+            Self::Clock { ahead_s, reason } => {
+                let way = if *ahead_s >= 0 { "ahead of" } else { "behind" };
+                format!("this machine's clock is {} s {way} AWS's ({reason})", ahead_s.unsigned_abs())
+            }
+            Self::Endpoint { doing, reason } => {
+                format!("{doing} failed: the AWS endpoint cannot be reached ({reason})")
             }
             Self::Cancelled => "cancelled".to_owned(),
             Self::Failed { doing, reason } => format!("{doing} failed: {reason}"),

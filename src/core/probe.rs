@@ -48,6 +48,50 @@ pub enum ProbeId {
     Console,
     /// The SSM agent.
     Ssm,
+    /// Instance type.
+    Machine,
+    /// CPU-credit mode of a burstable type.
+    CreditMode,
+    /// Numbers of the last hour.
+    Metrics,
+    /// Attached volumes.
+    Volumes,
+    /// Whether the API may stop it.
+    StopProtection,
+    /// What the user data says about logins.
+    UserData,
+    /// The spot request.
+    Spot,
+    /// The Windows password, and whether the key opens it.
+    WindowsPassword,
+    /// Support automations that ended badly.
+    Automations,
+    /// What Session Manager says of the agent.
+    Connection,
+    /// Default Host Management.
+    HostManagement,
+    /// VPC endpoints.
+    Endpoints,
+    /// Role of the instance profile.
+    Role,
+    /// What that role may do.
+    RolePolicies,
+    /// EC2 Instance Connect Endpoints.
+    ConnectEndpoints,
+    /// Security groups of the endpoints.
+    EndpointGroups,
+    /// Account switch of the serial console.
+    SerialAccess,
+    /// Version of the local ssh client.
+    SshVersion,
+    /// A shared connection's socket.
+    Control,
+    /// The first jump host.
+    Jump,
+    /// Session Manager: a session really opened. Only with consent.
+    Session,
+    /// A look inside the operating system. Only with consent.
+    Inside,
     /// TCP connect.
     Tcp,
     /// SSH banner, key exchange and key offers.
@@ -56,7 +100,7 @@ pub enum ProbeId {
 
 impl ProbeId {
     /// All probes.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 44] = [
         Self::SshConfig,
         Self::Dns,
         Self::SourceIp,
@@ -77,9 +121,36 @@ impl ProbeId {
         Self::Image,
         Self::Console,
         Self::Ssm,
+        Self::Machine,
+        Self::CreditMode,
+        Self::Metrics,
+        Self::Volumes,
+        Self::StopProtection,
+        Self::UserData,
+        Self::Spot,
+        Self::WindowsPassword,
+        Self::Automations,
+        Self::Connection,
+        Self::HostManagement,
+        Self::Endpoints,
+        Self::Role,
+        Self::RolePolicies,
+        Self::ConnectEndpoints,
+        Self::EndpointGroups,
+        Self::SerialAccess,
+        Self::SshVersion,
+        Self::Control,
+        Self::Jump,
         Self::Tcp,
         Self::Ssh,
+        Self::Session,
+        Self::Inside,
     ];
+
+    /// Whether the probe runs only when the user agreed to a look inside.
+    pub fn needs_consent(self) -> bool {
+        matches!(self, Self::Session | Self::Inside)
+    }
 
     /// Whether the probe is an AWS call.
     pub fn is_aws(self) -> bool {
@@ -103,12 +174,34 @@ impl ProbeId {
             Self::Image => "ec2:DescribeImages",
             Self::Console => "ec2:GetConsoleOutput",
             Self::Ssm => "ssm:DescribeInstanceInformation",
+            Self::Machine => "ec2:DescribeInstanceTypes",
+            Self::CreditMode => "ec2:DescribeInstanceCreditSpecifications",
+            Self::Metrics => "cloudwatch:GetMetricData",
+            Self::Volumes => "ec2:DescribeVolumes",
+            Self::StopProtection => "ec2:DescribeInstanceAttribute",
+            Self::UserData => "ec2:DescribeInstanceAttribute",
+            Self::Spot => "ec2:DescribeSpotInstanceRequests",
+            Self::WindowsPassword => "ec2:GetPasswordData",
+            Self::Automations => "ssm:DescribeAutomationExecutions",
+            Self::Connection => "ssm:GetConnectionStatus",
+            Self::HostManagement => "ssm:GetServiceSetting",
+            Self::Endpoints => "ec2:DescribeVpcEndpoints",
+            Self::Role => "iam:GetInstanceProfile",
+            Self::RolePolicies => "iam:SimulatePrincipalPolicy",
+            Self::ConnectEndpoints => "ec2:DescribeInstanceConnectEndpoints",
+            Self::EndpointGroups => "ec2:DescribeSecurityGroups",
+            Self::SerialAccess => "ec2:GetSerialConsoleAccessStatus",
+            Self::Session => "ssm:StartSession",
+            Self::Inside => "ssm:SendCommand",
             Self::SshConfig
             | Self::Dns
             | Self::SourceIp
             | Self::Keys
             | Self::Agent
             | Self::KnownHosts
+            | Self::SshVersion
+            | Self::Control
+            | Self::Jump
             | Self::Tcp
             | Self::Ssh => return None,
         })
@@ -137,6 +230,28 @@ impl ProbeId {
             Self::Image => "image",
             Self::Console => "console output",
             Self::Ssm => "SSM agent",
+            Self::Machine => "instance type",
+            Self::CreditMode => "CPU-credit mode",
+            Self::Metrics => "CPU and credits",
+            Self::Volumes => "volumes",
+            Self::StopProtection => "stop protection",
+            Self::UserData => "user data",
+            Self::Spot => "spot request",
+            Self::WindowsPassword => "Windows password",
+            Self::Automations => "support automations",
+            Self::Connection => "Session Manager's view",
+            Self::HostManagement => "Default Host Management",
+            Self::Endpoints => "VPC endpoints",
+            Self::Role => "instance role",
+            Self::RolePolicies => "what the role may do",
+            Self::ConnectEndpoints => "Instance Connect Endpoints",
+            Self::EndpointGroups => "endpoints' security groups",
+            Self::SerialAccess => "serial console switch",
+            Self::SshVersion => "version of your ssh",
+            Self::Control => "shared connection",
+            Self::Jump => "jump host",
+            Self::Session => "open a session, end it",
+            Self::Inside => "look inside",
             Self::Tcp => "TCP connect",
             Self::Ssh => "SSH: banner, host key, your key",
         }

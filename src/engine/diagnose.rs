@@ -21,6 +21,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+mod deeper;
+
 /// What to diagnose.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -36,6 +38,8 @@ pub struct Request {
     pub now: i64,
     /// Longest time for any probe; `None` keeps each probe's own limit.
     pub limit: Option<Duration>,
+    /// Consent to a look inside the operating system: a session, a read-only script.
+    pub inside: bool,
 }
 
 /// The time limit of a probe.
@@ -48,6 +52,9 @@ pub fn limit_of(probe: ProbeId, request: &Request) -> Duration {
         ProbeId::Tcp => 6,
         ProbeId::Ssh => 20,
         ProbeId::Caller => 10,
+        // Delivery by Systems Manager, the script's own limit, and the answer.
+        ProbeId::Inside => 100,
+        ProbeId::Session | ProbeId::Jump => 10,
         _ => 15,
     });
     request.limit.map_or(own, |limit| own.min(limit))
@@ -77,6 +84,7 @@ pub async fn run(
         paste: request.paste.clone(),
         answers: request.answers.clone(),
         now: request.now,
+        inside_agreed: request.inside,
         ..Facts::default()
     };
     let mut states: BTreeMap<ProbeId, ProbeState> =
@@ -176,7 +184,7 @@ fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) 
         None => Ready::Later,
     };
     match probe {
-        ProbeId::SshConfig | ProbeId::Agent | ProbeId::Caller => Ready::Now,
+        ProbeId::SshConfig | ProbeId::Agent | ProbeId::Caller | ProbeId::SshVersion => Ready::Now,
         // An alias of ssh_config stands for another name, which is then what EC2 is asked for.
         ProbeId::Instance | ProbeId::Dns | ProbeId::Keys if !config_known => Ready::Later,
         // A word without dots is most likely a Name tag: only when it is none is the resolver asked.
@@ -207,6 +215,36 @@ fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) 
             with_instance(|i| i.key_name.is_some(), "a key pair, and the instance was launched without one")
         }
         ProbeId::Image => with_instance(|i| i.image_id.is_some(), "an image id, and the instance has none"),
+        ProbeId::Machine
+        | ProbeId::CreditMode
+        | ProbeId::Metrics
+        | ProbeId::Volumes
+        | ProbeId::StopProtection
+        | ProbeId::UserData
+        | ProbeId::Spot
+        | ProbeId::WindowsPassword
+        | ProbeId::Automations
+        | ProbeId::Connection
+        | ProbeId::HostManagement
+        | ProbeId::Endpoints
+        | ProbeId::Role
+        | ProbeId::RolePolicies
+        | ProbeId::ConnectEndpoints
+        | ProbeId::EndpointGroups
+        | ProbeId::SerialAccess
+        | ProbeId::Session
+        | ProbeId::Inside => deeper::ready(probe, facts, states),
+        ProbeId::Control | ProbeId::Jump => match facts.local.config.value() {
+            None if config_known => Ready::Never(Some(Why::needs("your ssh configuration, which could not be read"))),
+            None => Ready::Later,
+            Some(config) => {
+                let asked = match probe {
+                    ProbeId::Control => config.control_path.is_some(),
+                    _ => jump_of(facts).is_some(),
+                };
+                if asked { Ready::Now } else { Ready::Never(None) }
+            }
+        },
         ProbeId::PrefixLists => {
             if !(ended(states, ProbeId::SecurityGroups) && ended(states, ProbeId::RouteTables)) {
                 return Ready::Later;
@@ -263,6 +301,14 @@ fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) 
     }
 }
 
+/// The first jump host that the login goes through, as `[user@]host[:port]`.
+pub fn jump_of(facts: &Facts) -> Option<String> {
+    let configured = || facts.local.config.value().and_then(|c| c.proxy_jump.clone());
+    let all = facts.target.jump.clone().or_else(configured)?;
+    let first = all.split(',').next().unwrap_or_default().trim();
+    (!first.is_empty() && first != "none").then(|| first.to_owned())
+}
+
 /// Prefix lists that rules or routes name.
 pub fn prefix_lists(facts: &Facts) -> Vec<String> {
     let groups = facts.aws.groups.value().into_iter().flatten();
@@ -306,6 +352,28 @@ fn unknown(probe: ProbeId, facts: &Facts, why: &Why) -> Vec<Observation> {
         ProbeId::Image => Observation::Image(Fact::unknown(why)),
         ProbeId::Console => Observation::Console(Fact::unknown(why)),
         ProbeId::Ssm => Observation::Ssm(Fact::unknown(why)),
+        ProbeId::Machine => Observation::Machine(Fact::unknown(why)),
+        ProbeId::CreditMode => Observation::CreditMode(Fact::unknown(why)),
+        ProbeId::Metrics => Observation::Metrics(Fact::unknown(why)),
+        ProbeId::Volumes => Observation::Volumes(Fact::unknown(why)),
+        ProbeId::StopProtection => Observation::StopProtection(Fact::unknown(why)),
+        ProbeId::UserData => Observation::UserData(Fact::unknown(why)),
+        ProbeId::Spot => Observation::Spot(Fact::unknown(why)),
+        ProbeId::WindowsPassword => Observation::WindowsPassword(Fact::unknown(why)),
+        ProbeId::Automations => Observation::Automations(Fact::unknown(why)),
+        ProbeId::Connection => Observation::Connection(Fact::unknown(why)),
+        ProbeId::HostManagement => Observation::HostManagement(Fact::unknown(why)),
+        ProbeId::Endpoints => Observation::Endpoints(Fact::unknown(why)),
+        ProbeId::Role => Observation::Role(Fact::unknown(why)),
+        ProbeId::RolePolicies => Observation::RolePolicies(Fact::unknown(why)),
+        ProbeId::ConnectEndpoints => Observation::ConnectEndpoints(Fact::unknown(why)),
+        ProbeId::EndpointGroups => Observation::EndpointGroups(Fact::unknown(why)),
+        ProbeId::SerialAccess => Observation::SerialAccess(Fact::unknown(why)),
+        ProbeId::Session => Observation::Session(Fact::unknown(why)),
+        ProbeId::Inside => return Vec::new(),
+        ProbeId::SshVersion => Observation::SshVersion(Fact::unknown(why)),
+        ProbeId::Control => Observation::Control(Fact::unknown(why)),
+        ProbeId::Jump => Observation::Jump(Fact::unknown(why)),
         ProbeId::Tcp => match facts.address() {
             Some(address) => Observation::Tcp(address, facts.port(), Fact::unknown(why)),
             None => return tcp_without_address(why),
@@ -341,6 +409,28 @@ fn note_of(probe: ProbeId, facts: &Facts) -> Option<String> {
         ProbeId::Image => facts.aws.image.why_not(),
         ProbeId::Console => facts.aws.console.why_not(),
         ProbeId::Ssm => facts.aws.ssm.why_not(),
+        ProbeId::Machine => facts.host.machine.why_not(),
+        ProbeId::CreditMode => facts.host.credit_mode.why_not(),
+        ProbeId::Metrics => facts.host.metrics.why_not(),
+        ProbeId::Volumes => facts.host.volumes.why_not(),
+        ProbeId::StopProtection => facts.host.stop_protected.why_not(),
+        ProbeId::UserData => facts.host.user_data.why_not(),
+        ProbeId::Spot => facts.host.spot.why_not(),
+        ProbeId::WindowsPassword => facts.host.windows.why_not(),
+        ProbeId::Automations => facts.host.automations.why_not(),
+        ProbeId::Connection => facts.doors.connection.why_not(),
+        ProbeId::HostManagement => facts.doors.host_management.why_not(),
+        ProbeId::Endpoints => facts.doors.endpoints.why_not(),
+        ProbeId::Role => facts.doors.role.why_not(),
+        ProbeId::RolePolicies => facts.doors.policies.why_not(),
+        ProbeId::ConnectEndpoints => facts.doors.connect_endpoints.why_not(),
+        ProbeId::EndpointGroups => facts.doors.endpoint_groups.why_not(),
+        ProbeId::SerialAccess => facts.doors.serial.why_not(),
+        ProbeId::Session => facts.doors.session.why_not(),
+        ProbeId::Inside => None,
+        ProbeId::SshVersion => facts.local.ssh_version.why_not(),
+        ProbeId::Control => facts.local.control.why_not(),
+        ProbeId::Jump => facts.local.jump.why_not(),
         ProbeId::Tcp => facts.wire.tcp.why_not(),
         ProbeId::Ssh => facts.wire.ssh.why_not(),
     };

@@ -4,7 +4,7 @@
 
 use crate::core::fact::Fact;
 use crate::core::facts::Facts;
-use crate::core::facts::{aws, local, wire};
+use crate::core::facts::{aws, doors, host, local, wire};
 use crate::core::plan::{Action, Plan};
 use crate::core::probe::ProbeId;
 use crate::core::vpc::types::{InternetGateway, NetworkAcl, RouteTable, SecurityGroup};
@@ -60,6 +60,48 @@ pub enum Observation {
     Console(Fact<String>),
     /// SSM agent.
     Ssm(Fact<Option<aws::SsmAgent>>),
+    /// Instance type.
+    Machine(Fact<host::Machine>),
+    /// CPU-credit mode.
+    CreditMode(Fact<String>),
+    /// Metrics.
+    Metrics(Fact<host::Metrics>),
+    /// Volumes.
+    Volumes(Fact<Vec<host::Volume>>),
+    /// Stop protection.
+    StopProtection(Fact<bool>),
+    /// User data, described.
+    UserData(Fact<Option<host::UserData>>),
+    /// Spot request.
+    Spot(Fact<Option<host::SpotRequest>>),
+    /// Windows password, described.
+    WindowsPassword(Fact<host::WindowsPassword>),
+    /// Automations that ended badly.
+    Automations(Fact<Vec<host::Automation>>),
+    /// Session Manager's view of the agent.
+    Connection(Fact<String>),
+    /// Default Host Management.
+    HostManagement(Fact<Option<String>>),
+    /// VPC endpoints.
+    Endpoints(Fact<Vec<doors::VpcEndpoint>>),
+    /// Role of the profile.
+    Role(Fact<Option<doors::Role>>),
+    /// What the role may do.
+    RolePolicies(Fact<doors::RolePolicies>),
+    /// Instance Connect Endpoints.
+    ConnectEndpoints(Fact<Vec<doors::ConnectEndpoint>>),
+    /// Groups of the endpoints.
+    EndpointGroups(Fact<Vec<SecurityGroup>>),
+    /// Serial console switch.
+    SerialAccess(Fact<doors::SerialAccess>),
+    /// A session that was opened and ended.
+    Session(Fact<doors::SessionProof>),
+    /// Version line of the local client.
+    SshVersion(Fact<String>),
+    /// Shared connection.
+    Control(Fact<Option<local::ControlSocket>>),
+    /// Jump host.
+    Jump(Fact<local::JumpHost>),
     /// TCP connect.
     Tcp(IpAddr, u16, Fact<wire::Tcp>),
     /// SSH.
@@ -95,6 +137,27 @@ impl Observation {
             Self::Image(fact) => facts.aws.image = fact,
             Self::Console(fact) => facts.aws.console = fact,
             Self::Ssm(fact) => facts.aws.ssm = fact,
+            Self::Machine(fact) => facts.host.machine = fact,
+            Self::CreditMode(fact) => facts.host.credit_mode = fact,
+            Self::Metrics(fact) => facts.host.metrics = fact,
+            Self::Volumes(fact) => facts.host.volumes = fact,
+            Self::StopProtection(fact) => facts.host.stop_protected = fact,
+            Self::UserData(fact) => facts.host.user_data = fact,
+            Self::Spot(fact) => facts.host.spot = fact,
+            Self::WindowsPassword(fact) => facts.host.windows = fact,
+            Self::Automations(fact) => facts.host.automations = fact,
+            Self::Connection(fact) => facts.doors.connection = fact,
+            Self::HostManagement(fact) => facts.doors.host_management = fact,
+            Self::Endpoints(fact) => facts.doors.endpoints = fact,
+            Self::Role(fact) => facts.doors.role = fact,
+            Self::RolePolicies(fact) => facts.doors.policies = fact,
+            Self::ConnectEndpoints(fact) => facts.doors.connect_endpoints = fact,
+            Self::EndpointGroups(fact) => facts.doors.endpoint_groups = fact,
+            Self::SerialAccess(fact) => facts.doors.serial = fact,
+            Self::Session(fact) => facts.doors.session = fact,
+            Self::SshVersion(fact) => facts.local.ssh_version = fact,
+            Self::Control(fact) => facts.local.control = fact,
+            Self::Jump(fact) => facts.local.jump = fact,
             Self::Tcp(address, port, fact) => {
                 (facts.wire.address, facts.wire.port, facts.wire.tcp) = (Some(address), Some(port), fact);
             }

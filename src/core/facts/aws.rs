@@ -104,8 +104,14 @@ pub struct Instance {
     pub root_device_name: Option<String>,
     /// Attachment time of the root volume, seconds since 1970: a lower bound of the first launch that survives stop and start.
     pub root_attached: Option<i64>,
+    /// Volume at the root device name; `None` when nothing is attached there.
+    pub root_volume: Option<String>,
     /// `spot`, `scheduled` or nothing.
     pub lifecycle: Option<String>,
+    /// Whether it was started with hibernation on.
+    pub hibernation: bool,
+    /// Service that manages the instance (`Operator.Principal`), when one does.
+    pub managed_by: Option<String>,
     /// Last start, seconds since 1970.
     pub launched: Option<i64>,
     /// ARN of the instance profile.

@@ -26,6 +26,38 @@ pub struct LocalFacts {
     pub known_hosts: Fact<KnownHosts>,
     /// Version line of the local ssh client.
     pub ssh_version: Fact<String>,
+    /// The socket of a shared connection that ssh would use (`ControlPath`); `None` when none is configured or there is none.
+    #[serde(default)]
+    pub control: Fact<Option<ControlSocket>>,
+    /// The first jump host, when the configuration or `-J` names one.
+    #[serde(default)]
+    pub jump: Fact<JumpHost>,
+}
+
+/// A ControlMaster socket.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ControlSocket {
+    /// Path, as ssh expands it.
+    pub path: String,
+    /// What `ssh -O check` says: a master answers.
+    pub alive: bool,
+}
+
+/// What a TCP connect and the greeting of the first jump host told. Nothing is offered to it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JumpHost {
+    /// As configured: `[user@]host[:port]`.
+    pub name: String,
+    /// Address that was dialled, when the name has one.
+    pub address: Option<IpAddr>,
+    /// Port.
+    pub port: u16,
+    /// `ssh` (it greets as an SSH server), `refused`, `timed_out`, `unreachable`, `no_address`, `not_ssh`, `silent`.
+    pub outcome: String,
+    /// The operating system's or the server's words.
+    pub words: String,
 }
 
 /// One key file and what was read from it.
@@ -103,6 +135,14 @@ pub struct SshConfig {
     pub known_hosts_files: Vec<String>,
     /// Whether any Host block names this target.
     pub matched: bool,
+    /// `StrictHostKeyChecking`, only when it is not the default.
+    pub strict_host_key_checking: Option<String>,
+    /// `ControlPath`, expanded, when set.
+    pub control_path: Option<String>,
+    /// `PubkeyAuthentication no`.
+    pub pubkey_off: bool,
+    /// `IdentityAgent`, when set.
+    pub identity_agent: Option<String>,
 }
 
 /// A key in the agent.

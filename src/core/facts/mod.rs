@@ -4,6 +4,8 @@
 //! can be recorded and replayed. It holds no secrets: no private key material, no passphrases.
 
 pub mod aws;
+pub mod doors;
+pub mod host;
 pub mod local;
 pub mod wire;
 
@@ -28,6 +30,15 @@ pub struct Facts {
     pub wire: wire::WireFacts,
     /// What AWS tells.
     pub aws: aws::AwsFacts,
+    /// What AWS tells about the machine itself.
+    #[serde(default)]
+    pub host: host::HostFacts,
+    /// What decides about the other doors.
+    #[serde(default)]
+    pub doors: doors::DoorFacts,
+    /// Whether the user agreed to a look inside (`--inside`): a session, a read-only script.
+    #[serde(default)]
+    pub inside_agreed: bool,
     /// The user's answers to questions of the tree, by question id.
     pub answers: BTreeMap<String, String>,
     /// Probes that still run: what they may contradict is not called proven yet.

@@ -78,7 +78,18 @@ pub fn instance(from: &ec2::Instance, region: &str) -> Instance {
         root_device_type: from.root_device_type().map(|t| t.as_str().to_owned()),
         root_device_name: text(root),
         root_attached,
+        root_volume: from
+            .block_device_mappings()
+            .iter()
+            .find(|m| m.device_name() == root)
+            .and_then(|m| m.ebs())
+            .and_then(|e| text(e.volume_id())),
         lifecycle: from.instance_lifecycle().map(|l| l.as_str().to_owned()),
+        hibernation: from.hibernation_options().and_then(|h| h.configured()).unwrap_or(false),
+        managed_by: from
+            .operator()
+            .filter(|o| o.managed().unwrap_or(false))
+            .map(|o| text(o.principal()).unwrap_or_else(|| "an AWS service".to_owned())),
         launched: from.launch_time().map(aws_smithy_types::DateTime::secs),
         profile_arn: from.iam_instance_profile().and_then(|p| text(p.arn())),
         imds_enabled: from.metadata_options().and_then(|m| m.http_endpoint()).map(|e| e.as_str() == "enabled"),
@@ -162,7 +173,6 @@ pub fn status(from: &ec2::InstanceStatus) -> InstanceStatus {
         events: from
             .events()
             .iter()
-            .filter(|e| !e.description().is_some_and(|d| d.starts_with("[Completed]") || d.starts_with("[Canceled]")))
             .map(|e| {
                 (
                     e.code().map(|c| c.as_str().to_owned()).unwrap_or_default(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
-const WAVE_2: [ProbeId; 11] = [
+const WAVE_2: [ProbeId; 19] = [
     ProbeId::Status,
     ProbeId::Interfaces,
     ProbeId::SecurityGroups,
@@ -23,6 +23,14 @@ const WAVE_2: [ProbeId; 11] = [
     ProbeId::Image,
     ProbeId::Console,
     ProbeId::Ssm,
+    ProbeId::Machine,
+    ProbeId::Metrics,
+    ProbeId::StopProtection,
+    ProbeId::UserData,
+    ProbeId::Connection,
+    ProbeId::HostManagement,
+    ProbeId::Endpoints,
+    ProbeId::ConnectEndpoints,
 ];
 const ID: &str = "i-0a1b2c3d4e5f60718";
 
@@ -52,7 +60,7 @@ async fn wave_two_starts_together_when_the_instance_is_known() {
     }
     assert_eq!(world.began(ProbeId::Caller), Some(0));
     assert_eq!(world.began(ProbeId::PrefixLists), None);
-    assert_eq!(last.api_calls, 13);
+    assert_eq!(last.api_calls, 22);
     assert!(last.finished && !last.cancelled);
 }
 

@@ -3,7 +3,9 @@
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::aws::{Caller, Image, Instance, InstanceStatus, KeyPair, Subnet};
-use crate::core::facts::local::{KnownHosts, SshConfig};
+use crate::core::facts::doors::{RolePolicies, SerialAccess, SessionProof};
+use crate::core::facts::host::{Machine, Metrics, WindowsPassword};
+use crate::core::facts::local::{JumpHost, KnownHosts, SshConfig};
 use crate::core::facts::wire::{Answer, Budget, Offer, SshServer, Tcp};
 use crate::core::plan::{Action, Consent, Plan, Risk, Step};
 use crate::core::probe::ProbeId;
@@ -123,6 +125,28 @@ impl Fake {
             ProbeId::Image => Observation::Image(fact!(Some(Image::default()))),
             ProbeId::Console => Observation::Console(fact!(String::new())),
             ProbeId::Ssm => Observation::Ssm(fact!(None)),
+            ProbeId::Machine => Observation::Machine(fact!(Machine::default())),
+            ProbeId::CreditMode => Observation::CreditMode(fact!("standard".to_owned())),
+            ProbeId::Metrics => Observation::Metrics(fact!(Metrics::default())),
+            ProbeId::Volumes => Observation::Volumes(fact!(Vec::new())),
+            ProbeId::StopProtection => Observation::StopProtection(fact!(false)),
+            ProbeId::UserData => Observation::UserData(fact!(None)),
+            ProbeId::Spot => Observation::Spot(fact!(None)),
+            ProbeId::WindowsPassword => Observation::WindowsPassword(fact!(WindowsPassword::default())),
+            ProbeId::Automations => Observation::Automations(fact!(Vec::new())),
+            ProbeId::Connection => Observation::Connection(fact!("notconnected".to_owned())),
+            ProbeId::HostManagement => Observation::HostManagement(fact!(None)),
+            ProbeId::Endpoints => Observation::Endpoints(fact!(Vec::new())),
+            ProbeId::Role => Observation::Role(fact!(None)),
+            ProbeId::RolePolicies => Observation::RolePolicies(fact!(RolePolicies::default())),
+            ProbeId::ConnectEndpoints => Observation::ConnectEndpoints(fact!(Vec::new())),
+            ProbeId::EndpointGroups => Observation::EndpointGroups(fact!(Vec::new())),
+            ProbeId::SerialAccess => Observation::SerialAccess(fact!(SerialAccess::default())),
+            ProbeId::Session => Observation::Session(fact!(SessionProof::default())),
+            ProbeId::SshVersion => Observation::SshVersion(fact!("OpenSSH_9.6p1".to_owned())),
+            ProbeId::Control => Observation::Control(fact!(None)),
+            ProbeId::Jump => Observation::Jump(fact!(JumpHost::default())),
+            ProbeId::Inside => return Vec::new(),
             ProbeId::Tcp => {
                 let mut next = self.tcp.lock().unwrap();
                 let tcp = if next.len() > 1 { next.pop_front() } else { next.front().cloned() };
