@@ -19,4 +19,5 @@ pub mod report;
 pub mod rules;
 pub mod target;
 pub mod text;
+pub mod user_data;
 pub mod vpc;

@@ -159,6 +159,7 @@ fn difference(asked: &Settings, without: &Settings, target: &Target) -> SshConfi
         proxy_jump: jumps,
         host_key_alias: set("hostkeyalias"),
         known_hosts_files,
+        ..SshConfig::default()
     }
 }
 

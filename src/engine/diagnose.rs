@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod deeper;
+pub use deeper::endpoint_groups;
 
 /// What to diagnose.
 #[derive(Debug, Clone, Default)]

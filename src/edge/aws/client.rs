@@ -82,15 +82,7 @@ impl Aws {
         if regions.is_empty() {
             regions.extend(config.region().map(ToString::to_string));
         }
-        let of_service = config.service_config().and_then(|service| {
-            let key = aws_types::service_config::ServiceConfigKey::builder()
-                .service_id("ec2")
-                .profile("endpoint_url")
-                .env("AWS_ENDPOINT_URL")
-                .build();
-            key.ok().and_then(|key| service.load_config(key))
-        });
-        let custom = [of_service, std::env::var("AWS_ENDPOINT_URL_EC2").ok(), config.endpoint_url().map(str::to_owned)]
+        let custom = [of_service(&config, "ec2"), std::env::var("AWS_ENDPOINT_URL_EC2").ok(), config.endpoint_url().map(str::to_owned)]
             .into_iter()
             .flatten()
             .any(|url| !is_aws(&url));
@@ -139,11 +131,65 @@ impl Aws {
         aws_sdk_ssm::Client::from_conf(config.build())
     }
 
+    /// IAM; a global service.
+    pub fn iam(&self, region: &str) -> aws_sdk_iam::Client {
+        let config = aws_sdk_iam::config::Builder::from(&self.config)
+            .region(Region::new(region.to_owned()))
+            .interceptor(self.counter.clone());
+        aws_sdk_iam::Client::from_conf(config.build())
+    }
+
+    /// EC2 Instance Connect in a region. A push is a change: it is never sent twice.
+    pub fn instance_connect(&self, region: &str) -> aws_sdk_ec2instanceconnect::Client {
+        let config = aws_sdk_ec2instanceconnect::config::Builder::from(&self.config)
+            .region(Region::new(region.to_owned()))
+            .retry_config(aws_sdk_ec2instanceconnect::config::retry::RetryConfig::disabled())
+            .interceptor(self.counter.clone());
+        aws_sdk_ec2instanceconnect::Client::from_conf(config.build())
+    }
+
+    /// SSM in a region, for what must not happen twice: a command, a session.
+    pub fn ssm_once(&self, region: &str) -> aws_sdk_ssm::Client {
+        let config = aws_sdk_ssm::config::Builder::from(&self.config)
+            .region(Region::new(region.to_owned()))
+            .retry_config(aws_sdk_ssm::config::retry::RetryConfig::disabled())
+            .interceptor(self.counter.clone());
+        aws_sdk_ssm::Client::from_conf(config.build())
+    }
+
+    /// Endpoint that environment or profile set for a service (`id` as in `AWS_ENDPOINT_URL_…`), or for all.
+    pub(super) fn endpoint_of(&self, id: &str) -> Option<String> {
+        of_service(&self.config, &id.to_ascii_lowercase().replace('_', " "))
+            .or_else(|| std::env::var(format!("AWS_ENDPOINT_URL_{id}")).ok())
+            .or_else(|| self.config.endpoint_url().map(str::to_owned))
+    }
+
+    /// The credential chain.
+    pub(super) fn credentials(&self) -> Option<aws_credential_types::provider::SharedCredentialsProvider> {
+        self.config.credentials_provider()
+    }
+
+    /// Counts a request that no client of the SDK sends.
+    pub(super) fn count(&self) {
+        self.counter.0.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// STS.
     pub fn sts(&self) -> aws_sdk_sts::Client {
         let config = aws_sdk_sts::config::Builder::from(&self.config).interceptor(self.counter.clone());
         aws_sdk_sts::Client::from_conf(config.build())
     }
+}
+
+/// Endpoint that the profile or the environment sets for one service.
+fn of_service(config: &SdkConfig, id: &str) -> Option<String> {
+    let key = aws_types::service_config::ServiceConfigKey::builder()
+        .service_id(id)
+        .profile("endpoint_url")
+        .env("AWS_ENDPOINT_URL")
+        .build()
+        .ok()?;
+    config.service_config()?.load_config(key)
 }
 
 /// Whether an endpoint URL is one of AWS's own domains (AWS General Reference, service endpoints).

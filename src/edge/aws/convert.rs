@@ -3,6 +3,7 @@
 use crate::core::facts::aws::{
     Image, Instance, InstanceStatus, Interface, InterfaceAddress, KeyPair, SsmAgent, Subnet,
 };
+use crate::core::facts::host::Volume;
 use crate::core::recognise::strip_controls;
 use crate::core::vpc::types::{
     AclEntry, InternetGateway, NetworkAcl, Route, RouteDestination, RouteTable, RouteTarget, SecurityGroup, SgPeer,
@@ -12,7 +13,7 @@ use aws_sdk_ec2::types as ec2;
 use ipnet::IpNet;
 use std::net::IpAddr;
 
-fn text(value: Option<&str>) -> Option<String> {
+pub(super) fn text(value: Option<&str>) -> Option<String> {
     value.filter(|v| !v.is_empty()).map(|v| strip_controls(v).replace('\n', " "))
 }
 
@@ -159,6 +160,18 @@ fn whole(addresses: &mut Vec<InterfaceAddress>, private: Option<IpAddr>, public:
     match addresses.iter_mut().find(|a| a.private == private) {
         Some(address) => address.public = address.public.or(public),
         None => addresses.push(InterfaceAddress { private, public, primary: true }),
+    }
+}
+
+/// A volume, as attached to one instance.
+pub fn volume(from: &ec2::Volume, instance: &str) -> Volume {
+    Volume {
+        id: from.volume_id().unwrap_or_default().to_owned(),
+        device: from.attachments().iter().find(|a| a.instance_id() == Some(instance)).and_then(|a| text(a.device())),
+        state: from.state().map(|s| s.as_str().to_owned()).unwrap_or_default(),
+        encrypted: from.encrypted().unwrap_or(false),
+        kms_key: text(from.kms_key_id()),
+        size: from.size(),
     }
 }
 

@@ -3,12 +3,18 @@
 //! EC2's errors are all "unhandled" in the SDK, so they are told apart by code strings
 //! (EC2 API reference, "Error codes").
 
-use crate::core::fact::Why;
+use crate::core::fact::{Fact, Why};
+use crate::core::probe::ProbeId;
 use crate::core::recognise::strip_controls;
 use crate::core::text::shorten;
 use crate::engine::failure::Failure;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::DateTime;
 use std::error::Error;
+
+/// Signatures are refused when the clock is off by more than 5 minutes (IAM User Guide, "Troubleshoot signed requests").
+const CLOCK_TOLERANCE: i64 = 240;
 
 const DENIED: &[&str] = &[
     "UnauthorizedOperation",
@@ -44,19 +50,11 @@ where
         SdkError::ServiceError(context) => {
             let code = context.err().code().unwrap_or_default();
             let message = clean(context.err().message().unwrap_or_default());
-            if DENIED.contains(&code) {
-                return Why::Denied { action: action.to_owned(), reason: clause(&message) };
+            let ahead = raw(error).and_then(|r| r.0).and_then(|date| seconds_ahead(&date));
+            if let (true, Some(ahead_s)) = (CREDENTIALS.contains(&code), ahead.filter(|s| s.abs() > CLOCK_TOLERANCE)) {
+                return Why::Clock { ahead_s, reason: format!("{code}: {message}") };
             }
-            if CREDENTIALS.contains(&code) {
-                return Why::Credentials { reason: format!("{code}: {message}") };
-            }
-            if THROTTLED.contains(&code) {
-                return Why::failed(doing, format!("AWS asks to slow down ({code}), also after retries"));
-            }
-            if code.is_empty() {
-                return Why::failed(doing, "the service answered with an error that names no code");
-            }
-            Why::failed(doing, format!("{code}: {message}"))
+            by_code(code, &message, raw(error).map_or(0, |r| r.1), action, doing)
         }
         SdkError::TimeoutError(_) => Why::TimedOut { doing: doing.to_owned(), after_ms: 12_000 },
         SdkError::DispatchFailure(failure) => {
@@ -67,7 +65,7 @@ where
             if failure.is_timeout() {
                 return Why::TimedOut { doing: format!("{doing}: connecting to the endpoint"), after_ms: 3000 };
             }
-            Why::failed(doing, format!("the AWS endpoint cannot be reached ({})", last_cause(error)))
+            Why::Endpoint { doing: doing.to_owned(), reason: last_cause(error) }
         }
         _ => {
             let text = chain(error);
@@ -80,6 +78,45 @@ where
             Why::failed(doing, shorten(&clean(&text), 200))
         }
     }
+}
+
+/// The unknown fact behind an error of a probe.
+pub(super) fn fact<T, E, R>(error: &SdkError<E, R>, probe: ProbeId, doing: &str) -> Fact<T>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: std::fmt::Debug + 'static,
+{
+    Fact::unknown(why(error, probe.action().unwrap_or_default(), doing))
+}
+
+/// What a service's error code says.
+pub(super) fn by_code(code: &str, message: &str, status: u16, action: &str, doing: &str) -> Why {
+    if DENIED.contains(&code) || (code.is_empty() && status == 403) {
+        return Why::Denied { action: action.to_owned(), reason: clause(message) };
+    }
+    if CREDENTIALS.contains(&code) {
+        return Why::Credentials { reason: format!("{code}: {message}") };
+    }
+    if THROTTLED.contains(&code) {
+        return Why::Throttled { doing: doing.to_owned(), code: code.to_owned() };
+    }
+    if code.is_empty() {
+        return Why::failed(doing, "the service answered with an error that names no code");
+    }
+    Why::failed(doing, format!("{code}: {message}"))
+}
+
+/// Date header and HTTP status of the answer behind an error.
+fn raw<E, R: std::fmt::Debug + 'static>(error: &SdkError<E, R>) -> Option<(Option<String>, u16)> {
+    let response = (error.raw_response()? as &dyn std::any::Any).downcast_ref::<HttpResponse>()?;
+    Some((response.headers().get("date").map(str::to_owned), response.status().as_u16()))
+}
+
+/// How far this machine's clock is ahead of a Date header (RFC 9110, section 5.6.7), in seconds.
+fn seconds_ahead(date: &str) -> Option<i64> {
+    let theirs = DateTime::from_str(date, aws_smithy_types::date_time::Format::HttpDate).ok()?.secs();
+    let ours = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
+    i64::try_from(ours).ok().map(|ours| ours - theirs)
 }
 
 /// The service's error code, empty when there is none.
@@ -125,7 +162,7 @@ fn chain(error: &dyn Error) -> String {
     out
 }
 
-fn last_cause(error: &dyn Error) -> String {
+pub(super) fn last_cause(error: &dyn Error) -> String {
     let mut last = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

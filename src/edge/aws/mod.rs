@@ -6,8 +6,13 @@ mod change;
 mod client;
 mod convert;
 mod error;
+mod doors;
 mod find;
+mod host;
+mod inside;
 mod list;
+mod metrics;
+mod query;
 mod read;
 
 pub use client::{Aws, AwsSettings};

@@ -7,7 +7,7 @@ use crate::core::facts::Facts;
 use crate::core::facts::aws::{Caller, Instance};
 use crate::core::probe::ProbeId;
 use crate::engine::world::Observation;
-use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::error::SdkError;
 use aws_sdk_ec2::types::Filter;
 use base64::Engine as _;
 use ipnet::IpNet;
@@ -21,14 +21,6 @@ fn doing(probe: ProbeId, instance: &Instance) -> String {
     format!("{} of {} in {}", probe.title(), instance.id, instance.region)
 }
 
-fn failed<T, E, R>(e: &SdkError<E, R>, probe: ProbeId, doing: &str) -> Fact<T>
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug + 'static,
-{
-    Fact::unknown(error::why(e, probe.action().unwrap_or_default(), doing))
-}
-
 /// Collects all pages of a call, or returns the fact that says why not.
 macro_rules! all_pages {
     ($call:expr, $items:ident, $probe:expr, $doing:expr) => {{
@@ -37,7 +29,7 @@ macro_rules! all_pages {
         while let Some(page) = pages.next().await {
             match page {
                 Ok(page) => out.extend(page.$items().iter().cloned()),
-                Err(e) => return failed(&e, $probe, &$doing),
+                Err(e) => return error::fact(&e, $probe, &$doing),
             }
         }
         out
@@ -55,7 +47,7 @@ impl Aws {
                 };
                 Fact::known(caller, "GetCallerIdentity")
             }
-            Err(e) => failed(&e, ProbeId::Caller, "ask AWS who you are"),
+            Err(e) => error::fact(&e, ProbeId::Caller, "ask AWS who you are"),
         }
     }
 
@@ -78,7 +70,15 @@ impl Aws {
             ProbeId::Image => Observation::Image(self.image(instance, doing).await),
             ProbeId::Console => Observation::Console(self.console(instance, doing).await),
             ProbeId::Ssm => Observation::Ssm(self.ssm_agent(instance, doing).await),
-            _ => return Vec::new(),
+            ProbeId::Connection
+            | ProbeId::HostManagement
+            | ProbeId::Endpoints
+            | ProbeId::Role
+            | ProbeId::RolePolicies
+            | ProbeId::ConnectEndpoints
+            | ProbeId::EndpointGroups
+            | ProbeId::SerialAccess => return self.about_doors(probe, facts, doing).await,
+            _ => return self.about_host(probe, facts, doing).await,
         }]
     }
 
@@ -93,7 +93,7 @@ impl Aws {
                 Some(status) => Fact::known(convert::status(status), format!("DescribeInstanceStatus {}", instance.id)),
                 None => Fact::unknown(Why::failed(doing, "AWS has no status for the instance yet")),
             },
-            Err(e) => failed(&e, ProbeId::Status, &doing),
+            Err(e) => error::fact(&e, ProbeId::Status, &doing),
         }
     }
 
@@ -143,7 +143,7 @@ impl Aws {
                 groups.iter().map(|g| convert::group(g, &rules)).collect(),
                 format!("DescribeSecurityGroups {}", ids.join(" ")),
             ),
-            Err(e) => failed(&e, ProbeId::SecurityGroups, &doing),
+            Err(e) => error::fact(&e, ProbeId::SecurityGroups, &doing),
         }
     }
 
@@ -188,7 +188,7 @@ impl Aws {
                 Some(subnet) => Fact::known(convert::subnet(subnet), format!("DescribeSubnets {id}")),
                 None => Fact::unknown(Why::failed(doing, "the subnet is not in the answer")),
             },
-            Err(e) => failed(&e, ProbeId::Subnet, &doing),
+            Err(e) => error::fact(&e, ProbeId::Subnet, &doing),
         }
     }
 
@@ -217,7 +217,7 @@ impl Aws {
                 Ok((id, entries)) => {
                     all.insert(id, entries);
                 }
-                Err(e) => problem = Some(failed(&e, ProbeId::PrefixLists, &doing)),
+                Err(e) => problem = Some(error::fact(&e, ProbeId::PrefixLists, &doing)),
             }
         }
         match problem {
@@ -235,7 +235,7 @@ impl Aws {
                 source,
             ),
             Err(e) if error::code(&e) == "InvalidKeyPair.NotFound" => Fact::known(None, source),
-            Err(e) => failed(&e, ProbeId::KeyPair, &doing),
+            Err(e) => error::fact(&e, ProbeId::KeyPair, &doing),
         }
     }
 
@@ -254,7 +254,7 @@ impl Aws {
         {
             Ok(answer) => Fact::known(answer.images().first().map(convert::image), source),
             Err(e) if error::code(&e).starts_with("InvalidAMIID") => Fact::known(None, source),
-            Err(e) => failed(&e, ProbeId::Image, &doing),
+            Err(e) => error::fact(&e, ProbeId::Image, &doing),
         }
     }
 
@@ -275,7 +275,7 @@ impl Aws {
                     Err(_) => Fact::unknown(Why::failed(doing, "the answer is not base64")),
                 }
             }
-            Err(e) => failed(&e, ProbeId::Console, &doing),
+            Err(e) => error::fact(&e, ProbeId::Console, &doing),
         }
     }
 
@@ -293,7 +293,7 @@ impl Aws {
                 let found = answer.instance_information_list().iter().find(|i| i.instance_id() == Some(&instance.id));
                 Fact::known(found.map(convert::ssm_agent), format!("DescribeInstanceInformation {}", instance.id))
             }
-            Err(e) => failed(&e, ProbeId::Ssm, &doing),
+            Err(e) => error::fact(&e, ProbeId::Ssm, &doing),
         }
     }
 }
