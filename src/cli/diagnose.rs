@@ -33,11 +33,6 @@ pub async fn run(cli: &Cli, args: &DiagnoseArgs) -> Result<Exit, Failure> {
         take_from_paste(&mut request, &paste);
         request.paste = Some(paste);
     }
-    if cli.global.inside {
-        output::note(
-            "port22: --inside: this version looks inside only as root, to hear who the image wants to log in; the rest stays open",
-        );
-    }
     let world: Arc<dyn World> = Arc::new(input::world(&cli.global).await);
     if let Some(exit) = hopeless_keys(&world, &request, args.json).await {
         return exit;
@@ -128,8 +123,13 @@ pub async fn observe(world: Arc<dyn World>, request: Request) -> Snapshot {
     let (sender, mut receiver) = unbounded_channel::<Snapshot>();
     let watch = async {
         let mut shown: Vec<ProbeId> = Vec::new();
+        let mut waiting: Vec<ProbeId> = Vec::new();
         while let Some(snapshot) = receiver.recv().await {
             for (probe, state) in &snapshot.probes {
+                if let (ProbeState::Running { slowed: true, .. }, false) = (state, waiting.contains(probe)) {
+                    waiting.push(*probe);
+                    output::progress(&format!("  {}: waiting, AWS asks to slow down", probe.title()));
+                }
                 if let (ProbeState::Ended { millis, note }, false) = (state, shown.contains(probe)) {
                     shown.push(*probe);
                     let note = note.as_ref().map(|n| format!(": cannot tell, {n}")).unwrap_or_default();

@@ -78,7 +78,13 @@ pub fn options(target: &mut Target, ssh: &SshArgs, global: &Global) -> Result<()
 
 /// A request for a target.
 pub fn request(target: Target, global: &Global) -> Request {
-    Request { target, now: now(), limit: global.timeout.map(Duration::from_secs), ..Request::default() }
+    Request {
+        target,
+        now: now(),
+        limit: global.timeout.map(Duration::from_secs),
+        inside: global.inside,
+        ..Request::default()
+    }
 }
 
 /// The real world of these options.

@@ -1,6 +1,6 @@
 //! The real world: joins the edge's parts into the engine's trait.
 
-use super::aws::{Aws, AwsSettings};
+use super::aws::{Aws, AwsSettings, PROBE};
 use super::ssh::{SshKey, SshRequest};
 use super::{agent, chmod, dns, keys, known_hosts, source_ip, ssh, ssh_config, tcp};
 use crate::core::fact::{Fact, Why};
@@ -216,7 +216,7 @@ fn known_hosts_files(facts: &Facts) -> Vec<String> {
 
 impl World for RealWorld {
     fn observe(&self, probe: ProbeId, facts: Arc<Facts>) -> BoxFuture<'_, Vec<Observation>> {
-        async move {
+        let seen = async move {
             match probe {
                 ProbeId::SshConfig => vec![Observation::SshConfig(ssh_config::effective(&facts.target).await)],
                 ProbeId::Dns => vec![Observation::Dns(self.dns(&facts).await)],
@@ -230,8 +230,8 @@ impl World for RealWorld {
                 ProbeId::Ssh => self.ssh(&facts).await,
                 other => self.aws.about_instance(other, &facts).await,
             }
-        }
-        .boxed()
+        };
+        PROBE.scope(probe, seen).boxed()
     }
 
     fn inventory(&self, out: UnboundedSender<InventoryEvent>) -> BoxFuture<'_, ()> {
@@ -278,5 +278,9 @@ impl World for RealWorld {
 
     fn api_calls(&self) -> u64 {
         self.aws.calls()
+    }
+
+    fn slowed(&self) -> Vec<ProbeId> {
+        self.aws.slowed()
     }
 }

@@ -56,7 +56,8 @@ pub fn limit_of(probe: ProbeId, request: &Request) -> Duration {
         // Delivery by Systems Manager, the script's own limit, and the answer.
         ProbeId::Inside => 100,
         ProbeId::Session | ProbeId::Jump => 10,
-        _ => 15,
+        // Room for the SDK's own retries when AWS asks to slow down.
+        _ => 20,
     });
     request.limit.map_or(own, |limit| own.min(limit))
 }
@@ -67,6 +68,28 @@ enum Ready {
     Later,
     /// Will never be possible, or is not needed.
     Never(Option<Why>),
+}
+
+/// How often it is looked whether a probe waits because AWS asked to slow down.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Ends when the set of probes that wait for AWS has changed, with the change written into the states.
+async fn slowed_down(world: &dyn World, states: &mut BTreeMap<ProbeId, ProbeState>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let now = world.slowed();
+        let mut changed = false;
+        for (probe, state) in states.iter_mut() {
+            if let ProbeState::Running { slowed, .. } = state {
+                let waits = now.contains(probe);
+                changed |= *slowed != waits;
+                *slowed = waits;
+            }
+        }
+        if changed {
+            return;
+        }
+    }
 }
 
 /// Runs a diagnosis to its end, sending a snapshot whenever something was learned.
@@ -110,7 +133,7 @@ pub async fn run(
                 Ready::Now => {
                     let limit = limit_of(probe, &request);
                     let since_ms = elapsed(started);
-                    states.insert(probe, ProbeState::Running { since_ms, limit_ms: millis(limit) });
+                    states.insert(probe, ProbeState::Running { since_ms, limit_ms: millis(limit), slowed: false });
                     let (world, facts) = (Arc::clone(&world), Arc::clone(&shared));
                     running.push(async move {
                         let begun = Instant::now();
@@ -157,6 +180,7 @@ pub async fn run(
                     }
                 }
             }
+            () = slowed_down(world.as_ref(), &mut states) => {}
             Some((probe, seen, took)) = running.next() => {
                 seen.into_iter().for_each(|o| o.apply(&mut facts));
                 states.insert(probe, ProbeState::Ended { millis: took, note: note_of(probe, &facts) });

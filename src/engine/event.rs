@@ -24,6 +24,8 @@ pub enum ProbeState {
         since_ms: u64,
         /// Limit in milliseconds.
         limit_ms: u64,
+        /// AWS asked to slow down, and the next attempt waits for its turn.
+        slowed: bool,
     },
     /// Ended after so many milliseconds; `note` says why nothing is known, if so.
     Ended {

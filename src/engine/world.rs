@@ -197,4 +197,9 @@ pub trait World: Send + Sync + 'static {
 
     /// AWS calls made so far.
     fn api_calls(&self) -> u64;
+
+    /// Probes that AWS has asked to slow down and that wait for their next attempt.
+    fn slowed(&self) -> Vec<ProbeId> {
+        Vec::new()
+    }
 }

@@ -1,10 +1,13 @@
 //! Clients for the profile and regions, made once, with a count of every request sent.
 
+use aws_config::retry::{RetryConfig, RetryMode};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_ec2::config::interceptors::BeforeTransmitInterceptorContextRef;
+use crate::core::probe::ProbeId;
+use aws_sdk_ec2::config::interceptors::{BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef};
 use aws_sdk_ec2::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_ec2::error::BoxError;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -21,9 +24,29 @@ pub struct AwsSettings {
     pub keys: Option<(String, String)>,
 }
 
-/// Counts requests as they leave, retries included.
+tokio::task_local! {
+    /// The probe on whose behalf a request is sent.
+    pub(crate) static PROBE: ProbeId;
+}
+
+/// Counts requests as they leave, retries included, and notes which probes AWS asked to slow down.
 #[derive(Debug, Clone, Default)]
-struct Counter(Arc<AtomicU64>);
+struct Counter {
+    sent: Arc<AtomicU64>,
+    slowed: Arc<Mutex<BTreeSet<ProbeId>>>,
+}
+
+impl Counter {
+    fn note(&self, slowed: bool) {
+        let Ok(probe) = PROBE.try_with(|probe| *probe) else { return };
+        let mut all = self.slowed.lock().unwrap_or_else(PoisonError::into_inner);
+        if slowed {
+            all.insert(probe);
+        } else {
+            all.remove(&probe);
+        }
+    }
+}
 
 #[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
 impl Intercept for Counter {
@@ -37,7 +60,24 @@ impl Intercept for Counter {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        self.note(false);
+        Ok(())
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let failed = context.response().filter(|answer| answer.status().as_u16() >= 400);
+        let body = failed.and_then(|answer| answer.body().bytes()).unwrap_or_default();
+        // The codes stand in the first lines of every protocol's error document.
+        let start = String::from_utf8_lossy(&body[..body.len().min(2000)]);
+        if super::error::THROTTLED.iter().any(|code| start.contains(code)) {
+            self.note(true);
+        }
         Ok(())
     }
 }
@@ -78,6 +118,7 @@ impl Aws {
             ));
         }
         let config = loader.load().await;
+        let config = config.to_builder().retry_config(patient(config.retry_config())).build();
         let mut regions = settings.regions.clone();
         if regions.is_empty() {
             regions.extend(config.region().map(ToString::to_string));
@@ -102,7 +143,12 @@ impl Aws {
 
     /// Requests sent so far.
     pub fn calls(&self) -> u64 {
-        self.counter.0.load(Ordering::Relaxed)
+        self.counter.sent.load(Ordering::Relaxed)
+    }
+
+    /// Probes that AWS asked to slow down and that wait for their next attempt.
+    pub fn slowed(&self) -> Vec<ProbeId> {
+        self.counter.slowed.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
     /// EC2 in a region.
@@ -171,7 +217,7 @@ impl Aws {
 
     /// Counts a request that no client of the SDK sends.
     pub(super) fn count(&self) {
-        self.counter.0.fetch_add(1, Ordering::Relaxed);
+        self.counter.sent.fetch_add(1, Ordering::Relaxed);
     }
 
     /// STS.
@@ -179,6 +225,18 @@ impl Aws {
         let config = aws_sdk_sts::config::Builder::from(&self.config).interceptor(self.counter.clone());
         aws_sdk_sts::Client::from_conf(config.build())
     }
+}
+
+/// The profile's and environment's retries, with a rate limiter of the client's own: a diagnosis shares the
+/// account's token buckets with everybody (EC2 developer guide, "Request throttling"). More attempts than the
+/// SDK's three only where nobody has said how many.
+fn patient(configured: Option<&RetryConfig>) -> RetryConfig {
+    let found = configured.cloned().unwrap_or_else(RetryConfig::standard);
+    let attempts = match found.max_attempts() {
+        3 if std::env::var_os("AWS_MAX_ATTEMPTS").is_none() => 5,
+        said => said,
+    };
+    found.with_retry_mode(RetryMode::Adaptive).with_max_attempts(attempts)
 }
 
 /// Endpoint that the profile or the environment sets for one service.

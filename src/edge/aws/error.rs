@@ -37,7 +37,7 @@ const CREDENTIALS: &[&str] = &[
     "OptInRequired",
     "InvalidAccessKeyId",
 ];
-const THROTTLED: &[&str] =
+pub(super) const THROTTLED: &[&str] =
     &["RequestLimitExceeded", "Throttling", "ThrottlingException", "EC2ThrottledException", "TooManyRequestsException"];
 
 /// What an SDK error says, told apart by kind.

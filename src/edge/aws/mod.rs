@@ -15,4 +15,5 @@ mod metrics;
 mod query;
 mod read;
 
+pub(crate) use client::PROBE;
 pub use client::{Aws, AwsSettings};

@@ -130,7 +130,7 @@ pub fn snapshot(run: RunId, story: Story) -> Snapshot {
     let probes = ProbeId::ALL
         .into_iter()
         .map(|p| match p {
-            ProbeId::Tcp if !finished => (p, ProbeState::Running { since_ms: 300, limit_ms: 6000 }),
+            ProbeId::Tcp if !finished => (p, ProbeState::Running { since_ms: 300, limit_ms: 6000, slowed: false }),
             ProbeId::Ssh | ProbeId::KnownHosts if !finished => (p, ProbeState::Waiting),
             ProbeId::PrefixLists => (p, ProbeState::NotNeeded),
             _ => (p, ProbeState::Ended { millis: 120, note: None }),

@@ -136,7 +136,7 @@ pub fn progress(snapshot: &Snapshot, check: &CheckResult) -> Mark {
 pub fn running_probe(snapshot: &Snapshot, check: &str) -> Option<(crate::core::probe::ProbeId, u64, u64)> {
     let needs = rules::needs(check);
     let running = snapshot.probes.iter().filter(|(id, _)| needs.contains(id)).filter_map(|(id, state)| match state {
-        ProbeState::Running { since_ms, limit_ms } => Some((*id, *since_ms, *limit_ms)),
+        ProbeState::Running { since_ms, limit_ms, .. } => Some((*id, *since_ms, *limit_ms)),
         _ => None,
     });
     running.max_by_key(|(_, since, limit)| since + limit)

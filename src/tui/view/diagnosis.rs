@@ -395,12 +395,14 @@ fn looking(model: &Model, d: &Diagnosing, snapshot: &Snapshot) -> Vec<PanelLine>
     let needed = snapshot.probes.iter().filter(|(_, s)| *s != ProbeState::NotNeeded).count();
     let ended = snapshot.probes.iter().filter(|(_, s)| matches!(s, ProbeState::Ended { .. })).count();
     let slowest = snapshot.probes.iter().filter_map(|(id, s)| match s {
-        ProbeState::Running { since_ms, limit_ms } => Some((*id, *since_ms, *limit_ms)),
+        ProbeState::Running { since_ms, limit_ms, .. } => Some((*id, *since_ms, *limit_ms)),
         _ => None,
     });
+    let slowed = snapshot.probes.iter().any(|(_, s)| matches!(s, ProbeState::Running { slowed: true, .. }));
     let mut out = vec![line(vec![
         ("Looking …  ".to_owned(), Role::Strong),
         (format!("{ended} of {needed} answered"), Role::Muted),
+        ((if slowed { "   waiting: AWS asks to slow down" } else { "" }).to_owned(), Role::Text),
     ])];
     let wait = match slowest.max_by_key(|(_, since, limit)| since + limit) {
         Some((probe, since, limit)) => {
