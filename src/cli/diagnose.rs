@@ -8,6 +8,7 @@ use crate::core::diagnosis::Overall;
 use crate::core::facts::Facts;
 use crate::core::probe::ProbeId;
 use crate::core::recognise;
+use crate::core::redact;
 use crate::core::report::Run;
 use crate::engine::diagnose::{self, Request};
 use crate::engine::event::{ProbeState, RunId, Snapshot};
@@ -152,7 +153,10 @@ fn exit_of(overall: Overall) -> Exit {
 
 fn record(file: &Path, facts: &Facts) -> Result<(), Failure> {
     let doing = format!("write the record {}", file.display());
-    let json = serde_json::to_vec_pretty(facts).map_err(|e| Failure::failed(&doing, e.to_string(), ""))?;
+    let unwritable = |e: serde_json::Error| Failure::failed(&doing, e.to_string(), "report this as a bug");
+    let mut value = serde_json::to_value(facts).map_err(unwritable)?;
+    redact::json(&mut value);
+    let json = serde_json::to_vec_pretty(&value).map_err(unwritable)?;
     // The record holds console output: for its owner only.
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);

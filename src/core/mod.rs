@@ -15,6 +15,7 @@ pub mod key;
 pub mod plan;
 pub mod probe;
 pub mod recognise;
+pub mod redact;
 pub mod report;
 pub mod rules;
 pub mod target;

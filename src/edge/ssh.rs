@@ -131,6 +131,26 @@ pub async fn probe_over(stream: Option<TcpStream>, request: SshRequest) -> (Fact
     (fact, asking.offers, asking.budget)
 }
 
+/// Runs a read-only script as root by a login of `user` with the first key of the request, whose private half must be
+/// there. The user has agreed to it. A host key that contradicts known_hosts ends it before anything is sent.
+pub async fn run_script(request: SshRequest, user: &str, script: &str) -> Result<String, Why> {
+    let pace = Pace::new(request.total_limit, request.total_limit);
+    let keys = offered(&request.keys);
+    let Some(key) = keys.first() else { return Err(Why::needs("a key to log in with")) };
+    let asking = Asking { offers: Vec::new(), budget: Budget { used: 0, cap: 1 }, pace, request: &request };
+    let stream = asking.dial().await?;
+    let (mut session, server) = match Session::open(stream, &request, pace).await {
+        Opened::Ready(session, server) => (session, server),
+        Opened::Not(server) => return Err(Why::failed("log in over SSH", no_session(&server))),
+    };
+    if request.contradicts(&server) {
+        return Err(Why::needs("a host key that agrees with known_hosts"));
+    }
+    let result = session.run(user, key, script, pace).await;
+    session.close().await;
+    result
+}
+
 /// One probe while it runs.
 struct Asking<'a> {
     request: &'a SshRequest,

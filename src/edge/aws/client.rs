@@ -1,14 +1,14 @@
 //! Clients for the profile and regions, made once, with a count of every request sent.
 
+use crate::core::probe::ProbeId;
 use aws_config::retry::{RetryConfig, RetryMode};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use crate::core::probe::ProbeId;
 use aws_sdk_ec2::config::interceptors::{BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef};
 use aws_sdk_ec2::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_ec2::error::BoxError;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What the user chose.
@@ -123,10 +123,14 @@ impl Aws {
         if regions.is_empty() {
             regions.extend(config.region().map(ToString::to_string));
         }
-        let custom = [of_service(&config, "ec2"), std::env::var("AWS_ENDPOINT_URL_EC2").ok(), config.endpoint_url().map(str::to_owned)]
-            .into_iter()
-            .flatten()
-            .any(|url| !is_aws(&url));
+        let custom = [
+            of_service(&config, "ec2"),
+            std::env::var("AWS_ENDPOINT_URL_EC2").ok(),
+            config.endpoint_url().map(str::to_owned),
+        ]
+        .into_iter()
+        .flatten()
+        .any(|url| !is_aws(&url));
         Self { config, regions, counter: Counter::default(), custom }
     }
 

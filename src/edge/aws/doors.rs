@@ -56,9 +56,7 @@ impl Aws {
     async fn connection(&self, instance: &Instance, doing: String) -> Fact<String> {
         match self.ssm(&instance.region).get_connection_status().target(&instance.id).send().await {
             Ok(answer) => match answer.status() {
-                Some(status) => {
-                    Fact::known(status.as_str().to_owned(), format!("GetConnectionStatus {}", instance.id))
-                }
+                Some(status) => Fact::known(status.as_str().to_owned(), format!("GetConnectionStatus {}", instance.id)),
                 None => Fact::unknown(Why::failed(doing, "the answer names no status")),
             },
             Err(e) => error::fact(&e, ProbeId::Connection, &doing),

@@ -97,9 +97,7 @@ impl Aws {
             .attribute(InstanceAttributeName::DisableApiStop);
         match call.send().await {
             Ok(answer) => match answer.disable_api_stop().and_then(|a| a.value()) {
-                Some(value) => {
-                    Fact::known(value, format!("DescribeInstanceAttribute disableApiStop {}", instance.id))
-                }
+                Some(value) => Fact::known(value, format!("DescribeInstanceAttribute disableApiStop {}", instance.id)),
                 None => Fact::unknown(Why::failed(doing, "the answer does not name disableApiStop")),
             },
             Err(e) => error::fact(&e, ProbeId::StopProtection, &doing),
@@ -178,7 +176,9 @@ impl Aws {
         for metadata in listed.automation_execution_metadata_list().iter().filter(bad) {
             let Some(id) = metadata.automation_execution_id() else { continue };
             // Only the execution itself tells which instance it was for.
-            let Ok(whole) = client.get_automation_execution().automation_execution_id(id).send().await else { continue };
+            let Ok(whole) = client.get_automation_execution().automation_execution_id(id).send().await else {
+                continue;
+            };
             let Some(execution) = whole.automation_execution() else { continue };
             let names_it = execution.parameters().is_some_and(|all| all.values().flatten().any(|v| *v == instance.id));
             if names_it {

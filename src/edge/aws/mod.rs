@@ -5,8 +5,8 @@
 mod change;
 mod client;
 mod convert;
-mod error;
 mod doors;
+mod error;
 mod find;
 mod host;
 mod inside;

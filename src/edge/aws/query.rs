@@ -73,7 +73,9 @@ async fn send(
 ) -> Result<(u16, String), Why> {
     let failed = |what: String| Why::failed(doing, what);
     let Some(provider) = aws.credentials() else {
-        return Err(Why::Credentials { reason: "no profile, environment variable or instance role gives any".to_owned() });
+        return Err(Why::Credentials {
+            reason: "no profile, environment variable or instance role gives any".to_owned(),
+        });
     };
     let credentials = provider
         .provide_credentials()

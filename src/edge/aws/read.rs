@@ -269,7 +269,8 @@ impl Aws {
                         "the console log is empty (AWS fills it some minutes after a start)",
                     )),
                     Ok(bytes) => Fact::known(
-                        String::from_utf8_lossy(&bytes).into_owned(),
+                        // Boot scripts print passwords and keys; nothing of the kind goes further.
+                        crate::core::redact::secrets(&String::from_utf8_lossy(&bytes)),
                         format!("GetConsoleOutput {}", instance.id),
                     ),
                     Err(_) => Fact::unknown(Why::failed(doing, "the answer is not base64")),

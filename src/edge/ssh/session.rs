@@ -2,6 +2,8 @@
 //!
 //! Must not open a channel, but for root, whom cloud images tell in a session who to log in as.
 
+mod run;
+
 use super::SshRequest;
 use super::algorithms::{CLIENT, config, is_before_rsa_sha2};
 use super::banner::{self, Replay};
