@@ -52,6 +52,8 @@ pub enum Context {
     Palette,
     /// Leave while a change is being made?
     Leave,
+    /// May port22 look inside?
+    Inside,
 }
 
 impl Context {
@@ -62,7 +64,17 @@ impl Context {
 
     /// Whether it lies on top of a screen.
     pub fn is_overlay(self) -> bool {
-        matches!(self, Self::Paste | Self::Entry | Self::Form | Self::Read | Self::Help | Self::Palette | Self::Leave)
+        matches!(
+            self,
+            Self::Paste
+                | Self::Entry
+                | Self::Form
+                | Self::Read
+                | Self::Help
+                | Self::Palette
+                | Self::Leave
+                | Self::Inside
+        )
     }
 
     /// Heading of the help page and of README.
@@ -87,6 +99,7 @@ impl Context {
             Self::Help => "Help",
             Self::Palette => "Command palette",
             Self::Leave => "Leave?",
+            Self::Inside => "Look inside?",
         }
     }
 }
@@ -126,6 +139,8 @@ pub enum Action {
     Details,
     /// Guided or triage.
     Guided,
+    /// Look inside the operating system, after consent.
+    Inside,
     /// Ways in.
     Doors,
     /// Write the report.

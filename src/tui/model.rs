@@ -115,6 +115,8 @@ pub enum Overlay {
     Read(Reading),
     /// Leave while a change is being made?
     Leave,
+    /// May port22 look inside the operating system?
+    Inside,
 }
 
 /// Which pane of the start screen has the keys.
@@ -407,6 +409,7 @@ impl Model {
             Some(Overlay::Form(_)) => Context::Form,
             Some(Overlay::Read(_)) => Context::Read,
             Some(Overlay::Leave) => Context::Leave,
+            Some(Overlay::Inside) => Context::Inside,
             None => self.screen_context(),
         }
     }

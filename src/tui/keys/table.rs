@@ -90,6 +90,7 @@ pub const TABLE: &[Binding] = {
         row(C::Diagnosis, "home", A::First, "", "first check", 0, has_checks),
         row(C::Diagnosis, "end G", A::Last, "", "last check", 0, has_checks),
         row(C::Diagnosis, "d", A::Doors, "doors", "ways in, open and closed", 5, has_checks),
+        row(C::Diagnosis, "i", A::Inside, "look inside", "read sshd and the login files inside the instance, after your consent", 4, may_look_inside),
         row(C::Diagnosis, "g", A::Guided, "guided", "one question at a time", 6, always),
         row(C::Diagnosis, "r", A::Again, "run again", "run the checks again", 4, is_finished),
         row(C::Diagnosis, "t", A::Details, "login details", "change user, port, keys, your address; run again", 8, always),
@@ -112,6 +113,7 @@ pub const TABLE: &[Binding] = {
         row(C::Guided, "d", A::Doors, "doors", "ways in, open and closed", 6, has_checks),
         row(C::Guided, "e", A::Export, "export", "write port22-report.md into the current directory", 7, has_checks),
         row(C::Guided, "r", A::Again, "run again", "run the checks again", 6, is_finished),
+        row(C::Guided, "i", A::Inside, "look inside", "read sshd and the login files inside the instance, after your consent", 4, may_look_inside),
         row(C::Guided, "pagedown space", A::ScrollDown, "", "scroll down", 0, has_checks),
         row(C::Guided, "pageup", A::ScrollUp, "", "scroll up", 0, has_checks),
         row(C::Guided, "esc", A::Stop, "stop", "stop the checks that run; what is known stays", 5, is_running),
@@ -164,6 +166,9 @@ pub const TABLE: &[Binding] = {
         row(C::Palette, "up", A::Up, "", "up", 0, always),
         row(C::Palette, "down tab", A::Down, "", "down", 0, always),
         row(C::Palette, "esc", A::Back, "close", "close", 2, always),
+
+        row(C::Inside, "y", A::Yes, "look inside", "run the read-only script, then the checks again", 1, always),
+        row(C::Inside, "esc n", A::Back, "no", "stay outside", 1, always),
 
         row(C::Leave, "y", A::LeaveNow, "leave", "leave; the journal keeps what was begun", 1, always),
         row(C::Leave, "esc n", A::Back, "stay", "stay until the change has ended", 1, always),
@@ -237,6 +242,12 @@ fn has_checks(m: &Model) -> bool {
 
 fn has_cause(m: &Model) -> bool {
     m.diagnosing().and_then(|d| d.diagnosis()).is_some_and(|d| !d.causes.is_empty())
+}
+
+/// Where something inside runs, and was not looked at yet.
+fn may_look_inside(m: &Model) -> bool {
+    let Some(d) = m.diagnosing().filter(|d| d.finished() && !d.request.inside) else { return false };
+    d.snapshot.as_ref().and_then(|s| s.facts.instance()).is_some_and(|i| i.state == "running")
 }
 
 fn is_finished(m: &Model) -> bool {

@@ -226,6 +226,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     match action {
         Action::Choose(n) => return choose(model, usize::from(n)),
         Action::Again => return again(model),
+        Action::Inside => model.overlays.push(Overlay::Inside),
         Action::Back => return back(model),
         Action::Stop => return stop_here(model),
         Action::Yes => return answer(model, Some("yes")),

@@ -6,7 +6,7 @@ use crate::tui::keys::{self, Action, Binding, Context};
 use crate::tui::model::{Model, Overlay, Part, Reading};
 use crate::tui::text::safe;
 use crate::tui::update::start::step;
-use crate::tui::update::{form, guided, paste};
+use crate::tui::update::{diagnosis, form, guided, paste};
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
@@ -34,6 +34,7 @@ pub fn act(model: &mut Model, context: Context, action: Action) -> Vec<Effect> {
         (Context::Paste, Action::NextPane) => paste::change(model),
         (Context::Entry, Action::Accept) => entered(model),
         (Context::Entry, Action::Yes) => next_line(model),
+        (Context::Inside, Action::Yes) => return look_inside(model),
         (_, Action::ScrollDown) => scroll(model, 2),
         (_, Action::ScrollUp) => scroll(model, -2),
         (_, Action::Back) => {
@@ -42,6 +43,15 @@ pub fn act(model: &mut Model, context: Context, action: Action) -> Vec<Effect> {
         _ => {}
     }
     Vec::new()
+}
+
+/// The user agreed: the diagnosis runs again, with the look inside.
+fn look_inside(model: &mut Model) -> Vec<Effect> {
+    model.overlays.pop();
+    if let Some(d) = model.diagnosing_mut() {
+        d.request.inside = true;
+    }
+    diagnosis::again(model)
 }
 
 fn scroll(model: &mut Model, by: isize) {

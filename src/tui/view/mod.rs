@@ -53,6 +53,7 @@ fn screen(model: &Model, pen: &mut Pen) {
             Overlay::Form(form) => popup::form(form, pen),
             Overlay::Read(reading) => popup::read(reading, pen),
             Overlay::Leave => popup::leave(pen),
+            Overlay::Inside => popup::inside(pen),
         }
     }
     widgets::footer(model, pen);

@@ -2,7 +2,7 @@
 
 use crate::tui::layout::popup;
 use crate::tui::model::{Form, Part, Reading};
-use crate::tui::text::{width, wrap};
+use crate::tui::text::wrap;
 use crate::tui::view::widgets::{Pen, wrapped};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -84,22 +84,32 @@ pub fn read(reading: &Reading, pen: &mut Pen) {
 
 /// Draws the question before leaving in the middle of a change.
 pub fn leave(pen: &mut Pen) {
+    let text = "A change is being made right now. When you leave, it may stop in the middle; the journal knows how far it came, and port22 undo looks at it before it takes anything back.";
+    question(pen, "Leave now?", text, "leave", "stay");
+}
+
+/// Draws the question before a look inside the operating system.
+pub fn inside(pen: &mut Pen) {
+    let text = "May port22 look inside the instance? It runs one read-only script as root: through Systems Manager where the agent is online, else over SSH where a login works, else with a key that EC2 Instance Connect lets in for 60 seconds. It also opens a Session Manager session and ends it at once. The script reads sshd's settings, account, login files, firewall and log; it changes nothing and reads no private keys. Systems Manager and CloudTrail note that it ran.";
+    question(pen, "Look inside?", text, "look inside", "no");
+}
+
+fn question(pen: &mut Pen, title: &str, text: &str, yes: &str, no: &str) {
     let theme = pen.theme;
-    let text = "A change is being made right now. When you leave, it may stop in the middle; the journal knows how far it came, and port22 resume goes on.";
     let columns = 64;
     let lines = wrap(text, columns - 4);
     let area = popup((pen.area.width, pen.area.height), columns as u16, lines.len() as u16 + 4);
     pen.clear(area);
-    let inside = pen.frame(area, "Leave now?", "", true);
+    let inside = pen.frame(area, title, "", true);
     for (at, line) in lines.iter().enumerate() {
         pen.put(inside.x + 1, inside.y + at as u16, inside.width - 2, line, theme.text());
     }
     let y = inside.bottom() - 1;
-    let used = pen.spans(
+    let (yes, no) = (format!(" {yes}     "), format!(" {no}"));
+    pen.spans(
         inside.x + 1,
         y,
         inside.width - 2,
-        &[("y", theme.key()), (" leave     ", theme.text()), ("Esc", theme.key()), (" stay", theme.text())],
+        &[("y", theme.key()), (&yes, theme.text()), ("Esc", theme.key()), (&no, theme.text())],
     );
-    debug_assert!(usize::from(used) >= width("y leave"));
 }
