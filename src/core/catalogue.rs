@@ -32,6 +32,9 @@ pub struct CauseWords {
     /// What to do by hand, one step a line; shell or aws CLI where it can be.
     #[serde(default)]
     pub by_hand: Vec<String>,
+    /// Check that fails when this is the cause; a walk that ends elsewhere is led there.
+    #[serde(default)]
+    pub check: Option<String>,
     /// Page to read.
     #[serde(default)]
     pub link: Option<String>,
@@ -186,6 +189,9 @@ impl Catalogue {
             );
             if !["local", "client", "vpc", "instance", "os", "aws", "windows"].contains(&cause.layer.as_str()) {
                 out.push(format!("cause {id}: no layer {}", cause.layer));
+            }
+            if let Some(check) = cause.check.as_ref().filter(|c| !self.checks.contains_key(*c)) {
+                out.push(format!("cause {id}: no check {check}"));
             }
             if cause.fixes.is_empty() && cause.by_hand.is_empty() {
                 out.push(format!("cause {id}: neither a fix nor what to do by hand"));

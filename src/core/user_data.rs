@@ -86,7 +86,8 @@ fn port(text: &str) -> Option<u16> {
         return None;
     }
     let after = |line: &str, word: &str| {
-        let at = line.find(word)? + word.len();
+        // The last one counts: `s/#Port 22/Port 2222/`.
+        let at = line.rfind(word)? + word.len();
         let digits: String = line[at..].trim_start().chars().take_while(char::is_ascii_digit).collect();
         digits.parse::<u16>().ok().filter(|p| *p != 22 && *p != 0)
     };
@@ -165,5 +166,6 @@ mod tests {
         assert!(of("#!/bin/sh\necho key > /home/ec2-user/.ssh/authorized_keys\n").is_some());
         assert!(of("#!/bin/sh\nufw allow ssh\nufw --force enable; ufw enable\n").is_none());
         assert_eq!(describe(b"#!/bin/sh\nsed -i 's/#Port 22/Port 2222/' /etc/ssh/sshd_config\n").ssh_port, Some(2222));
+        assert_eq!(describe(b"#!/bin/sh\necho Port 22 >> /etc/ssh/sshd_config\n").ssh_port, None);
     }
 }

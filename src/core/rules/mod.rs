@@ -153,7 +153,7 @@ pub fn judge(facts: &Facts) -> Diagnosis {
     let causes = if works { Vec::new() } else { causes };
     let path = wire::path(&view, works);
     let symptom = wire::symptom(&view);
-    let tree = walk::walk(symptom.as_deref(), &checks);
+    let tree = walk::walk(symptom.as_deref(), &checks, &causes);
     let doors = doors::doors(&view, works, &causes);
     Diagnosis { symptom, overall, causes, checks, path, tree, doors }
 }
