@@ -14,6 +14,7 @@ mod output;
 mod wizard;
 
 pub use args::{Cli, Command};
+pub use lab::settings as lab_settings;
 
 use crate::engine::failure::Failure;
 use clap::{CommandFactory, Parser};

@@ -171,3 +171,40 @@ fn named_causes(text: &str) -> Vec<String> {
 /// What the rules name besides causes: addresses, users, states, algorithms, words of descriptions.
 const NO_CAUSES: &[&str] =
     &["ec2-user", "shutting-down", "insufficient-data", "ssh-rsa", "ssh-ed25519", "my-ip", "eic-push-key", "rsa-sha2"];
+
+/// The table of all causes in the docs says what the catalogue says.
+#[test]
+fn the_table_of_causes_is_that_of_the_catalogue() {
+    let catalogue = Catalogue::load().expect("the catalogue");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/causes.md");
+    let table = table(&catalogue);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &table).expect("write assets/causes.md");
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == table, "assets/causes.md is old: UPDATE_DOCS=1 cargo nextest run the_table_of_causes");
+}
+
+fn table(catalogue: &Catalogue) -> String {
+    let layers = [
+        ("local", "Your machine and key"),
+        ("client", "Client configuration"),
+        ("vpc", "Network and VPC"),
+        ("instance", "Instance and hypervisor"),
+        ("os", "Operating system and sshd"),
+        ("aws", "AWS permissions and API"),
+        ("windows", "Windows"),
+    ];
+    let mut out = String::from(
+        "# Root causes\n\nMade from `assets/causes.toml` by a test; `port22 diagnose` names them by these ids. Fixes stand in the order of disruption, least first.\n",
+    );
+    for (layer, title) in layers {
+        out.push_str(&format!("\n## {title}\n\n| cause | proven by | fixes |\n|---|---|---|\n"));
+        for (id, cause) in catalogue.causes.iter().filter(|(_, c)| c.layer == layer) {
+            let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
+            let fixes = if cause.fixes.is_empty() { "by hand".to_owned() } else { cause.fixes.join(", ") };
+            out.push_str(&format!("| **{id}**: {} | {} | {fixes} |\n", cell(&cause.title), cell(&cause.proven_by)));
+        }
+    }
+    out
+}

@@ -33,18 +33,11 @@ pub fn walk(symptom: Option<&str>, checks: &[CheckResult], causes: &[Finding]) -
 }
 
 /// The leaf, or what the evidence says instead.
-fn ending(
-    catalogue: &Catalogue,
-    asked: &str,
-    leaf: &str,
-    checks: &[CheckResult],
-    causes: &[Finding],
-) -> Vec<TreeStep> {
+fn ending(catalogue: &Catalogue, asked: &str, leaf: &str, checks: &[CheckResult], causes: &[Finding]) -> Vec<TreeStep> {
     let step = |at: String, verdict| TreeStep { at, verdict };
     // A door to look further is the better end as long as nothing is proven.
-    let enough = |c: &&Finding| {
-        super::rank::explains(c) && (!leaf.starts_with("door:") || c.certainty == Certainty::Proven)
-    };
+    let enough =
+        |c: &&Finding| super::rank::explains(c) && (!leaf.starts_with("door:") || c.certainty == Certainty::Proven);
     let explained: Vec<&Finding> = causes.iter().filter(enough).collect();
     let named = leaf.strip_prefix("cause:");
     if explained.is_empty() || named.is_some_and(|id| explained.iter().any(|c| c.id == id)) {
