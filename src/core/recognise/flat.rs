@@ -15,6 +15,7 @@ pub struct Flat {
     /// The same bytes with ASCII letters in lower case.
     pub lower: String,
     starts: Vec<usize>,
+    grams: Grams,
 }
 
 impl Flat {
@@ -34,7 +35,8 @@ impl Flat {
             glue = join && line.wrapped;
         }
         let lower = text.to_ascii_lowercase();
-        Self { text, lower, starts }
+        let grams = Grams::of(&lower);
+        Self { text, lower, starts, grams }
     }
 
     /// Both readings of a text: wrapped lines glued, and parted by a space. The second is `None`
@@ -88,7 +90,7 @@ impl Flat {
         let first = parts.next().unwrap_or_default();
         let rest: Vec<&str> = parts.collect();
         let mut found: Vec<usize> = Vec::new();
-        if first.is_empty() {
+        if first.is_empty() || !pattern.split('*').all(|part| self.grams.may_hold(part)) {
             return found;
         }
         for (pos, _) in self.lower.match_indices(first) {
@@ -123,6 +125,36 @@ impl Flat {
         let rest = rest.strip_prefix('.').unwrap_or(rest).trim_start();
         let at = self.lower.len() - rest.len();
         rest.is_empty() || self.starts.binary_search(&at).is_ok()
+    }
+}
+
+/// Which three-byte sequences occur in a text: most of the tables' patterns are ruled out by it
+/// without a search, so that the tables may grow.
+struct Grams(Vec<u64>);
+
+impl Grams {
+    const BITS: usize = 1 << 16;
+
+    fn slot(gram: [u8; 3]) -> usize {
+        let key = u32::from_le_bytes([gram[0], gram[1], gram[2], 0]);
+        (key.wrapping_mul(0x9e37_79b1) >> 16) as usize
+    }
+
+    fn of(text: &str) -> Self {
+        let mut bits = vec![0; Self::BITS / 64];
+        for gram in text.as_bytes().array_windows::<3>() {
+            let slot = Self::slot(*gram);
+            bits[slot / 64] |= 1_u64 << (slot % 64);
+        }
+        Self(bits)
+    }
+
+    /// `false` if the text surely does not contain the part.
+    fn may_hold(&self, part: &str) -> bool {
+        part.as_bytes().array_windows::<3>().all(|gram| {
+            let slot = Self::slot(*gram);
+            self.0[slot / 64] >> (slot % 64) & 1 == 1
+        })
     }
 }
 

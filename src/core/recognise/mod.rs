@@ -12,6 +12,7 @@ mod console_table;
 mod explain;
 mod extract;
 mod flat;
+mod loose;
 mod ssh;
 mod tables;
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use super::command_line::{self, command_line as find_command};
 use super::flat::Flat;
 use super::tables::{CLIENTS, groups};
-use super::{Extract, Kind, Recognised, explain, extract};
+use super::{Extract, Kind, Recognised, explain, extract, loose};
 
 /// A message that was found.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Hit {
 const DEBUG_RANK: u8 = 25;
 /// What a person's own sentence keeps: it tells of a message, it is none.
 const PROSE_RANK: u8 = 40;
+/// What a line keeps that only says what it is about, in words that no table knows.
+const LOOSE_RANK: u8 = 35;
 /// Hits of one pattern that are kept, besides the last.
 const MOST: usize = 6;
 
@@ -78,6 +80,10 @@ fn find(flat: &Flat) -> Vec<Hit> {
         }
     }
     special(flat, &mut hits);
+    let told = |line: &str| !is_noise(line) && !is_code(line);
+    for guess in loose::guesses(flat, told) {
+        hits.push(Hit { symptom: guess.symptom, rank: LOOSE_RANK, pos: guess.pos, also: guess.also });
+    }
     hits
 }
 
@@ -100,11 +106,25 @@ fn is_noise(line: &str) -> bool {
         "sudo: unable to resolve host",
         "psql:",
         "nginx:",
+        "npm ERR!",
+        "npm error",
+        "kubectl:",
+        "certbot:",
+        "ERROR 2003",
+        "E: ",
     ];
     NOISE.iter().any(|n| line.starts_with(n))
         || (line.starts_with("debug")
             && (line.contains("Applying options") || line.contains("matched no files") || line.contains(": include ")))
         || command_line::is_typed(line)
+}
+
+/// Lines of debug output, stack traces and quoted source: they name things that did not go wrong.
+fn is_code(line: &str) -> bool {
+    const STARTS: &[&str] = &[
+        "debug", "DEBUG", "at ", "File \"", "from /", "raise ", "return ", "throw ", "await ", "self.", "#", "//", "*",
+    ];
+    STARTS.iter().any(|s| line.starts_with(s)) || line.ends_with(['{', '(', ';', '^'])
 }
 
 /// A sentence of the person who asks. Programs do not say "I" or "my".
@@ -141,6 +161,9 @@ fn special(flat: &Flat, hits: &mut Vec<Hit>) {
     for pos in flat.find("load key*permission denied", MOST) {
         let also = &["key_file_missing", "unprotected_key", "invalid_key_format"];
         hits.push(Hit { symptom: "permission_denied", rank: 67, pos, also });
+    }
+    if let Some((pos, _)) = flat.lines().find(|(_, line)| command_line::is_remote_desktop(line)) {
+        hits.push(Hit { symptom: "rdp_error", rank: 81, pos, also: &[] });
     }
     if let Some(hit) = hangs(flat) {
         hits.push(hit);

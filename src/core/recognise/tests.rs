@@ -37,12 +37,33 @@ struct ConsoleCase {
     keys: Option<usize>,
 }
 
+/// One file for each family of programs.
+const SSH_FILES: &[&str] = &[
+    include_str!("../../../tests/cases/recognise/ssh.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-openssh.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-putty.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-c.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-java.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-dotnet.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-go.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-ruby.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-rustphp.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-py.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-editors.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-aws.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-rdp.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-ping.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-ja.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-misc.toml"),
+];
+
 #[test]
 fn ssh_cases() {
-    let cases: SshCases = toml::from_str(include_str!("../../../tests/cases/recognise/ssh.toml")).unwrap();
-    assert!(cases.case.len() >= 150);
     let mut wrong = Vec::new();
-    for case in cases.case {
+    let cases: Vec<SshCase> =
+        SSH_FILES.iter().flat_map(|file| toml::from_str::<SshCases>(file).unwrap().case).collect();
+    assert!(cases.len() >= 900);
+    for case in cases {
         let answer = ssh(&case.text);
         let mut problems = Vec::new();
         if answer.symptom != case.symptom {

@@ -124,6 +124,16 @@ pub fn is_typed(line: &str) -> bool {
     line.find(['$', '#', '>', '%', '❯', '➜']).is_some_and(|at| at < 70) && TYPED.split(' ').any(|t| t == first)
 }
 
+/// Whether a line is the command of a Remote Desktop client, typed behind a prompt.
+pub fn is_remote_desktop(line: &str) -> bool {
+    const PROGRAMS: &[&str] = &["mstsc", "xfreerdp", "xfreerdp3", "wlfreerdp", "sdl-freerdp", "rdesktop", "remmina"];
+    let Some((head, rest)) = line.split_once(['$', '#', '>', '%', '❯', '➜']) else {
+        return false;
+    };
+    let first = rest.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+    head.len() < 70 && PROGRAMS.contains(&first.strip_suffix(".exe").unwrap_or(&first))
+}
+
 /// Lines that name programs without being their command.
 fn is_noise(line: &str) -> bool {
     let l = line.trim_start();

@@ -7,7 +7,9 @@
 mod auth;
 mod aws;
 mod client;
+mod desktop;
 mod key;
+mod libraries;
 mod network;
 mod server;
 mod session;
@@ -43,7 +45,17 @@ const fn ra(rank: u8, pattern: &'static str, also: &'static [&'static str]) -> R
 
 /// Every group. Order does not matter: rank, then position in the text, decides.
 pub fn groups() -> impl Iterator<Item = &'static Group> {
-    [network::GROUPS, auth::GROUPS, key::GROUPS, aws::GROUPS, server::GROUPS, session::GROUPS, trust::GROUPS]
-        .into_iter()
-        .flatten()
+    [
+        network::GROUPS,
+        auth::GROUPS,
+        key::GROUPS,
+        aws::GROUPS,
+        server::GROUPS,
+        session::GROUPS,
+        trust::GROUPS,
+        libraries::GROUPS,
+        desktop::GROUPS,
+    ]
+    .into_iter()
+    .flatten()
 }

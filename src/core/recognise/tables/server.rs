@@ -88,7 +88,6 @@ pub const GROUPS: &[Group] = &[
             r(64, "eofexception"),
             r(64, "unexpected eof"),
             r(66, "broken transport; encountered eof"),
-            r(66, "server response does not contain ssh protocol identification"),
             r(66, "connection aborted by remote host"),
             r(66, "broken pipe (os error 32)"),
             r(64, "ssh_dispatch_run_fatal: connection to * broken pipe"),
@@ -226,6 +225,8 @@ pub const GROUPS: &[Group] = &[
         symptom: "proxy_failure",
         rules: &[
             r(88, "error while tunneling the connection"),
+            r(88, "proxy returned status code"),
+            r(88, "ncat: proxy"),
             r(88, "unable to create pipes for proxy command"),
             r(88, "proxy authentication failed"),
             r(88, "socks server "),

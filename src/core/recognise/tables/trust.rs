@@ -191,7 +191,6 @@ pub const GROUPS: &[Group] = &[
             r(89, "below the configured warning threshold"),
             r(89, "handshake failed: no matching"),
             r(89, "server and client do not have a common"),
-            r(89, "key exchange negotiation failed"),
             r(89, "key exchange failed*unable to"),
             r(89, "failed to negotiate"),
             r(89, "failed to negotiate key exchange"),

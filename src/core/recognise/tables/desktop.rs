@@ -1,0 +1,171 @@
+//! Messages of the graphical SSH clients, and of Remote Desktop.
+
+use super::{Group, r, ra};
+
+/// WinSCP and FileZilla, Tera Term's TTSSH, RLogin, SecureCRT, Bitvise, Xshell; PuTTY's fatal
+/// errors; mstsc, Windows App, FreeRDP, rdesktop, Remmina, Guacamole.
+pub const GROUPS: &[Group] = &[
+    Group {
+        symptom: "timeout",
+        rules: &[r(44, "ホストに接続できません"), r(74, "ホストへ接続できませんでした"), r(74, "警告: tcp connect to")],
+    },
+    Group {
+        symptom: "connection_refused",
+        rules: &[ra(62, "could not connect to '*' (port", &["timeout", "no_route"]), r(74, "接続は拒否されました")],
+    },
+    Group {
+        symptom: "dns_failure",
+        rules: &[r(79, "無効なホスト"), r(79, "ホスト名に無効な文字"), r(79, "|は存在しません。")],
+    },
+    Group {
+        symptom: "connection_reset",
+        rules: &[
+            r(66, "サーバから切断されました"),
+            r(66, "サーバーから切断されました"),
+            r(66, "サーバに次の理由で切断されました"),
+            r(66, "予期せず"),
+            r(66, "network dropped connection on reset"),
+            ra(50, "disconnected from remote host(", &["session_dropped"]),
+            ra(20, "lost connection.", &["session_dropped"]),
+            r(62, "ssh2 connection closed"),
+            ra(50, "ssh2 session has been terminated", &["session_dropped", "permission_denied"]),
+        ],
+    },
+    Group {
+        symptom: "host_key_unknown",
+        rules: &[
+            r(60, "エントリはありません"),
+            r(60, "キャッシュに登録されていません"),
+            r(60, "キャッシュされていません"),
+            r(60, "host key database does not contain an entry"),
+            ra(76, "user aborted at host key verification", &["host_key_changed"]),
+            ra(60, "host key has not been verified", &["host_key_changed"]),
+            r(60, "was unable to verify the host key"),
+            r(60, "unknown server and add its host key"),
+        ],
+    },
+    Group {
+        symptom: "host_key_changed",
+        rules: &[
+            r(93, "*一致していません*"),
+            r(93, "ホスト鍵が *一致していません"),
+            r(93, "ホスト鍵の種類が"),
+            r(93, "潜在的なセキュリティ侵害"),
+            r(93, "セキュリティ侵害の可能性"),
+            r(93, "保存されている鍵と一致しません"),
+            r(93, "dnsに登録されたホスト鍵と一致しません"),
+            r(93, "does not match configured key fingerprint"),
+        ],
+    },
+    Group {
+        symptom: "algorithm_mismatch",
+        rules: &[
+            r(88, "暗号化アルゴリズムが異なって"),
+            r(88, "暗号アルゴリズムをサポートしていません"),
+            r(86, "unknown kex algorithm"),
+            r(86, "unknown host key type"),
+            r(86, "no compatible hostkey"),
+            r(86, "server and client do not support a common"),
+            r(86, "keyexchangefailed"),
+            r(86, "gss key exchange not supported"),
+            r(86, "server rsa key is very weak"),
+            r(86, "サーバ rsa 鍵が極めて脆弱"),
+        ],
+    },
+    Group {
+        symptom: "not_ssh_server",
+        rules: &[
+            r(84, "プロトコルバージョンが不明"),
+            ra(84, "プロトコルバージョンが一致しません", &["algorithm_mismatch"]),
+            r(84, "remote only provides (old, insecure) ssh-1"),
+            r(84, "required by our configuration but not provided by remote"),
+        ],
+    },
+    Group {
+        symptom: "no_supported_auth",
+        rules: &[
+            r(64, "provided by ttssh"),
+            r(64, "does not support any of the authentication options"),
+            r(64, "認証オプションをサポートしていません"),
+            r(64, "有効な認証方式がありません"),
+            r(64, "サポートされていない認証方法"),
+        ],
+    },
+    Group {
+        symptom: "permission_denied",
+        rules: &[
+            r(60, "認証に失敗しました"),
+            r(60, "認証が失敗しました"),
+            r(60, "server rejected the user key"),
+            r(60, "user key is not registered in the remote server"),
+            r(60, "ログインに失敗"),
+            r(60, "アクセスが拒否され"),
+        ],
+    },
+    Group {
+        symptom: "invalid_key_format",
+        rules: &[
+            r(85, "秘密鍵の読み込みに失敗"),
+            r(85, "ssh 秘密鍵ではありません"),
+            r(85, "無効な秘密鍵"),
+            r(85, "鍵ファイルを読み込めません"),
+            r(85, "could not be loaded as key"),
+            r(85, "could not be loaded or does not contain a private key"),
+            r(85, "read error ssh2 private key"),
+            r(85, "error loading `"),
+        ],
+    },
+    Group {
+        symptom: "passphrase_needed",
+        rules: &[
+            r(87, "鍵ファイルを復号できません"),
+            r(87, "パスフレーズに誤り"),
+            r(87, "パスフレーズが違います"),
+            r(87, "パスフレーズと一致しません"),
+            r(66, "user aborted at passphrase prompt"),
+        ],
+    },
+    Group {
+        symptom: "key_file_missing",
+        rules: &[r(86, "鍵の読み込み中にエラーが発生しました. 指定されたファイル名は存在しません")],
+    },
+    Group {
+        symptom: "agent_error",
+        rules: &[r(84, "pageant に有効な鍵が登録されていません"), r(84, "can't find any key from pageant")],
+    },
+    Group {
+        symptom: "rdp_error",
+        rules: &[
+            r(92, "this computer can't connect to the remote computer"),
+            r(92, "not authorized for remote login"),
+            r(92, "right to sign in through remote desktop"),
+            r(92, "sign in through remote desktop services"),
+            r(92, "because of a security error, the client could not connect"),
+            r(92, "because another connection was made to the remote computer"),
+            r(84, "an authentication error has occurred"),
+            r(70, "rdp server"),
+            r(70, "remote desktop server"),
+            r(70, "remote desktop gateway"),
+            r(60, "|remmina|"),
+            r(84, "failed to initialize nla"),
+            r(84, "credssp: initialize failed"),
+            r(84, "server rejected the tls connection"),
+            r(92, "connect to the gateway because of an error"),
+            r(50, "the remote computer"),
+            r(50, "remote session was disconnected"),
+            r(70, "your session ended because of an error"),
+            r(70, "your remote desktop services session"),
+            r(92, "リモート コンピューターを検出できません"),
+            r(92, "リモート コンピューターに接続できません"),
+            r(60, "リモート コンピューター:"),
+            r(84, "資格情報が機能しません"),
+            r(84, "資格情報は機能しません"),
+            r(84, "認証エラーが発生しました"),
+            r(84, "credssp 暗号化オラクル"),
+            r(70, "リモート セッションは切断"),
+            r(70, "remotedesktopverbindung"),
+            r(70, "bureau à distance"),
+            r(70, "escritorio remoto"),
+        ],
+    },
+];
