@@ -55,6 +55,11 @@ impl Flat {
         self.starts.get(index + 1).copied().unwrap_or(self.text.len())
     }
 
+    /// Where the line around a position ends.
+    pub fn line_end_at(&self, pos: usize) -> usize {
+        self.line_end(self.line_index(pos))
+    }
+
     /// The line around a position.
     pub fn line_at(&self, pos: usize) -> &str {
         let index = self.line_index(pos);

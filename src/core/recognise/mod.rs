@@ -8,7 +8,6 @@
 mod clean;
 mod command_line;
 mod console;
-mod console_table;
 mod explain;
 mod extract;
 mod flat;
@@ -79,6 +78,12 @@ pub struct Recognised {
     pub console_key_fingerprints: Vec<String>,
     /// The deciding lines, cleaned.
     pub evidence: Vec<String>,
+    /// The host's public keys that a console log prints whole (`ssh-ed25519 AAAA…`, no comment).
+    #[serde(default)]
+    pub host_public_keys: Vec<String>,
+    /// The operating system's name in a console log's login banner or greeting.
+    #[serde(default)]
+    pub os_name: Option<String>,
 }
 
 /// Recognises a text; `forced` says what kind it is, otherwise the text decides.

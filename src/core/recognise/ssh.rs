@@ -58,6 +58,8 @@ pub fn recognise(text: &str) -> Recognised {
         console_user: None,
         console_key_fingerprints: Vec::new(),
         evidence,
+        host_public_keys: Vec::new(),
+        os_name: None,
     }
 }
 
