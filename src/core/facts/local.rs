@@ -42,6 +42,10 @@ pub struct ControlSocket {
     pub path: String,
     /// What `ssh -O check` says: a master answers.
     pub alive: bool,
+    /// Whether something takes the connection and then says nothing: ssh would wait for it.
+    pub hangs: bool,
+    /// The words of ssh, cleaned.
+    pub words: String,
 }
 
 /// What a TCP connect and the greeting of the first jump host told. Nothing is offered to it.
@@ -143,6 +147,8 @@ pub struct SshConfig {
     pub pubkey_off: bool,
     /// `IdentityAgent`, when set.
     pub identity_agent: Option<String>,
+    /// Whether signatures with SHA-1 (`ssh-rsa`) are allowed (`PubkeyAcceptedAlgorithms`); `None` when that could not be asked.
+    pub sha1_signatures: Option<bool>,
 }
 
 /// A key in the agent.
@@ -154,13 +160,29 @@ pub struct AgentKey {
     pub algorithm: String,
     /// Comment, cleaned.
     pub comment: String,
+    /// Public half as `type base64`, to ask a server about; `None` for a certificate, which is another thing than its key.
+    #[serde(default)]
+    pub public: Option<String>,
+}
+
+impl AgentKey {
+    /// What the key is called where a key file would be called by its path.
+    pub fn label(&self) -> String {
+        format!("agent key {}", if self.comment.is_empty() { &self.fingerprint } else { &self.comment })
+    }
 }
 
 /// Lines of known_hosts that name the target.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct KnownHosts {
-    /// File, line number, key type, `SHA256:…`, whether marked `@revoked`.
+    /// File, line number, key type, `SHA256:…`.
     pub entries: Vec<KnownHost>,
+    /// Lines marked `@revoked`: keys with which ssh refuses the host.
+    #[serde(default)]
+    pub revoked: Vec<KnownHost>,
+    /// Lines marked `@cert-authority`: a host certificate signed by one of them is accepted.
+    #[serde(default)]
+    pub authorities: Vec<KnownHost>,
 }
 
 /// One line of known_hosts.

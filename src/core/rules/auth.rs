@@ -1,16 +1,23 @@
-//! The login: user name, key, what the server said, and what is likely inside.
+//! The login: what the server said to the keys, and what is likely inside.
+//!
+//! Pure judgement. User names are in [`super::user`], the launch key in [`super::launch_key`], which keys ssh would
+//! bring at all in [`super::offering`].
 
-use super::launch_key::{is_launch_key, key_matches, matching_key, mismatch};
-use super::{View, local};
+use super::launch_key::{in_boot_log, is_launch_candidate, is_launch_key, key_lost, key_matches, matching_key, mismatch};
+use super::offering::{Candidate, deciding, keys_are_off, locked, order, unasked, would_offer};
+use super::user::{forced_root, others_refused, root_refused, user_finding, user_name};
+use super::{View, agent, config, host_key, local, pasted, versions};
 use crate::core::ami::Confidence;
 use crate::core::cause::{Certainty, Finding};
-use crate::core::check::{CheckResult, Hop, HopId, HopState};
+use crate::core::check::{CheckResult, Hop, HopId, HopState, Verdict};
 use crate::core::facts::Facts;
 use crate::core::facts::local::KeyProbe;
 use crate::core::facts::wire::{Answer, Offer, SshServer};
 
+pub use super::user::better_user;
+
 /// Symptoms in which the server was reached and said no to a login.
-const LOGIN_SYMPTOMS: &[&str] =
+pub(super) const LOGIN_SYMPTOMS: &[&str] =
     &["refused_key", "permission_denied", "no_supported_auth", "too_many_failures", "wrong_login_user"];
 
 /// Checks `key-matches`, `user-name`, `server-takes-key`, `login-files`.
@@ -24,44 +31,24 @@ pub fn login_works(view: &View<'_>) -> bool {
     let Some(user) = view.user() else { return false };
     // Keys that the user named and of which ssh can use none are what they ask about, even if another one works.
     // With one good key among them ssh warns about the others and logs in.
-    if local::deciding(facts).any(|k| k.origin == "-i") {
+    if deciding(facts).any(|k| k.origin == "-i") {
         return false;
     }
-    if host_key_blocks(view) {
+    if host_key::blocks(view) || config::hanging_socket(facts).is_some() || pasted::ends_session(facts) {
         return false;
     }
-    facts.wire.offers.iter().filter(|o| o.user == user).any(|o| match o.answer {
-        Answer::LoggedIn => ssh_would_offer(facts, o) && (!forced_root(view, &user) || others_refused(facts)),
-        Answer::WouldAccept => ssh_would_offer(facts, o) && !offer_locked(facts, o) && !forced_root(view, &user),
+    facts.wire.offers.iter().filter(|o| o.user == user && would_offer(facts, o)).any(|o| match o.answer {
+        _ if versions::stops(facts, o) => false,
+        Answer::LoggedIn => !forced_root(view, &user) || others_refused(facts),
+        // Nothing was signed: what comes after the signature was not seen.
+        Answer::WouldAccept => {
+            !offer_locked(facts, o)
+                && !forced_root(view, &user)
+                && !agent::refuses_to_sign(facts, o)
+                && !pasted::ends_after_signature(facts)
+        }
         _ => false,
     })
-}
-
-/// Whether root's key is taken by an image that lets root in only to name the right user (cloud-init,
-/// disable_root): that the server knows the key says then nothing about a shell.
-fn forced_root(view: &View<'_>, user: &str) -> bool {
-    user == "root" && view.family.as_ref().is_some_and(|f| !f.family.users.iter().any(|u| u == "root"))
-}
-
-/// Whether the image's own user was asked about and refused: then root's login is no forced command's.
-fn others_refused(facts: &Facts) -> bool {
-    let mut others = facts.wire.offers.iter().filter(|o| o.user != "root" && o.key.is_some()).peekable();
-    others.peek().is_some() && others.all(|o| o.answer == Answer::Refused)
-}
-
-fn host_key_blocks(view: &View<'_>) -> bool {
-    super::wire::checks(view).iter().any(|c| c.id == "host-key" && c.verdict == crate::core::check::Verdict::Fail)
-}
-
-fn ssh_would_offer(facts: &Facts, offer: &Offer) -> bool {
-    match &offer.key {
-        Some(path) => facts
-            .local
-            .keys
-            .iter()
-            .any(|k| k.path == *path && local::offered(facts, k) && !local::crowded_out(facts, k)),
-        None => true,
-    }
 }
 
 fn offer_locked(facts: &Facts, offer: &Offer) -> bool {
@@ -71,101 +58,14 @@ fn offer_locked(facts: &Facts, offer: &Offer) -> bool {
         .iter()
         .filter(|k| Some(&k.path) == offer.key.as_ref())
         .filter_map(local::key_of)
-        .any(|k| local::locked(facts, k))
+        .any(|k| locked(facts, k))
 }
 
 /// Offers for the login user, and whether the server knows any of the keys.
-fn for_user<'a>(facts: &'a Facts, user: &str) -> (Vec<&'a Offer>, bool) {
+pub(super) fn for_user<'a>(facts: &'a Facts, user: &str) -> (Vec<&'a Offer>, bool) {
     let offers: Vec<&Offer> = facts.wire.offers.iter().filter(|o| o.user == user).collect();
     let known = offers.iter().any(|o| o.answer.key_is_known());
     (offers, known)
-}
-
-/// The user to use instead, when there is evidence that the name is the trouble.
-pub fn better_user(view: &View<'_>) -> Option<String> {
-    let facts = view.facts;
-    let user = view.user()?;
-    let (_, known) = for_user(facts, &user);
-    if let Some(hint) = told_user(facts).filter(|h| *h != user && (!known || user == "root")) {
-        return Some(hint);
-    }
-    if let Some(other) = facts.wire.offers.iter().find(|o| o.user != user && o.answer.key_is_known()) {
-        // A cloud image lets root in only to name the right user (cloud-init's forced command).
-        return (!known || user == "root").then(|| other.user.clone());
-    }
-    let default = view.default_user().filter(|d| *d != user)?;
-    let family = view.family.as_ref()?;
-    let names_it = family.family.users.contains(&user) && user != "root";
-    let refused_both = facts.wire.offers.iter().any(|o| o.user == default && o.answer == Answer::Refused);
-    let logged_in = facts.wire.offers.iter().any(|o| o.user == user && o.answer == Answer::LoggedIn);
-    let unknown = !known || (forced_root(view, &user) && !(logged_in && others_refused(facts)));
-    (!names_it && unknown && !refused_both && family.confidence != Confidence::Guess).then_some(default)
-}
-
-/// The user that the server itself named: in the paste, or when root's key was taken (cloud-init's forced command).
-fn told_user(facts: &Facts) -> Option<String> {
-    let pasted = facts.paste.as_ref().and_then(|p| p.login_user_hint.clone());
-    let live = facts.wire.offers.iter().find_map(|o| match &o.answer {
-        Answer::AcceptedThenRefused { reason } => reason.strip_prefix("Please login as the user \"")?.split('"').next(),
-        _ => None,
-    });
-    // Some images print NONE where a name should be.
-    pasted.or_else(|| live.map(str::to_owned)).filter(|u| u != "NONE" && !u.is_empty())
-}
-
-fn user_name(view: &View<'_>) -> CheckResult {
-    let id = "user-name";
-    let facts = view.facts;
-    let Some(user) = view.user() else {
-        return CheckResult::unclear(id, "no user name is given, and the image does not tell its default one");
-    };
-    let because = view.family.as_ref().map(|f| f.because.clone()).unwrap_or_default();
-    let source = facts.aws.image.source().to_owned();
-    let (_, known) = for_user(facts, &user);
-    if known && user != "root" {
-        return CheckResult::pass(id, format!("the server knows your key for {user}"));
-    }
-    if let Some(other) = better_user(view) {
-        let seen = facts.wire.offers.iter().any(|o| o.user == other && o.answer.key_is_known());
-        let how = if seen {
-            format!("the server takes your key for {other}")
-        } else {
-            format!("the image's user is {other}")
-        };
-        return CheckResult::fail(id, format!("{user} is not the user of this image: {how}")).seen(because, source);
-    }
-    match &view.family {
-        Some(family) if family.family.users.contains(&user) => {
-            CheckResult::pass(id, format!("{user} is the default user of {}", family.family.title))
-                .seen(because, source)
-        }
-        Some(family) => CheckResult::unclear(
-            id,
-            format!("{user} is not the default user of {}, but may have been added", family.family.title),
-        ),
-        None => CheckResult::unclear(id, format!("the image does not tell whether {user} is right")),
-    }
-}
-
-/// The keys to ask the server about, within the cap: the launch key first, and one attempt kept for
-/// the other user name, if there is one.
-pub fn keys_to_offer(facts: &Facts, users: usize, cap: u32) -> Vec<&KeyProbe> {
-    let mut keys: Vec<&KeyProbe> =
-        facts.local.keys.iter().filter(|k| local::key_of(k).is_some_and(|k| k.public.is_some())).collect();
-    keys.sort_by_key(|k| is_launch_key(facts, k) != Some(true));
-    let kept = usize::from(users > 1);
-    keys.truncate((cap as usize).saturating_sub(kept).max(1));
-    keys
-}
-
-/// Keys that ssh would offer and the server was not asked about: a refusal of the others proves less.
-fn unasked(facts: &Facts) -> bool {
-    facts
-        .local
-        .keys
-        .iter()
-        .filter(|k| local::usable(k))
-        .any(|k| !facts.wire.offers.iter().any(|o| o.key.as_ref() == Some(&k.path)))
 }
 
 fn server_takes_key(view: &View<'_>) -> CheckResult {
@@ -239,8 +139,8 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
     if let Some(finding) = user_finding(view, asked || told) {
         out.push(finding);
     }
+    out.extend(root_refused(view));
     account_findings(view, &mut out);
-    too_many_keys(view, &mut out);
     methods(view, &mut out);
     if known {
         return out;
@@ -249,57 +149,17 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
     let mismatch = mismatch(view, asked && !unasked(facts), told);
     let wrong_user = out.iter().any(|f| f.id == "wrong-user-name" && f.certainty >= Certainty::Likely);
     let mismatched = mismatch.is_some();
-    out.extend(mismatch);
+    if let Some(mismatch) = mismatch {
+        let lost = key_lost(view, &mismatch);
+        out.push(mismatch);
+        out.extend(lost);
+    }
     let disabled = out.iter().any(|f| f.id == "pubkey-disabled" && f.certainty == Certainty::Proven);
     let right_key_refused = asked && !wrong_user && !mismatched && !disabled;
     if right_key_refused || (told && !asked && !wrong_user && !mismatched && facts.wire.offers.is_empty()) {
         inside(view, right_key_refused, &mut out);
     }
     out
-}
-
-fn user_finding(view: &View<'_>, refused: bool) -> Option<Finding> {
-    let facts = view.facts;
-    let user = view.user()?;
-    let other = better_user(view)?;
-    let hinted = told_user(facts).as_ref() == Some(&other);
-    let offer = facts.wire.offers.iter().find(|o| o.user == other && o.answer.key_is_known());
-    let finding = match (&offer, hinted) {
-        (Some(_), _) => {
-            let text = if forced_root(view, &user) {
-                format!("the server takes your key for {other}; cloud images let root in only to name that user")
-            } else {
-                format!("the server takes your key for {other}, not for {user}")
-            };
-            // A question that was not answered (connection lost) is no refusal.
-            if for_user(facts, &user).0.iter().any(|o| o.answer == Answer::Refused) {
-                Finding::new("wrong-user-name", Certainty::Proven, text, facts.wire.ssh.source())
-            } else {
-                Finding::new("wrong-user-name", Certainty::Likely, text, facts.wire.ssh.source())
-                    .would_prove(format!("a refusal of the key for {user}"))
-            }
-        }
-        (None, true) => Finding::new(
-            "wrong-user-name",
-            Certainty::Proven,
-            format!("the server says: log in as {other}, not as {user}"),
-            if facts.wire.ssh.is_known() { facts.wire.ssh.source() } else { "pasted text" },
-        ),
-        (None, false) => {
-            let certainty = if refused || forced_root(view, &user) { Certainty::Likely } else { Certainty::Possible };
-            Finding::new(
-                "wrong-user-name",
-                certainty,
-                format!("the image's default user is {other}, not {user}"),
-                facts.aws.image.source(),
-            )
-            .would_prove(format!("a login as {other}"))
-        }
-    };
-    Some(match &view.family {
-        Some(family) => finding.and(family.because.clone(), facts.aws.image.source()),
-        None => finding,
-    })
 }
 
 /// The key was taken, the login was not: the account stage.
@@ -340,48 +200,6 @@ fn account_findings(view: &View<'_>, out: &mut Vec<Finding>) {
                 );
             }
         }
-    }
-}
-
-/// The agent's keys use up the server's attempts.
-fn too_many_keys(view: &View<'_>, out: &mut Vec<Finding>) {
-    let facts = view.facts;
-    let told = facts.symptom() == Some("too_many_failures");
-    let accepted =
-        |k: &KeyProbe| facts.wire.offers.iter().any(|o| o.key.as_ref() == Some(&k.path) && o.answer.key_is_known());
-    let crowded = facts
-        .local
-        .keys
-        .iter()
-        .find(|k| local::offered(facts, k) && local::crowded_out(facts, k) && (told || accepted(k)));
-    let agent = facts.local.agent.value().map_or(0, Vec::len);
-    if let Some(probe) = crowded {
-        let text = format!(
-            "the agent holds {agent} keys, which ssh offers before {}; sshd ends the session after 6 (MaxAuthTries)",
-            probe.path
-        );
-        let finding = Finding::new(
-            "too-many-agent-keys",
-            if told { Certainty::Proven } else { Certainty::Likely },
-            text,
-            facts.local.agent.source(),
-        );
-        out.push(if told {
-            finding
-        } else {
-            finding.would_prove("ssh says: Too many authentication failures; or ssh -v counts the offered keys")
-        });
-    } else if told {
-        // The message itself says that too many keys were offered; whose they were is not seen here.
-        out.push(
-            Finding::new(
-                "too-many-agent-keys",
-                Certainty::Likely,
-                "the server said: too many authentication failures",
-                "what you saw",
-            )
-            .would_prove("ssh -v: the list of offered public keys"),
-        );
     }
 }
 
@@ -452,7 +270,13 @@ fn inside(view: &View<'_>, seen: bool, out: &mut Vec<Finding>) {
                 .iter()
                 .any(|o| o.user == user && o.key.as_ref() == Some(&k.path) && o.answer == Answer::Refused)
     };
-    let matched = facts.local.keys.iter().any(|k| is_launch_key(facts, k) == Some(true) && refused(k));
+    let from_agent = |c: &Candidate<'_>| {
+        is_launch_candidate(facts, *c) == Some(true)
+            && (!seen || facts.wire.offers.iter().any(|o| o.user == user && c.is_in(o) && o.answer == Answer::Refused))
+    };
+    let installed = |k: &KeyProbe| is_launch_key(facts, k) == Some(true) || in_boot_log(view, k);
+    let matched = facts.local.keys.iter().any(|k| installed(k) && refused(k))
+        || order(facts).iter().any(from_agent);
     let sure_user =
         view.family.as_ref().is_some_and(|f| f.family.users.contains(&user) && f.confidence != Confidence::Guess);
     let certainty =
@@ -489,18 +313,15 @@ fn inside(view: &View<'_>, seen: bool, out: &mut Vec<Finding>) {
 
 /// The last hop, when the login does not work.
 pub fn hop(view: &View<'_>) -> Hop {
-    use crate::core::check::Verdict;
     let facts = view.facts;
-    if let Some(check) =
-        super::wire::checks(view).into_iter().find(|c| c.id == "host-key" && c.verdict == Verdict::Fail)
-    {
-        return Hop::new(HopId::Auth, HopState::Blocked, check.reason);
+    if host_key::blocks(view) {
+        return Hop::new(HopId::Auth, HopState::Blocked, host_key::check(view).reason);
     }
     let check = server_takes_key(view);
     if check.verdict == Verdict::Fail {
         return Hop::new(HopId::Auth, HopState::Blocked, check.reason);
     }
-    if let Some((_, text)) = local::deciding(facts).find_map(local::trouble) {
+    if let Some((_, text)) = deciding(facts).find_map(|k| local::trouble_here(facts, k)) {
         return Hop::new(HopId::Auth, HopState::Blocked, text);
     }
     if check.verdict != Verdict::Pass {
@@ -520,9 +341,11 @@ pub fn hop(view: &View<'_>) -> Hop {
 
 /// The symptom that the login shows.
 pub fn symptom(facts: &Facts) -> Option<&'static str> {
-    let works = facts.wire.offers.iter().any(|o| o.answer == Answer::LoggedIn && ssh_would_offer(facts, o));
+    let works = facts.wire.offers.iter().any(|o| {
+        o.answer == Answer::LoggedIn && would_offer(facts, o) && !versions::stops(facts, o)
+    });
     // What ssh says last counts: a file that it passes over is only a warning.
-    let first = local::deciding(facts).filter(|_| !works).find_map(local::trouble).map(|(id, _)| id);
+    let first = deciding(facts).filter(|_| !works).find_map(|k| local::trouble_here(facts, k)).map(|(id, _)| id);
     match first {
         Some("key-perms-open" | "key-perms-unfixable-fs") => return Some("unprotected_key"),
         Some("key-file-missing") => return Some("key_file_missing"),
@@ -539,6 +362,9 @@ pub fn symptom(facts: &Facts) -> Option<&'static str> {
     if works {
         return Some("success");
     }
+    if keys_are_off(facts) && !facts.wire.offers.is_empty() {
+        return Some("permission_denied");
+    }
     if let Some(offer) = facts.wire.offers.iter().find(known) {
         let said = match &offer.answer {
             Answer::AcceptedThenRefused { reason } => {
@@ -553,7 +379,7 @@ pub fn symptom(facts: &Facts) -> Option<&'static str> {
         } else if said.contains("account has expired") {
             return Some("account_locked_or_expired");
         } else if !refused
-            && facts.local.keys.iter().any(|k| Some(&k.path) == offer.key.as_ref() && local::crowded_out(facts, k))
+            && super::offering::is_crowded(facts, offer)
         {
             return Some("too_many_failures");
         } else if !refused && offer_locked(facts, offer) {

@@ -1,14 +1,17 @@
 //! The key that the instance was launched with, beside the user's: EC2 key pair, fingerprints, console log.
 //!
+//! Four places know about the key: the file (or the agent), the EC2 key pair, the server's answer and the boot log.
 //! Pure comparison. What the server says to a key is judged in [`super::auth`].
 
+use super::offering::{Candidate, agent_keys, order};
 use super::{View, local};
 use crate::core::cause::{Certainty, Finding};
 use crate::core::check::CheckResult;
-use crate::core::fact::{Fact, Why};
+use crate::core::fact::{Evidence, Fact, Why};
 use crate::core::facts::Facts;
-use crate::core::facts::local::KeyProbe;
-use crate::core::key;
+use crate::core::facts::local::{AgentKey, KeyProbe};
+use crate::core::key::{self, KeyFile};
+use crate::core::text::list;
 
 /// Whether a local key is the EC2 key pair that the instance was launched with; `None` when that cannot be told.
 pub(super) fn is_launch_key(facts: &Facts, probe: &KeyProbe) -> Option<bool> {
@@ -18,6 +21,36 @@ pub(super) fn is_launch_key(facts: &Facts, probe: &KeyProbe) -> Option<bool> {
         return Some(key::same_public(mine, theirs));
     }
     pair.fingerprint.as_deref().and_then(|f| key::matches_fingerprint(key, f))
+}
+
+/// The same for a key of the agent, whose public half is all that there is.
+pub(super) fn is_launch_agent_key(facts: &Facts, held: &AgentKey) -> Option<bool> {
+    let pair = facts.aws.key_pair.value()?.as_ref()?;
+    let described = described(held);
+    if let (Some(mine), Some(theirs)) = (&described.public, &pair.public_key) {
+        return Some(key::same_public(mine, theirs));
+    }
+    pair.fingerprint.as_deref().and_then(|f| key::matches_fingerprint(&described, f))
+}
+
+/// The same for whatever ssh would offer.
+pub(super) fn is_launch_candidate(facts: &Facts, candidate: Candidate<'_>) -> Option<bool> {
+    match candidate {
+        Candidate::File(probe) => is_launch_key(facts, probe),
+        Candidate::Agent(held) => is_launch_agent_key(facts, held),
+    }
+}
+
+/// What a public half tells; without one, only the fingerprint that the agent gave.
+fn described(held: &AgentKey) -> KeyFile {
+    match &held.public {
+        Some(line) => key::inspect(line.as_bytes()),
+        None => KeyFile {
+            sha256: Some(held.fingerprint.clone()),
+            ec2_fingerprints: vec![held.fingerprint.trim_start_matches("SHA256:").to_owned()],
+            ..KeyFile::default()
+        },
+    }
 }
 
 /// A local private key, other than those used, that is the launch key.
@@ -50,15 +83,17 @@ pub(super) fn key_matches(view: &View<'_>) -> CheckResult {
         }
         other => return CheckResult::cannot_tell(id, &other.why_not().unwrap_or(Why::needs("the key pair"))),
     };
-    let read: Vec<&KeyProbe> = facts.local.keys.iter().filter(|k| local::key_of(k).is_some()).collect();
-    if read.is_empty() {
-        return CheckResult::skipped(id, "no key file could be read");
-    }
     let source = facts.aws.key_pair.source().to_owned();
     let print = pair.fingerprint.clone().unwrap_or_default();
-    if let Some(probe) = read.iter().find(|k| is_launch_key(facts, k) == Some(true)) {
-        return CheckResult::pass(id, format!("{} is the key pair {name}", probe.path))
+    let read: Vec<&KeyProbe> = facts.local.keys.iter().filter(|k| local::key_of(k).is_some()).collect();
+    let mine = read.iter().map(|k| Candidate::File(k)).chain(order(facts));
+    if let Some(candidate) = mine.into_iter().find(|c| is_launch_candidate(facts, *c) == Some(true)) {
+        let check = CheckResult::pass(id, format!("{} is the key pair {name}", candidate.label()))
             .seen(format!("{name} {print}"), source);
+        return other_places(view, candidate).into_iter().fold(check, |check, e| check.seen(e.text, e.source));
+    }
+    if read.is_empty() {
+        return CheckResult::skipped(id, "no key file could be read");
     }
     if read.iter().all(|k| is_launch_key(facts, k) == Some(false)) {
         let other = matching_key(facts).map(|k| format!("; {} is", k.path)).unwrap_or_default();
@@ -71,6 +106,36 @@ pub(super) fn key_matches(view: &View<'_>) -> CheckResult {
     CheckResult::unclear(id, format!("the file tells too little to compare it with the key pair {name}"))
 }
 
+/// Whether the boot log lists the key of a file: it was installed at the first boot, whatever the key pair says.
+pub(super) fn in_boot_log(view: &View<'_>, probe: &KeyProbe) -> bool {
+    local::key_of(probe).and_then(|key| is_listed(&console_keys(view), key)) == Some(true)
+}
+
+/// What the boot log and the server say of a key, where they say anything.
+fn other_places(view: &View<'_>, candidate: Candidate<'_>) -> Vec<Evidence> {
+    let facts = view.facts;
+    let mut out = Vec::new();
+    let listed = console_keys(view);
+    let key = match candidate {
+        Candidate::File(probe) => local::key_of(probe).cloned(),
+        Candidate::Agent(held) => Some(described(held)),
+    };
+    if let Some(told) = key.and_then(|key| is_listed(&listed, &key)) {
+        let text = if told { "the boot log lists the key" } else { "the boot log lists other keys only" };
+        out.push(Evidence::new(text, view.console_source()));
+    }
+    let answers = facts.wire.offers.iter().filter(|o| candidate.is_in(o));
+    out.extend(answers.filter_map(|o| {
+        let text = match &o.answer {
+            answer if answer.key_is_known() => format!("the server knows it for {}", o.user),
+            crate::core::facts::wire::Answer::Refused => format!("the server refuses it for {}", o.user),
+            _ => return None,
+        };
+        Some(Evidence::new(text, facts.wire.ssh.source()))
+    }));
+    out
+}
+
 /// The finding that the login's key is not the one that the instance was launched with.
 pub(super) fn mismatch(view: &View<'_>, asked: bool, told: bool) -> Option<Finding> {
     let facts = view.facts;
@@ -78,6 +143,10 @@ pub(super) fn mismatch(view: &View<'_>, asked: bool, told: bool) -> Option<Findi
     let usable: Vec<&KeyProbe> =
         facts.local.keys.iter().filter(|k| local::key_of(k).is_some_and(|k| k.public.is_some())).collect();
     if usable.is_empty() || !usable.iter().all(|k| is_launch_key(facts, k) == Some(false)) {
+        return None;
+    }
+    // The agent brings the right one.
+    if order(facts).iter().any(|c| is_launch_candidate(facts, *c) == Some(true)) {
         return None;
     }
     let source = facts.aws.key_pair.source();
@@ -98,8 +167,13 @@ pub(super) fn mismatch(view: &View<'_>, asked: bool, told: bool) -> Option<Findi
         );
     }
     let listed = console_keys(view);
-    let mine: Vec<String> = usable.iter().filter_map(|k| local::key_of(k)?.sha256.clone()).collect();
-    let absent = !listed.is_empty() && listed.iter().all(|l| !mine.iter().any(|m| same_print(l, m)));
+    let mine: Vec<Option<bool>> =
+        usable.iter().filter_map(|k| local::key_of(k)).map(|key| is_listed(&listed, key)).collect();
+    let absent = mine.iter().all(|told| *told == Some(false));
+    if mine.contains(&Some(true)) {
+        // What cloud-init put there at the first boot is not only the pair's key: this one was there too.
+        return None;
+    }
     // The pair only says what was injected at first boot. That the server refuses, and that the boot log
     // lists other keys for the same user, leave one explanation; without the log it is likely.
     let certainty = match (asked, absent) {
@@ -124,6 +198,9 @@ pub(super) fn mismatch(view: &View<'_>, asked: bool, told: bool) -> Option<Findi
     }
     if let Some(other) = matching_key(facts) {
         finding = finding.and(format!("{} is the matching key", other.path), format!("file {}", other.path));
+    } else if let Some(held) = agent_keys(facts).iter().find(|k| is_launch_agent_key(facts, k) == Some(true)) {
+        let text = format!("{} is the matching key, and ssh does not offer it", held.label());
+        finding = finding.and(text, facts.local.agent.source());
     }
     if finding.certainty != Certainty::Proven {
         finding = finding
@@ -140,14 +217,63 @@ fn console_keys(view: &View<'_>) -> Vec<String> {
     console.console_key_fingerprints.clone()
 }
 
-/// Compares a fingerprint as cloud-init prints it (hex with colons, SHA-256) with `SHA256:base64`.
-fn same_print(listed: &str, mine: &str) -> bool {
+/// Whether a list of the boot log has a key; `None` without a list, or when one of its entries is of a form that
+/// cannot be compared.
+fn is_listed(listed: &[String], key: &KeyFile) -> Option<bool> {
+    if listed.is_empty() {
+        return None;
+    }
+    let compared: Vec<Option<bool>> = listed.iter().map(|print| same_print(print, key)).collect();
+    if compared.contains(&Some(true)) {
+        return Some(true);
+    }
+    compared.iter().all(Option::is_some).then_some(false)
+}
+
+/// Compares a fingerprint as cloud-init prints it (SHA-256 in hexadecimal pairs, MD5 of the wire form in older
+/// versions) or as ssh-keygen does with a key.
+fn same_print(listed: &str, key: &KeyFile) -> Option<bool> {
     use base64::Engine as _;
-    let Some(raw) =
-        mine.strip_prefix("SHA256:").and_then(|b| base64::engine::general_purpose::STANDARD_NO_PAD.decode(b).ok())
-    else {
-        return false;
-    };
+    let mine = key.sha256.as_deref()?.strip_prefix("SHA256:")?;
+    let raw = base64::engine::general_purpose::STANDARD_NO_PAD.decode(mine).ok()?;
     let hex = raw.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":");
-    listed.eq_ignore_ascii_case(&hex) || listed.trim_start_matches("SHA256:") == mine.trim_start_matches("SHA256:")
+    match listed.split(':').count() {
+        32 => Some(listed.eq_ignore_ascii_case(&hex)),
+        16 => {
+            // The list of forms has the MD5 of the wire form among others; a key without any was not read whole.
+            let forms = &key.ec2_fingerprints;
+            (forms.iter().any(|f| f.len() == listed.len())).then(|| forms.iter().any(|f| f.eq_ignore_ascii_case(listed)))
+        }
+        _ => {
+            let listed = listed.trim_start_matches("SHA256:").trim_end_matches('=');
+            (listed.len() == mine.len()).then_some(listed == mine)
+        }
+    }
+}
+
+/// No private key on this machine belongs to the instance: what is left is to put another one there.
+pub(super) fn key_lost(view: &View<'_>, mismatch: &Finding) -> Option<Finding> {
+    let facts = view.facts;
+    if mismatch.id != "key-mismatch" || matching_key(facts).is_some() {
+        return None;
+    }
+    let files = facts.local.keys.iter().chain(&facts.local.other_keys).filter(|k| local::key_of(k).is_some());
+    let compared: Vec<Option<bool>> = files
+        .map(|k| is_launch_key(facts, k))
+        .chain(agent_keys(facts).iter().map(|k| is_launch_agent_key(facts, k)))
+        .collect();
+    if compared.is_empty() || compared.iter().any(|told| *told != Some(false)) {
+        return None;
+    }
+    let names: Vec<String> = facts.local.keys.iter().chain(&facts.local.other_keys).map(|k| k.path.clone()).collect();
+    // Another machine may have the file: that none is here is all that was seen.
+    Some(
+        Finding::new(
+            "key-lost",
+            Certainty::Possible,
+            format!("none of the {} keys found here is the instance's ({})", compared.len(), list(&names)),
+            facts.aws.key_pair.source(),
+        )
+        .would_prove("a search on your other machines, in backups and with whoever launched the instance"),
+    )
 }

@@ -2,14 +2,22 @@
 //!
 //! Must not probe, and holds no words: titles and explanations are in the catalogue.
 
+mod agent;
 pub mod answers;
 pub mod auth;
+mod config;
 pub mod doors;
+mod host_key;
 pub mod instance;
 mod launch_key;
 pub mod local;
 pub mod network;
+pub mod offering;
+mod pasted;
 pub mod rank;
+mod session;
+mod user;
+mod versions;
 pub mod walk;
 pub mod wire;
 
@@ -47,6 +55,8 @@ pub const CHECKS: &[(&str, &[ProbeId])] = &[
     ("server-takes-key", &[ProbeId::Ssh]),
     ("login-files", &[ProbeId::Ssh]),
     ("ssm-agent", &[ProbeId::Ssm]),
+    ("jump-host", &[ProbeId::Jump]),
+    ("agent", &[ProbeId::Agent]),
 ];
 
 /// The probes that a check needs; empty for a check that does not exist.
@@ -134,23 +144,29 @@ pub fn judge(facts: &Facts) -> Diagnosis {
     let mut checks = all_checks(&view);
     answers::apply(facts, &mut checks);
     let mut found: Vec<Finding> = Vec::new();
+    found.extend(config::findings(&view));
     found.extend(local::findings(&view));
+    found.extend(agent::findings(&view));
     found.extend(instance::findings(&view));
     found.extend(network::findings(facts));
     found.extend(wire::findings(&view));
     found.extend(auth::findings(&view));
+    found.extend(versions::findings(&view));
+    found.extend(session::findings(&view));
+    found.extend(pasted::findings(&view));
     found.extend(answers::findings(facts, &checks));
     let works = auth::login_works(&view);
     await_pending(facts, &mut found);
-    let causes = rank::rank(&view, found, works);
-    let overall = if works {
+    // That the login works does not answer every symptom.
+    let answer = if works { session::answer(&view) } else { Vec::new() };
+    let causes = if works { answer } else { rank::rank(&view, found, works) };
+    let overall = if works && causes.is_empty() {
         Overall::Healthy
     } else if causes.iter().any(rank::explains) {
         Overall::CauseFound
     } else {
         Overall::Inconclusive
     };
-    let causes = if works { Vec::new() } else { causes };
     let path = wire::path(&view, works);
     let symptom = wire::symptom(&view);
     let tree = walk::walk(symptom.as_deref(), &checks, &causes);
@@ -178,7 +194,9 @@ fn await_pending(facts: &Facts, found: &mut [Finding]) {
 }
 
 fn all_checks(view: &View<'_>) -> Vec<CheckResult> {
-    let mut found = local::checks(view);
+    let mut found = config::checks(view);
+    found.extend(local::checks(view));
+    found.push(agent::check(view.facts));
     found.extend(instance::checks(view));
     found.extend(network::checks(view.facts));
     found.extend(wire::checks(view));

@@ -36,6 +36,9 @@ pub fn stage(id: &str) -> Stage {
         | "dns-stale"
         | "wrong-target-address"
         | "public-ip-changed"
+        | "stale-control-socket"
+        | "client-too-old"
+        | "obsolete-client"
         | "proxyjump-broken" => Stage::Config,
         "instance-not-running"
         | "instance-terminated"
@@ -64,6 +67,7 @@ pub fn stage(id: &str) -> Stage {
         | "persource-penalty"
         | "hosts-deny"
         | "crypto-mismatch"
+        | "mtu-blackhole"
         | "os-has-no-sshd"
         | "port-in-use"
         | "user-data-failed"
@@ -80,6 +84,9 @@ pub fn stage(id: &str) -> Stage {
         | "key-ed25519-pkcs8-old-client"
         | "key-passphrase-needed"
         | "ppk-version-too-new"
+        | "key-acl-open-windows"
+        | "agent-unavailable"
+        | "agent-sign-failed"
         | "stale-pub-file" => Stage::KeyFile,
         "credentials-missing-or-expired"
         | "iam-denied-read"
@@ -107,7 +114,6 @@ fn is_network(id: &str) -> bool {
         "peering-",
         "guest-firewall",
         "wrong-region",
-        "mtu-",
         "instance-contained",
     ]
     .iter()

@@ -1,17 +1,18 @@
 //! What TCP and SSH showed: port, banner, host key; the path and the symptom seen.
 
-use super::{View, auth, instance, network};
+use super::{View, auth, host_key, instance, network};
 use crate::core::cause::{Certainty, Finding};
 use crate::core::check::{CheckResult, Hop, HopId, HopState};
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::wire::{SshServer, Tcp};
 use crate::core::recognise::Kind;
+use crate::core::target::SSH_PORT;
 use crate::core::text::millis;
 
 /// Checks `tcp-port`, `ssh-banner`, `host-key`.
 pub fn checks(view: &View<'_>) -> Vec<CheckResult> {
-    vec![tcp(view.facts), banner(view.facts), host_key(view)]
+    vec![tcp(view.facts), banner(view.facts), host_key::check(view)]
 }
 
 fn dialled(facts: &Facts) -> String {
@@ -74,54 +75,6 @@ fn banner(facts: &Facts) -> CheckResult {
     }
 }
 
-/// How the server's host key compares with what is known of it.
-enum HostKey {
-    New,
-    Same,
-    /// Differs from this entry; true when the console log shows the new key.
-    Changed(String, bool),
-}
-
-fn compare_host_key(view: &View<'_>) -> Option<HostKey> {
-    let Some(SshServer::Ready { host_key, host_key_type, .. }) = view.facts.wire.ssh.value() else { return None };
-    let known = view.facts.local.known_hosts.value()?;
-    if known.entries.iter().any(|e| e.fingerprint == *host_key) {
-        return Some(HostKey::Same);
-    }
-    let kind = |algorithm: &str| {
-        if algorithm.starts_with("rsa-sha2") || algorithm == "ssh-rsa" {
-            "rsa".to_owned()
-        } else {
-            algorithm.to_owned()
-        }
-    };
-    let Some(other) = known.entries.iter().find(|e| kind(&e.algorithm) == kind(host_key_type)) else {
-        return Some(HostKey::New);
-    };
-    let proven = view.console.as_ref().is_some_and(|c| c.host_keys.contains(host_key));
-    Some(HostKey::Changed(format!("{}:{}", other.file, other.line), proven))
-}
-
-fn host_key(view: &View<'_>) -> CheckResult {
-    let id = "host-key";
-    let facts = view.facts;
-    let Some(SshServer::Ready { host_key, host_key_type, .. }) = facts.wire.ssh.value() else {
-        return CheckResult::skipped(id, "needs an SSH server that answers");
-    };
-    let source = facts.wire.ssh.source().to_owned();
-    match compare_host_key(view) {
-        Some(HostKey::Same) => CheckResult::pass(id, "the host key is the one in known_hosts")
-            .seen(format!("{host_key_type} {host_key}"), source),
-        Some(HostKey::New) => CheckResult::pass(id, "the host is new to known_hosts: ssh asks once")
-            .seen(format!("{host_key_type} {host_key}"), source),
-        Some(HostKey::Changed(at, _)) => {
-            CheckResult::fail(id, format!("the host key differs from {at}: ssh refuses to go on"))
-                .seen(format!("{host_key_type} {host_key}"), source)
-        }
-        None => CheckResult::cannot_tell(id, &facts.local.known_hosts.why_not().unwrap_or(Why::needs("known_hosts"))),
-    }
-}
-
 /// Causes that TCP and SSH show before any login.
 pub fn findings(view: &View<'_>) -> Vec<Finding> {
     let facts = view.facts;
@@ -153,24 +106,10 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
             }
         }
         Some(SshServer::ClosedBeforeBanner { reason }) => closed_early(reason, source, &mut out),
-        Some(SshServer::KexFailed { reason, .. }) => {
-            out.push(
-                Finding::new("crypto-mismatch", Certainty::Likely, reason.clone(), source)
-                    .would_prove("what your own ssh client prints after 'Unable to negotiate'"),
-            );
-        }
+        Some(SshServer::KexFailed { reason, .. }) => kex_failed(facts, reason, source, &mut out),
         _ => {}
     }
-    if let Some(HostKey::Changed(at, proven)) = compare_host_key(view) {
-        let id = if proven { "host-key-changed-verified" } else { "host-key-changed-unverified" };
-        let finding =
-            Finding::new(id, Certainty::Proven, format!("the server shows another host key than {at}"), source);
-        out.push(if proven {
-            finding.and("the console log prints the new fingerprint", view.console_source())
-        } else {
-            finding
-        });
-    }
+    out.extend(host_key::findings(view));
     out
 }
 
@@ -191,7 +130,11 @@ fn refused(view: &View<'_>, out: &mut Vec<Finding>) {
     let booting = instance::may_be_booting(facts);
     // Without the status checks it may still be booting, or hang.
     let settled = !booting && facts.aws.status.is_known();
-    let certainty = if mine && running && !impaired && settled { Certainty::Proven } else { Certainty::Likely };
+    // fail2ban rejects with an ICMP message that looks like a reset; and a Port of one's own may be the wrong one.
+    let banned = facts.symptom().is_some_and(|s| auth::LOGIN_SYMPTOMS.contains(&s));
+    let usual = facts.port() == SSH_PORT;
+    let sure = mine && running && !impaired && settled && usual && !banned;
+    let certainty = if sure { Certainty::Proven } else { Certainty::Likely };
     let finding = Finding::new(
         "sshd-not-listening",
         certainty,
@@ -210,15 +153,55 @@ fn refused(view: &View<'_>, out: &mut Vec<Finding>) {
     } else {
         finding.would_prove("the instance's state and status checks")
     });
+    if banned {
+        let text = format!("the server answered your logins a moment ago, and now {at} refuses every connection");
+        out.push(
+            Finding::new("fail2ban-ban", Certainty::Possible, text, source)
+                .would_prove("a connection from another address, or fail2ban-client status sshd inside"),
+        );
+    }
     out.push(
         Finding::new(
             "sshd-other-port-or-address",
-            Certainty::Possible,
+            if usual { Certainty::Possible } else { Certainty::Likely },
             format!("sshd may listen on another port than {}", facts.port()),
             source,
         )
         .would_prove("ss -ltnp inside the instance (Session Manager)"),
     );
+}
+
+/// Whether the key exchange hung: the small first packets came through, and then nothing more.
+fn is_silence(reason: &str) -> bool {
+    reason.starts_with("no answer within")
+}
+
+/// Whether the connection ended in the key exchange.
+fn is_end(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    ["closed the connection", "connection reset", "broken pipe"].iter().any(|words| reason.contains(words))
+}
+
+/// The banner came, the key exchange did not end well.
+fn kex_failed(facts: &Facts, reason: &str, source: &str, out: &mut Vec<Finding>) {
+    if is_silence(reason) {
+        let text = format!("{} sends its banner, and nothing comes after the large packets of the key exchange: {reason}", dialled(facts));
+        out.push(
+            Finding::new("mtu-blackhole", Certainty::Likely, text.clone(), source)
+                .would_prove("ping -M do -s 1472 ADDRESS gets no answer where ping -s 500 does; or the login works with a smaller MTU"),
+        );
+        out.push(
+            Finding::new("cpu-or-memory-overload", Certainty::Possible, text, source)
+                .would_prove("CPU metrics, the console log, or a look inside through Session Manager"),
+        );
+    } else if is_end(reason) {
+        closed_early(reason, source, out);
+    } else {
+        out.push(
+            Finding::new("crypto-mismatch", Certainty::Likely, reason, source)
+                .would_prove("what your own ssh client prints after 'Unable to negotiate'"),
+        );
+    }
 }
 
 fn closed_early(reason: &str, source: &str, out: &mut Vec<Finding>) {
@@ -230,15 +213,23 @@ fn closed_early(reason: &str, source: &str, out: &mut Vec<Finding>) {
     let lower = reason.to_ascii_lowercase();
     if lower.contains("not allowed at this time") {
         out.push(Finding::new("persource-penalty", Certainty::Proven, text, source));
-    } else if lower.contains("maxstartups") {
+        return;
+    }
+    if lower.contains("maxstartups") {
         out.push(Finding::new("maxstartups", Certainty::Proven, text, source));
+        return;
+    }
+    // sshd closes in order when it drops a connection; a reset is libwrap's or a firewall's (domain: seen on Debian).
+    let order = if lower.contains("reset") {
+        ["hosts-deny", "fail2ban-ban", "persource-penalty", "maxstartups"]
     } else {
-        for id in ["hosts-deny", "maxstartups", "persource-penalty", "fail2ban-ban"] {
-            out.push(
-                Finding::new(id, Certainty::Possible, text.clone(), source)
-                    .would_prove("sshd's own log inside the instance (Session Manager)"),
-            );
-        }
+        ["maxstartups", "persource-penalty", "hosts-deny", "fail2ban-ban"]
+    };
+    for id in order {
+        out.push(
+            Finding::new(id, Certainty::Possible, text.clone(), source)
+                .would_prove("sshd's own log inside the instance (Session Manager)"),
+        );
     }
 }
 
@@ -293,12 +284,14 @@ pub fn symptom(view: &View<'_>) -> Option<String> {
             SshServer::NotSsh { .. } => "not_ssh_server",
             SshServer::BannerTimeout { .. } => "banner_timeout",
             SshServer::ClosedBeforeBanner { .. } => "connection_reset",
+            SshServer::KexFailed { reason, .. } if is_silence(reason) => "banner_timeout",
+            SshServer::KexFailed { reason, .. } if is_end(reason) => "connection_reset",
             SshServer::KexFailed { .. } => "algorithm_mismatch",
             // ssh compares the host key before it looks at any key file.
-            SshServer::Ready { .. } if matches!(compare_host_key(view), Some(HostKey::Changed(..))) => {
-                "host_key_changed"
-            }
-            SshServer::Ready { .. } => auth::symptom(facts)?,
+            SshServer::Ready { .. } => match host_key::symptom(view) {
+                Some(symptom) => symptom,
+                None => auth::symptom(facts)?,
+            },
         },
     };
     Some(seen.to_owned())

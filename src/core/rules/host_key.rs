@@ -1,0 +1,186 @@
+//! The server's host key beside known_hosts, the console log, and how strict ssh was told to be.
+//!
+//! Follows OpenSSH's `check_host_key` (sshconnect.c). Pure comparison: nothing is trusted or forgotten here.
+
+use super::View;
+use crate::core::cause::{Certainty, Finding};
+use crate::core::check::CheckResult;
+use crate::core::fact::Why;
+use crate::core::facts::Facts;
+use crate::core::facts::local::KnownHost;
+use crate::core::facts::wire::SshServer;
+
+/// How the server's host key compares with what is known of it.
+pub(super) enum HostKey {
+    /// Nothing is known of this type.
+    New,
+    /// It is the known one.
+    Same,
+    /// A certificate authority is trusted for the host: whether the host has a certificate of it was not asked.
+    Authority(String),
+    /// It is marked `@revoked` at this place.
+    Revoked(String),
+    /// Differs from this entry; true when the console log shows the new key.
+    Changed(String, bool),
+}
+
+/// What ssh does about a key that is new or changed (`StrictHostKeyChecking`, ssh_config(5)).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strictness {
+    /// A new key is refused.
+    Yes,
+    /// A new key is asked about, or taken.
+    Usual,
+    /// Even a changed key does not stop ssh.
+    Off,
+}
+
+fn strictness(facts: &Facts) -> Strictness {
+    match facts.local.config.value().and_then(|c| c.strict_host_key_checking.as_deref()) {
+        Some("yes" | "true") => Strictness::Yes,
+        Some("no" | "off" | "false") => Strictness::Off,
+        _ => Strictness::Usual,
+    }
+}
+
+fn place(entry: &KnownHost) -> String {
+    format!("{}:{}", entry.file, entry.line)
+}
+
+/// Compares; `None` when either side is not known.
+pub(super) fn compare(view: &View<'_>) -> Option<HostKey> {
+    let Some(SshServer::Ready { host_key, host_key_type, .. }) = view.facts.wire.ssh.value() else { return None };
+    let known = view.facts.local.known_hosts.value()?;
+    if let Some(entry) = known.revoked.iter().find(|e| e.fingerprint == *host_key) {
+        return Some(HostKey::Revoked(place(entry)));
+    }
+    if known.entries.iter().any(|e| e.fingerprint == *host_key) {
+        return Some(HostKey::Same);
+    }
+    if let Some(entry) = known.authorities.first() {
+        return Some(HostKey::Authority(place(entry)));
+    }
+    let kind = |algorithm: &str| {
+        if algorithm.starts_with("rsa-sha2") || algorithm == "ssh-rsa" {
+            "rsa".to_owned()
+        } else {
+            algorithm.to_owned()
+        }
+    };
+    let Some(other) = known.entries.iter().find(|e| kind(&e.algorithm) == kind(host_key_type)) else {
+        return Some(HostKey::New);
+    };
+    let proven = view.console.as_ref().is_some_and(|c| c.host_keys.contains(host_key));
+    Some(HostKey::Changed(place(other), proven))
+}
+
+/// Whether ssh stops at the host key.
+pub(super) fn blocks(view: &View<'_>) -> bool {
+    match (compare(view), strictness(view.facts)) {
+        (Some(HostKey::Revoked(_)), _) | (Some(HostKey::New), Strictness::Yes) => true,
+        (Some(HostKey::Changed(..)), strictness) => strictness != Strictness::Off,
+        _ => false,
+    }
+}
+
+/// The symptom that ssh shows when it stops at the host key.
+pub(super) fn symptom(view: &View<'_>) -> Option<&'static str> {
+    match compare(view) {
+        _ if !blocks(view) => None,
+        Some(HostKey::New) => Some("host_key_unknown"),
+        _ => Some("host_key_changed"),
+    }
+}
+
+/// What ssh still does with a changed key when it was told not to check (sshconnect.c: it goes on, and turns off
+/// everything that an impostor could use).
+const OFF: &str = "StrictHostKeyChecking no: ssh warns and goes on with keys, but without passwords, keyboard-interactive, \
+agent, X11 and port forwarding";
+
+/// Check `host-key`.
+pub(super) fn check(view: &View<'_>) -> CheckResult {
+    let id = "host-key";
+    let facts = view.facts;
+    let Some(SshServer::Ready { host_key, host_key_type, .. }) = facts.wire.ssh.value() else {
+        return CheckResult::skipped(id, "needs an SSH server that answers");
+    };
+    let source = facts.wire.ssh.source().to_owned();
+    let check = match (compare(view), strictness(facts)) {
+        (Some(HostKey::Same), _) => CheckResult::pass(id, "the host key is the one in known_hosts"),
+        (Some(HostKey::New), Strictness::Yes) => {
+            CheckResult::fail(id, "the host is new to known_hosts, and StrictHostKeyChecking yes refuses what is not there")
+        }
+        (Some(HostKey::New), Strictness::Off) => {
+            CheckResult::pass(id, "the host is new to known_hosts: ssh adds it without a question (StrictHostKeyChecking no)")
+        }
+        (Some(HostKey::New), Strictness::Usual) => {
+            let asks = facts.local.config.value().and_then(|c| c.strict_host_key_checking.as_deref()) != Some("accept-new");
+            let does = if asks { "asks once" } else { "adds it without a question (accept-new)" };
+            CheckResult::pass(id, format!("the host is new to known_hosts: ssh {does}"))
+        }
+        (Some(HostKey::Authority(at)), _) => CheckResult::unclear(
+            id,
+            format!("{at} trusts a certificate authority for this host: whether the host shows its certificate was not asked"),
+        ),
+        (Some(HostKey::Revoked(at)), _) => CheckResult::fail(id, format!("the host key is marked @revoked at {at}: ssh refuses it")),
+        (Some(HostKey::Changed(at, _)), Strictness::Off) => {
+            CheckResult::fail(id, format!("the host key differs from {at}; {OFF}"))
+        }
+        (Some(HostKey::Changed(at, _)), _) => {
+            CheckResult::fail(id, format!("the host key differs from {at}: ssh refuses to go on"))
+        }
+        (None, _) => {
+            return CheckResult::cannot_tell(id, &facts.local.known_hosts.why_not().unwrap_or(Why::needs("known_hosts")));
+        }
+    };
+    check.seen(format!("{host_key_type} {host_key}"), source)
+}
+
+/// Causes at the host key.
+pub(super) fn findings(view: &View<'_>) -> Vec<Finding> {
+    let facts = view.facts;
+    let source = facts.wire.ssh.source();
+    let unverified = "host-key-changed-unverified";
+    let finding = match compare(view) {
+        Some(HostKey::Revoked(at)) => {
+            Finding::new(unverified, Certainty::Proven, format!("the server shows a host key that {at} marks as @revoked"), source)
+        }
+        Some(HostKey::New) if blocks(view) => Finding::new(
+            "ssh-config-overrides",
+            Certainty::Likely,
+            "StrictHostKeyChecking yes, and no known_hosts file has this host: ssh refuses it without a question",
+            facts.local.config.source(),
+        )
+        .would_prove("ssh says: No host key is known for this host and you have requested strict checking"),
+        Some(HostKey::Changed(at, proven)) => {
+            let id = if proven { "host-key-changed-verified" } else { unverified };
+            let stops = blocks(view);
+            let text = format!("the server shows another host key than {at}");
+            let finding = Finding::new(id, if stops { Certainty::Proven } else { Certainty::Possible }, text, source);
+            let finding = if proven {
+                finding.and("the console log prints the new fingerprint", view.console_source())
+            } else {
+                finding
+            };
+            if stops {
+                finding
+            } else {
+                finding.and(OFF, facts.local.config.source()).would_prove("a login that needs a password or forwarding")
+            }
+        }
+        _ => return Vec::new(),
+    };
+    let printed = match (facts.wire.ssh.value(), &view.console) {
+        // The boot log prints other keys than the server shows: another machine, or keys made anew since.
+        (Some(SshServer::Ready { host_key, host_key_type, .. }), Some(console))
+            if finding.id == unverified && !console.host_keys.is_empty() && !console.host_keys.contains(host_key) =>
+        {
+            Some(format!("the console log prints {}, and not this {host_key_type} {host_key}", console.host_keys.join(", ")))
+        }
+        _ => None,
+    };
+    vec![match printed {
+        Some(text) => finding.and(text, view.console_source()),
+        None => finding,
+    }]
+}

@@ -1,0 +1,186 @@
+//! Which keys ssh would bring to the server, and in which order; which of them the server is asked about.
+//!
+//! Follows OpenSSH's `pubkey_prepare` (sshconnect2.c). What the server says to a key is judged in [`super::auth`].
+
+use super::launch_key::is_launch_candidate;
+use super::local::{key_of, trouble};
+use super::versions;
+use crate::core::facts::Facts;
+use crate::core::facts::local::{AgentKey, KeyFileState, KeyProbe};
+use crate::core::facts::wire::Offer;
+use crate::core::key::{self, KeyFile};
+
+/// Keys with which sshd ends a session before the next one has its turn (`MaxAuthTries` is 6, sshd_config(5)).
+const TOO_MANY: usize = 6;
+
+/// A key that can be offered.
+#[derive(Debug, Clone, Copy)]
+pub enum Candidate<'a> {
+    /// From a file; the agent may hold it too.
+    File(&'a KeyProbe),
+    /// From the agent alone.
+    Agent(&'a AgentKey),
+}
+
+impl<'a> Candidate<'a> {
+    /// Path of the file, or what the agent calls the key.
+    pub fn label(self) -> String {
+        match self {
+            Self::File(probe) => probe.path.clone(),
+            Self::Agent(key) => key.label(),
+        }
+    }
+
+    /// `SHA256:…`.
+    pub fn fingerprint(self) -> Option<&'a str> {
+        match self {
+            Self::File(probe) => key_of(probe).and_then(|key| key.sha256.as_deref()),
+            Self::Agent(key) => Some(&key.fingerprint),
+        }
+    }
+
+    /// Whether an offer was about this key.
+    pub(super) fn is_in(self, offer: &Offer) -> bool {
+        offer.key.as_deref() == Some(self.label().as_str())
+            || (offer.fingerprint.is_some() && offer.fingerprint.as_deref() == self.fingerprint())
+    }
+
+    fn is_named(self) -> bool {
+        matches!(self, Self::File(probe) if probe.origin == "-i")
+    }
+}
+
+/// Whether ssh itself would load and offer this file.
+pub fn usable(probe: &KeyProbe) -> bool {
+    matches!(probe.file.value(), Some(KeyFileState::Read { .. })) && trouble(probe).is_none() && !stale_pub(probe)
+}
+
+/// Whether another key's public half lies beside the file as `F.pub`. ssh offers what `F.pub` says and never
+/// looks at the private file when that is refused (OpenSSH authfile.c, sshkey_load_public).
+pub fn stale_pub(probe: &KeyProbe) -> bool {
+    match probe.file.value() {
+        Some(KeyFileState::Read { key, pub_file: Some(beside), .. }) => {
+            key.public.as_ref().is_some_and(|mine| !key::same_public(mine, beside))
+        }
+        _ => false,
+    }
+}
+
+/// Keys of the agent; none when there is no agent.
+pub fn agent_keys(facts: &Facts) -> &[AgentKey] {
+    facts.local.agent.value().map_or(&[], Vec::as_slice)
+}
+
+/// Whether the agent holds the key of a file. Then the agent signs, and ssh never needs the private file: its
+/// mode, its passphrase, or that only the public half is there, stop nothing.
+pub fn in_agent(facts: &Facts, key: &KeyFile) -> bool {
+    key.sha256.is_some() && agent_keys(facts).iter().any(|a| Some(&a.fingerprint) == key.sha256.as_ref())
+}
+
+/// Whether ssh would bring this file's key to the server: from the file, or from the agent.
+pub fn offered(facts: &Facts, probe: &KeyProbe) -> bool {
+    let from_file = usable(probe) && !versions::too_new_for_client(facts, probe);
+    !stale_pub(probe) && (from_file || key_of(probe).is_some_and(|key| in_agent(facts, key)))
+}
+
+/// Whether only configured keys are offered (`IdentitiesOnly`).
+pub fn only_files(facts: &Facts) -> bool {
+    facts.local.config.value().is_some_and(|c| c.identities_only)
+}
+
+/// Whether the configuration keeps ssh from offering any key.
+pub fn keys_are_off(facts: &Facts) -> bool {
+    facts.local.config.value().is_some_and(|c| c.pubkey_off)
+}
+
+/// Everything that ssh would offer, in its order: keys that files and agent have in common, the rest of the
+/// agent unless `IdentitiesOnly` is set, the rest of the files.
+pub fn order(facts: &Facts) -> Vec<Candidate<'_>> {
+    arrange(facts, |probe| offered(facts, probe))
+}
+
+fn arrange<'a>(facts: &'a Facts, wanted: impl Fn(&KeyProbe) -> bool) -> Vec<Candidate<'a>> {
+    if keys_are_off(facts) {
+        return Vec::new();
+    }
+    let mut files: Vec<&KeyProbe> = facts.local.keys.iter().filter(|k| wanted(k)).collect();
+    let (mut common, mut rest) = (Vec::new(), Vec::new());
+    for held in agent_keys(facts) {
+        let same = |probe: &&KeyProbe| key_of(probe).and_then(|k| k.sha256.as_ref()) == Some(&held.fingerprint);
+        match files.iter().position(same) {
+            Some(at) => common.push(Candidate::File(files.remove(at))),
+            None if !only_files(facts) => rest.push(Candidate::Agent(held)),
+            None => {}
+        }
+    }
+    common.into_iter().chain(rest).chain(files.into_iter().map(Candidate::File)).collect()
+}
+
+/// Whether sshd would end the session before a key has its turn.
+fn is_late(facts: &Facts, is_it: impl Fn(&Candidate<'_>) -> bool) -> bool {
+    order(facts).iter().position(is_it).is_some_and(|at| at >= TOO_MANY)
+}
+
+/// Whether the keys before this file use up the server's attempts.
+pub fn crowded_out(facts: &Facts, probe: &KeyProbe) -> bool {
+    is_late(facts, |c| matches!(c, Candidate::File(file) if file.path == probe.path))
+}
+
+/// Whether ssh would bring the key of an offer, in time; `true` for the question without a key.
+pub fn would_offer(facts: &Facts, offer: &Offer) -> bool {
+    offer.key.is_none()
+        || order(facts).iter().position(|c| c.is_in(offer)).is_some_and(|at| at < TOO_MANY)
+}
+
+/// Whether the keys that ssh offers before it are too many for the key of an offer.
+pub fn is_crowded(facts: &Facts, offer: &Offer) -> bool {
+    offer.key.is_some() && is_late(facts, |c| c.is_in(offer))
+}
+
+/// Whether the agent must sign for the key of an offer, because ssh cannot use a file for it.
+pub fn agent_signs(facts: &Facts, offer: &Offer) -> bool {
+    order(facts).iter().find(|c| c.is_in(offer)).is_some_and(|c| match c {
+        Candidate::Agent(_) => true,
+        Candidate::File(probe) => key_of(probe).is_some_and(|key| in_agent(facts, key)),
+    })
+}
+
+/// Keys that ssh would offer and the server was not asked about: a refusal of the others proves less.
+pub fn unasked(facts: &Facts) -> bool {
+    order(facts).into_iter().any(|c| !facts.wire.offers.iter().any(|o| c.is_in(o)))
+}
+
+/// The keys to ask the server about, within the cap: the launch key first, then the files that were named,
+/// then ssh's own order; one attempt is kept for the other user name, if there is one.
+///
+/// A named file is what the user asks about, even where ssh would offer the agent's keys before it.
+pub fn keys_to_offer(facts: &Facts, users: usize, cap: u32) -> Vec<Candidate<'_>> {
+    let known = |c: &Candidate<'_>| match c {
+        Candidate::File(probe) => key_of(probe).is_some_and(|k| k.public.is_some()),
+        Candidate::Agent(key) => key.public.is_some(),
+    };
+    // A file that ssh would not load is asked about too: whether it is the right key decides what to do about it.
+    let mut keys: Vec<Candidate<'_>> = arrange(facts, |probe| key_of(probe).is_some());
+    if keys_are_off(facts) {
+        keys = facts.local.keys.iter().map(Candidate::File).collect();
+    }
+    keys.retain(known);
+    keys.sort_by_key(|c| (is_launch_candidate(facts, *c) != Some(true), !c.is_named()));
+    let kept = usize::from(users > 1);
+    keys.truncate((cap as usize).saturating_sub(kept).max(1));
+    keys
+}
+
+/// Files whose trouble can stop the login: those that were named with `-i`, or all when ssh can use none.
+pub fn deciding(facts: &Facts) -> impl Iterator<Item = &KeyProbe> {
+    let some_usable = facts.local.keys.iter().any(|k| offered(facts, k));
+    let named = |k: &KeyProbe| k.origin == "-i";
+    // Of several named files one good one is enough: ssh warns about the other and goes on.
+    let named_good = facts.local.keys.iter().any(|k| named(k) && offered(facts, k));
+    facts.local.keys.iter().filter(move |k| !offered(facts, k) && if named(k) { !named_good } else { !some_usable })
+}
+
+/// Whether the key needs a passphrase that no agent saves the user from typing.
+pub fn locked(facts: &Facts, key: &KeyFile) -> bool {
+    key.encrypted && !in_agent(facts, key)
+}
