@@ -93,7 +93,7 @@ fn too_many_keys(facts: &Facts, out: &mut Vec<Finding>) {
             id,
             if told { Certainty::Proven } else { Certainty::Likely },
             text,
-            facts.local.agent.source(),
+            if agent > 0 { facts.local.agent.source() } else { "the keys that ssh is told to offer" },
         );
         out.push(if told { finding } else { finding.would_prove(proof) });
         return;

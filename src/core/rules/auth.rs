@@ -280,7 +280,7 @@ fn inside(view: &View<'_>, seen: bool, out: &mut Vec<Finding>) {
     let sure_user =
         view.family.as_ref().is_some_and(|f| f.family.users.contains(&user) && f.confidence != Confidence::Guess);
     let certainty =
-        if seen && matched && sure_user && !unasked(facts) { Certainty::Likely } else { Certainty::Possible };
+        if seen && matched && sure_user && !unasked(facts) && !versions::fips_explains(facts) { Certainty::Likely } else { Certainty::Possible };
     let source = match (seen, &facts.paste) {
         (true, _) => facts.wire.ssh.source(),
         (false, Some(_)) => "pasted text",

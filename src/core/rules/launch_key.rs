@@ -254,7 +254,7 @@ fn same_print(listed: &str, key: &KeyFile) -> Option<bool> {
 /// No private key on this machine belongs to the instance: what is left is to put another one there.
 pub(super) fn key_lost(view: &View<'_>, mismatch: &Finding) -> Option<Finding> {
     let facts = view.facts;
-    if mismatch.id != "key-mismatch" || matching_key(facts).is_some() {
+    if mismatch.id != "key-mismatch" || mismatch.certainty == Certainty::Possible || matching_key(facts).is_some() {
         return None;
     }
     let files = facts.local.keys.iter().chain(&facts.local.other_keys).filter(|k| local::key_of(k).is_some());

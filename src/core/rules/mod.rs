@@ -144,7 +144,6 @@ pub fn judge(facts: &Facts) -> Diagnosis {
     let mut checks = all_checks(&view);
     answers::apply(facts, &mut checks);
     let mut found: Vec<Finding> = Vec::new();
-    found.extend(config::findings(&view));
     found.extend(local::findings(&view));
     found.extend(agent::findings(&view));
     found.extend(instance::findings(&view));
@@ -154,6 +153,8 @@ pub fn judge(facts: &Facts) -> Diagnosis {
     found.extend(versions::findings(&view));
     found.extend(session::findings(&view));
     found.extend(pasted::findings(&view));
+    // Where a setting comes from is said after what is wrong with it.
+    found.extend(config::findings(&view));
     found.extend(answers::findings(facts, &checks));
     let works = auth::login_works(&view);
     await_pending(facts, &mut found);

@@ -157,6 +157,15 @@ fn strict_server(view: &View<'_>, out: &mut Vec<Finding>) {
     }
 }
 
+/// Whether the boot log explains why an Ed25519 key is refused, which no look at the login's files would.
+pub(super) fn fips_explains(facts: &Facts) -> bool {
+    let ed = |o: &Offer| {
+        o.answer == Answer::Refused
+            && order(facts).iter().any(|c| c.is_in(o) && kind(*c) == Some("ssh-ed25519"))
+    };
+    facts.wire.offers.iter().any(ed) && fips(facts).is_some_and(|(certainty, ..)| certainty >= Certainty::Likely)
+}
+
 /// What tells that the instance runs in FIPS mode: the kernel's command line in the boot log, or the image's name.
 fn fips(facts: &Facts) -> Option<(Certainty, String, String)> {
     let booted = |text: &&String| text.split_whitespace().any(|word| word == "fips=1");

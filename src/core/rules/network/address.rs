@@ -14,7 +14,11 @@ use std::net::IpAddr;
 pub(super) fn findings(view: &View) -> Vec<Finding> {
     let mut all = Vec::new();
     all.extend(no_public_ip(view));
-    all.extend(not_an_address_of_it(view));
+    if let Some(foreign) = not_an_address_of_it(view) {
+        let changed = changed_since(view, &foreign);
+        all.push(foreign);
+        all.extend(changed);
+    }
     all.extend(private_address_from_outside(view));
     all.extend(no_ipv6_here(view));
     all
@@ -64,10 +68,10 @@ fn not_an_address_of_it(view: &View) -> Option<Finding> {
         return None;
     }
     let no_ipv6 = address.is_ipv6() && !has.iter().any(IpAddr::is_ipv6);
-    let id = match (no_ipv6, is_private(*address)) {
+    let id = match (no_ipv6, origin(view, *address)) {
         (true, _) => "ipv6-path-incomplete",
-        (false, true) => "wrong-target-address",
-        (false, false) => "public-ip-changed",
+        (false, BY_NAME) => "dns-stale",
+        (false, _) => "wrong-target-address",
     };
     let certainty = if answered_elsewhere(view) { Certainty::Likely } else { Certainty::Proven };
     let now = match (has.is_empty(), no_ipv6) {
@@ -89,6 +93,31 @@ fn not_an_address_of_it(view: &View) -> Option<Finding> {
     })
 }
 
+/// Seconds after the first launch in which another start is still part of it.
+const FIRST_LAUNCH: i64 = 300;
+
+/// Why a public address is no longer the instance's: it was started again, and gave its old one back. Whether the old
+/// one was that address is not recorded anywhere.
+fn changed_since(view: &View, foreign: &Finding) -> Option<Finding> {
+    let PublicDecision::NotOwned { address, .. } = &view.path.public else {
+        return None;
+    };
+    let instance = view.facts.instance()?;
+    let (first, last) = (instance.root_attached?, instance.launched?);
+    if is_private(*address) || foreign.id == "ipv6-path-incomplete" || last <= first + FIRST_LAUNCH {
+        return None;
+    }
+    let text = format!("{} was stopped and started since its first launch, and public addresses that are no Elastic IPs change then", instance.label());
+    let source = view.facts.aws.instance.source();
+    Some(
+        Finding::new("public-ip-changed", Certainty::Likely, text, source)
+            .would_prove(format!("{address} in the records of CloudTrail or AWS Config for this instance")),
+    )
+}
+
+/// How the origin of an address that the resolver gave is named.
+const BY_NAME: &str = "what the name resolves to";
+
 fn origin(view: &View, address: IpAddr) -> &'static str {
     let facts = view.facts;
     let in_config = |c: &SshConfig| c.hostname.as_deref().and_then(|h| h.parse().ok()) == Some(address);
@@ -97,7 +126,7 @@ fn origin(view: &View, address: IpAddr) -> &'static str {
     } else if facts.local.config.value().is_some_and(in_config) {
         "HostName in ssh_config"
     } else if facts.local.dns.value().is_some_and(|found| found.contains(&address)) {
-        "what the name resolves to"
+        BY_NAME
     } else {
         "the address dialled"
     }

@@ -3,7 +3,9 @@
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::aws::{Image, InstanceStatus, KeyPair, SsmAgent};
-use crate::core::facts::local::{AgentKey, KeyFileState, KeyProbe, KnownHost, KnownHosts, SshConfig};
+use crate::core::facts::local::{
+    AgentKey, ControlSocket, JumpHost, KeyFileState, KeyProbe, KnownHost, KnownHosts, SshConfig,
+};
 use crate::core::facts::wire::{Answer, Budget, Offer, SshServer, Tcp};
 use crate::core::key::{self, KeyFile};
 use crate::core::recognise;
@@ -38,12 +40,16 @@ pub(super) struct Case {
     /// Files found beside, in the same form.
     #[serde(default)]
     others: Vec<String>,
-    /// Contents whose keys the agent holds, and `stranger` for another key each.
+    /// Contents whose keys the agent holds, and `stranger` for another key each; `dead` alone for a socket that nobody answers.
     agent: Option<Vec<String>>,
     ssh_version: Option<String>,
-    /// `ok`, `invalid`, or settings such as `user=x`, `port=2222`, `only`, `jump=x`.
+    /// `ok`, `invalid`, or settings such as `user=x`, `port=2222`, `only`, `jump=x`, `strict=yes`, `no-keys`, `sha1=no`.
     config: Option<String>,
-    /// `same`, `changed`, `other-type`, `none`.
+    /// `OUTCOME [WORDS]` of the jump host.
+    jump: Option<String>,
+    /// `alive`, `hangs`, `dead`: what the control socket does.
+    control: Option<String>,
+    /// `same`, `changed`, `other-type`, `revoked`, `authority`, `none`.
     known_host: Option<String>,
     /// Content of the key pair named at launch, `none` when launched without, `deleted`, `denied`; `+new` when created after the instance.
     #[serde(default = "rsa")]
@@ -58,6 +64,15 @@ pub(super) struct Case {
     instance_type: Option<String>,
     /// Seconds since the last start.
     age: Option<i64>,
+    /// Seconds since the first launch.
+    #[serde(default)]
+    first_launch: Option<i64>,
+    /// Addresses that the name resolves to.
+    #[serde(default)]
+    dns: Vec<std::net::IpAddr>,
+    /// Name of the image instead of the usual one.
+    #[serde(default)]
+    image_name: Option<String>,
     /// `system instance [ebs]`.
     status: Option<String>,
     #[serde(default)]
@@ -70,7 +85,7 @@ pub(super) struct Case {
     denied: Vec<String>,
     /// `connected`, `refused`, `timed_out`, `unreachable`.
     tcp: Option<String>,
-    /// `ready`, `not-ssh TEXT`, `silent`, `closed TEXT`, `kex TEXT`.
+    /// `ready [BANNER]`, `not-ssh TEXT`, `silent`, `closed TEXT`, `kex TEXT`.
     ssh: Option<String>,
     /// `USER PATH|none ANSWER [TEXT]`, with the methods left over in front of ANSWER as `methods=a,b`.
     #[serde(default)]
@@ -157,7 +172,11 @@ fn agent_key((nth, name): (usize, &String)) -> AgentKey {
         "stranger" => format!("SHA256:stranger{nth}"),
         name => content(name).sha256.unwrap(),
     };
-    AgentKey { fingerprint, algorithm: "ssh-ed25519".to_owned(), comment: name.clone() }
+    let (algorithm, public) = match name.as_str() {
+        "stranger" => ("ssh-ed25519".to_owned(), None),
+        name => (content(name).algorithm.unwrap(), content(name).public),
+    };
+    AgentKey { fingerprint, algorithm, comment: name.clone(), public }
 }
 
 fn image(name: &str) -> Fact<Option<Image>> {
@@ -221,10 +240,18 @@ fn offer(text: &str) -> Offer {
         "failed" => Answer::Failed { reason },
         other => panic!("no such answer: {other}"),
     };
+    // `agent:CONTENT` is a key of the agent; other keys are files.
+    let (key, fingerprint) = match key.strip_prefix("agent:") {
+        Some(name) => {
+            let held = agent_key((0, &name.to_owned()));
+            (held.label(), Some(held.fingerprint))
+        }
+        None => (key.to_owned(), None),
+    };
     Offer {
         user: user.to_owned(),
-        key: Some(key.to_owned()).filter(|k| k != "none"),
-        fingerprint: None,
+        key: Some(key).filter(|k| k != "none"),
+        fingerprint,
         answer,
         methods,
         banner: None,
@@ -248,7 +275,11 @@ fn config(text: &str) -> Fact<SshConfig> {
             Some(("user", value)) => out.user = Some(value.to_owned()),
             Some(("port", value)) => out.port = Some(value.parse().unwrap()),
             Some(("jump", value)) => out.proxy_jump = Some(value.to_owned()),
+            Some(("hostname", value)) => out.hostname = Some(value.to_owned()),
+            Some(("strict", value)) => out.strict_host_key_checking = Some(value.to_owned()),
+            Some(("sha1", value)) => out.sha1_signatures = Some(value == "yes"),
             None if word == "only" => out.identities_only = true,
+            None if word == "no-keys" => out.pubkey_off = true,
             _ => panic!("no such setting: {word}"),
         }
     }
@@ -258,9 +289,13 @@ fn config(text: &str) -> Fact<SshConfig> {
 /// The host key that the server of a case shows.
 const HOST_KEY: &str = "SHA256:0123456789abcdefghijABCDEFGHIJ0123456789abc";
 
+/// Another fingerprint.
+const OLDER: &str = "SHA256:older";
+
 fn server(text: &str) -> SshServer {
     let (kind, said) = text.split_once(' ').unwrap_or((text, ""));
-    let (said, banner) = (said.to_owned(), "SSH-2.0-OpenSSH_9.6".to_owned());
+    let banner = if kind == "ready" && !said.is_empty() { said } else { "SSH-2.0-OpenSSH_9.6" }.to_owned();
+    let said = said.to_owned();
     match kind {
         "ready" => SshServer::Ready { banner, host_key_type: "ssh-ed25519".to_owned(), host_key: HOST_KEY.to_owned() },
         "not-ssh" => SshServer::NotSsh { first_bytes: said },
@@ -295,6 +330,9 @@ fn local(case: &Case, facts: &mut Facts) {
     local.keys = case.keys.iter().map(|k| key_probe(k)).collect();
     local.other_keys = case.others.iter().map(|k| key_probe(k)).collect();
     local.agent = match &case.agent {
+        Some(keys) if keys == &["dead"] => {
+            Fact::unknown(Why::failed("asking the agent at /tmp/agent.1", "Connection refused"))
+        }
         Some(keys) => Fact::known(keys.iter().enumerate().map(agent_key).collect(), "ssh agent"),
         None => Fact::unknown(Why::needs("an agent (SSH_AUTH_SOCK is not set)")),
     };
@@ -310,13 +348,39 @@ fn local(case: &Case, facts: &mut Facts) {
         algorithm: algorithm.to_owned(),
         fingerprint: fingerprint.to_owned(),
     };
-    let entries = match case.known_host.as_deref() {
-        Some("same") => vec![entry("ssh-ed25519", HOST_KEY)],
-        Some("changed") => vec![entry("ssh-ed25519", "SHA256:older")],
-        Some("other-type") => vec![entry("ssh-rsa", "SHA256:older")],
-        _ => Vec::new(),
-    };
-    local.known_hosts = Fact::known(KnownHosts { entries }, "known_hosts");
+    let mut known = KnownHosts::default();
+    match case.known_host.as_deref() {
+        Some("same") => known.entries.push(entry("ssh-ed25519", HOST_KEY)),
+        Some("changed") => known.entries.push(entry("ssh-ed25519", OLDER)),
+        Some("other-type") => known.entries.push(entry("ssh-rsa", OLDER)),
+        Some("revoked") => known.revoked.push(entry("ssh-ed25519", HOST_KEY)),
+        Some("authority") => known.authorities.push(entry("ssh-ed25519", OLDER)),
+        _ => {}
+    }
+    local.known_hosts = Fact::known(known, "known_hosts");
+    if let Some(text) = &case.jump {
+        let (outcome, words) = text.split_once(' ').unwrap_or((text, ""));
+        let jump = JumpHost {
+            name: "bastion".to_owned(),
+            address: Some("198.51.100.22".parse().unwrap()),
+            port: 22,
+            outcome: outcome.to_owned(),
+            words: words.to_owned(),
+        };
+        local.jump = Fact::known(jump, "TCP connect to the jump host");
+    }
+    if let Some(state) = &case.control {
+        let socket = ControlSocket {
+            path: "/home/me/.ssh/cm-1".to_owned(),
+            alive: state == "alive",
+            hangs: state == "hangs",
+            words: String::new(),
+        };
+        local.control = Fact::known(Some(socket), "ssh -O check");
+    }
+    if !case.dns.is_empty() {
+        local.dns = Fact::known(case.dns.clone(), "name look-up");
+    }
 }
 
 fn aws(case: &Case, facts: &mut Facts) {
@@ -325,7 +389,7 @@ fn aws(case: &Case, facts: &mut Facts) {
         "DescribeInstances i-0a1b2c3d4e5f60718".clone_into(source);
         instance.region = "eu-west-1".to_owned();
         instance.launched = Some(NOW - case.age.unwrap_or(900_000));
-        instance.root_attached = Some(NOW - 900_000);
+        instance.root_attached = Some(NOW - case.first_launch.unwrap_or(900_000));
         instance.key_name = Some("web".to_owned()).filter(|_| case.pair != "none");
         instance.image_id = Some("ami-1".to_owned());
         instance.instance_type = case.instance_type.clone().unwrap_or_else(|| "t3.micro".to_owned());
@@ -349,6 +413,9 @@ fn aws(case: &Case, facts: &mut Facts) {
     };
     facts.aws.status = Fact::known(status, "DescribeInstanceStatus");
     facts.aws.image = image(&case.image);
+    if let (Some(name), Fact::Known { value: Some(image), .. }) = (&case.image_name, &mut facts.aws.image) {
+        image.name = Some(name.clone());
+    }
     facts.aws.key_pair = pair(&case.pair);
     facts.aws.console = match &case.console {
         Some(text) => Fact::known(text.replace("HOSTKEY", HOST_KEY), "GetConsoleOutput"),
