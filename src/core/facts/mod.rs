@@ -6,9 +6,11 @@
 pub mod aws;
 pub mod doors;
 pub mod host;
+pub mod inside;
 pub mod local;
 pub mod wire;
 
+use crate::core::fact::Fact;
 use crate::core::recognise::Recognised;
 use crate::core::target::{SSH_PORT, Target};
 use serde::{Deserialize, Serialize};
@@ -39,6 +41,9 @@ pub struct Facts {
     /// Whether the user agreed to a look inside (`--inside`): a session, a read-only script.
     #[serde(default)]
     pub inside_agreed: bool,
+    /// What a look inside the operating system tells.
+    #[serde(default)]
+    pub inside: Fact<inside::Inside>,
     /// The user's answers to questions of the tree, by question id.
     pub answers: BTreeMap<String, String>,
     /// Probes that still run: what they may contradict is not called proven yet.
