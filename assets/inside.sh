@@ -272,13 +272,15 @@ if [ -n "${HOME_U-}" ]; then
   fi
   unset IFS
 fi
+REALSH=
+if [ -n "${SHELL_U-}" ] && has readlink; then REALSH=$(t 3 readlink -f "$SHELL_U"); [ -n "$REALSH" ] && say "real $SHELL_U => $REALSH"; fi
 HK=$(say "$T" | awk '$1 == "hostkey" { print $2 }')
 if [ -z "$HK" ]; then set +f; for f in /etc/ssh/ssh_host_*_key; do [ -e "$f" ] && HK="$HK$NL$f"; done; set -f; fi
 AKC=$(val authorizedkeyscommand | awk '{ print $1 }'); case $AKC in /*) ;; *) AKC= ;; esac
 EIC=
 for f in /usr/share/ec2-instance-connect/eic_run_authorized_keys /opt/aws/bin/eic_run_authorized_keys; do [ -e "$f" ] && EIC=$f && say "eic $f"; done
 ALL=$( { say "$LIST"; say "$REAL" | up; say "$HK"; say "${SHELL_U-}"; if [ -n "$AKC" ]; then say "$AKC" | up; fi
-  if [ "${SHELL_U-}" ]; then readlink -f "$SHELL_U"; fi
+  if [ -n "$REALSH" ]; then say "$REALSH"; fi
   say "/run/sshd${NL}/var/empty/sshd${NL}/usr/share/empty.sshd${NL}/var/lib/empty${NL}/var/empty"; } | awk '/^\// && !s[$0]++ && ++n <= 90' )
 # One call for all of them: raw mode in hexadecimal, owner, group, size, time of change, name.
 IFS=$NL
@@ -393,7 +395,7 @@ if [ -n "$FILES" ]; then
           for (i = 1; i <= 4; i++) if (key[i] != "") { if (c == key[i]) hit = i; else if (!near && (index(c, substr(key[i], 1, 60)) == 1 || index($0, key[i]))) add("near" i) }
           total++
           if (total > 60 && !hit && d == "") { more++; next }
-          if (length(b) > left || length(b) > 1600) b = (hit ? "=" : "..."); else left -= length(b)
+          if (!hit && (length(b) > left || length(b) > 1600)) b = "..."; else left -= length(b)
           gsub(/[^ -~]/, "?", b); gsub(/[^ -~]/, "?", o)
           print "ak " n " " NR " " hit " " ty " " b " " (d == "" ? "-" : d) " " o }
         END { print "ak.lines " n " " NR " " total + 0 " " more + 0 }'
@@ -503,7 +505,7 @@ if [ -d /etc/pam.d ]; then
   for f in sshd common-account password-auth system-auth common-auth; do
     [ -r "/etc/pam.d/$f" ] && awk -v f="$f" '$1 ~ /^-?(account|auth)$/ && /pam_(access|listfile|succeed_if|time|nologin|sss|faillock|tally2|slurm|deny|winbind|ldap|duo|google)/ && ++n <= 10 { gsub(/[ \t]+/, " "); print "pam " f " " substr($0, 1, 160) }' "/etc/pam.d/$f"
   done
-  [ -r /etc/security/access.conf ] && grep -E '^[[:space:]]*[-+]' /etc/security/access.conf | clean access 200 12
+  [ -r /etc/security/access.conf ] && grep -E '^[[:space:]]*[-+]' /etc/security/access.conf | clean access.line 200 12
 fi
 
 # ---- sshd's log since the boot ----

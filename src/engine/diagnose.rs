@@ -300,6 +300,7 @@ fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) 
             }
             Ready::Later
         }
+        // Nobody has consented to look inside.
         ProbeId::KnownHosts => {
             if ended(states, ProbeId::Tcp) || facts.address().is_some() {
                 Ready::Now
@@ -357,6 +358,7 @@ pub fn prefix_lists(facts: &Facts) -> Vec<String> {
 fn unknown(probe: ProbeId, facts: &Facts, why: &Why) -> Vec<Observation> {
     let why = why.clone();
     vec![match probe {
+        ProbeId::Inside => Observation::Inside(Box::new(Fact::unknown(why))),
         ProbeId::SshConfig => Observation::SshConfig(Fact::unknown(why)),
         ProbeId::Dns => Observation::Dns(Fact::unknown(why)),
         ProbeId::SourceIp => Observation::SourceIp(Fact::unknown(why)),
@@ -395,7 +397,6 @@ fn unknown(probe: ProbeId, facts: &Facts, why: &Why) -> Vec<Observation> {
         ProbeId::EndpointGroups => Observation::EndpointGroups(Fact::unknown(why)),
         ProbeId::SerialAccess => Observation::SerialAccess(Fact::unknown(why)),
         ProbeId::Session => Observation::Session(Fact::unknown(why)),
-        ProbeId::Inside => return Vec::new(),
         ProbeId::SshVersion => Observation::SshVersion(Fact::unknown(why)),
         ProbeId::Control => Observation::Control(Fact::unknown(why)),
         ProbeId::Jump => Observation::Jump(Fact::unknown(why)),
@@ -452,7 +453,7 @@ fn note_of(probe: ProbeId, facts: &Facts) -> Option<String> {
         ProbeId::EndpointGroups => facts.doors.endpoint_groups.why_not(),
         ProbeId::SerialAccess => facts.doors.serial.why_not(),
         ProbeId::Session => facts.doors.session.why_not(),
-        ProbeId::Inside => None,
+        ProbeId::Inside => facts.inside.why_not(),
         ProbeId::SshVersion => facts.local.ssh_version.why_not(),
         ProbeId::Control => facts.local.control.why_not(),
         ProbeId::Jump => facts.local.jump.why_not(),

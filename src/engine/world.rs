@@ -4,7 +4,7 @@
 
 use crate::core::fact::Fact;
 use crate::core::facts::Facts;
-use crate::core::facts::{aws, doors, host, local, wire};
+use crate::core::facts::{aws, doors, host, inside, local, wire};
 use crate::core::plan::{Action, Plan};
 use crate::core::probe::ProbeId;
 use crate::core::vpc::types::{InternetGateway, NetworkAcl, RouteTable, SecurityGroup};
@@ -102,6 +102,8 @@ pub enum Observation {
     Control(Fact<Option<local::ControlSocket>>),
     /// Jump host.
     Jump(Fact<local::JumpHost>),
+    /// A look inside.
+    Inside(Box<Fact<inside::Inside>>),
     /// TCP connect.
     Tcp(IpAddr, u16, Fact<wire::Tcp>),
     /// SSH.
@@ -158,6 +160,7 @@ impl Observation {
             Self::SshVersion(fact) => facts.local.ssh_version = fact,
             Self::Control(fact) => facts.local.control = fact,
             Self::Jump(fact) => facts.local.jump = fact,
+            Self::Inside(fact) => facts.inside = *fact,
             Self::Tcp(address, port, fact) => {
                 (facts.wire.address, facts.wire.port, facts.wire.tcp) = (Some(address), Some(port), fact);
             }

@@ -8,6 +8,7 @@ pub mod auth;
 mod config;
 pub mod doors;
 mod host_key;
+pub mod inside;
 pub mod instance;
 mod launch_key;
 pub mod local;
@@ -54,6 +55,12 @@ pub const CHECKS: &[(&str, &[ProbeId])] = &[
     ("user-name", &[ProbeId::Image, ProbeId::Ssh]),
     ("server-takes-key", &[ProbeId::Ssh]),
     ("login-files", &[ProbeId::Ssh]),
+    ("inside-sshd", &[ProbeId::Inside]),
+    ("inside-firewall", &[ProbeId::Inside]),
+    ("inside-account", &[ProbeId::Inside]),
+    ("inside-key-files", &[ProbeId::Inside]),
+    ("inside-log", &[ProbeId::Inside]),
+    ("inside-resources", &[ProbeId::Inside]),
     ("ssm-agent", &[ProbeId::Ssm]),
     ("jump-host", &[ProbeId::Jump]),
     ("agent", &[ProbeId::Agent]),
@@ -156,6 +163,9 @@ pub fn judge(facts: &Facts) -> Diagnosis {
     // Where a setting comes from is said after what is wrong with it.
     found.extend(config::findings(&view));
     found.extend(answers::findings(facts, &checks));
+    let seen = inside::findings(&view);
+    inside::settle(&view, &mut found, &seen);
+    found.extend(seen);
     let works = auth::login_works(&view);
     await_pending(facts, &mut found);
     // That the login works does not answer every symptom.
@@ -202,6 +212,7 @@ fn all_checks(view: &View<'_>) -> Vec<CheckResult> {
     found.extend(network::checks(view.facts));
     found.extend(wire::checks(view));
     found.extend(auth::checks(view));
+    found.extend(inside::checks(view));
     CHECKS
         .iter()
         .map(|(id, _)| {

@@ -5,6 +5,7 @@ use crate::core::facts::Facts;
 use crate::core::facts::aws::{Caller, Image, Instance, InstanceStatus, KeyPair, Subnet};
 use crate::core::facts::doors::{RolePolicies, SerialAccess, SessionProof};
 use crate::core::facts::host::{Machine, Metrics, WindowsPassword};
+use crate::core::facts::inside::Inside;
 use crate::core::facts::local::{JumpHost, KnownHosts, SshConfig};
 use crate::core::facts::wire::{Answer, Budget, Offer, SshServer, Tcp};
 use crate::core::plan::{Action, Consent, Plan, Risk, Step};
@@ -146,7 +147,7 @@ impl Fake {
             ProbeId::SshVersion => Observation::SshVersion(fact!("OpenSSH_9.6p1".to_owned())),
             ProbeId::Control => Observation::Control(fact!(None)),
             ProbeId::Jump => Observation::Jump(fact!(JumpHost::default())),
-            ProbeId::Inside => return Vec::new(),
+            ProbeId::Inside => Observation::Inside(Box::new(fact!(Inside::default()))),
             ProbeId::Tcp => {
                 let mut next = self.tcp.lock().unwrap();
                 let tcp = if next.len() > 1 { next.pop_front() } else { next.front().cloned() };

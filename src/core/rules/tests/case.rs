@@ -90,6 +90,8 @@ pub(super) struct Case {
     /// `USER PATH|none ANSWER [TEXT]`, with the methods left over in front of ANSWER as `methods=a,b`.
     #[serde(default)]
     offers: Vec<String>,
+    /// What the instance printed at a look inside.
+    inside: Option<Inside>,
     symptom: Option<String>,
     paste: Option<String>,
     #[serde(default)]
@@ -113,6 +115,45 @@ pub(super) struct Case {
     pub(super) tries: Option<String>,
     #[serde(default)]
     pub(super) says: Vec<String>,
+}
+
+/// An output of the script: a healthy one of a distribution, without the lines that begin with a piece of `minus`,
+/// with those of `plus` before its end. `@rsa@`, `@ed@`, `@ecdsa@` stand for the data of the tests' keys.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Inside {
+    /// `al2023`, `ubuntu`, `debian`, `rhel9`, `alpine`, `freebsd`; `denied`.
+    base: String,
+    #[serde(default)]
+    minus: Vec<String>,
+    #[serde(default)]
+    plus: Vec<String>,
+}
+
+fn inside(case: &Inside) -> Fact<crate::core::facts::inside::Inside> {
+    let base = match case.base.as_str() {
+        "al2023" => include_str!("../../../../tests/cases/inside/base-al2023.txt"),
+        "ubuntu" => include_str!("../../../../tests/cases/inside/base-ubuntu.txt"),
+        "debian" => include_str!("../../../../tests/cases/inside/base-debian.txt"),
+        "rhel9" => include_str!("../../../../tests/cases/inside/base-rhel9.txt"),
+        "alpine" => include_str!("../../../../tests/cases/inside/base-alpine.txt"),
+        "freebsd" => include_str!("../../../../tests/cases/inside/base-freebsd.txt"),
+        "denied" => return refused("ssm:SendCommand"),
+        other => panic!("no such base: {other}"),
+    };
+    for piece in &case.minus {
+        assert!(base.lines().any(|l| l.starts_with(piece.as_str())), "no line begins with {piece:?}");
+    }
+    let (end, rest): (Vec<&str>, Vec<&str>) = base
+        .lines()
+        .filter(|l| !case.minus.iter().any(|piece| l.starts_with(piece.as_str())))
+        .partition(|l| l.starts_with("port22-inside-end"));
+    let mut text = [rest, case.plus.iter().map(String::as_str).collect(), end].concat().join("\n");
+    for name in ["rsa", "ed", "ecdsa"] {
+        let line = content(name).public.unwrap();
+        text = text.replace(&format!("@{name}@"), line.split(' ').nth(1).unwrap());
+    }
+    Fact::known(crate::core::inside::parse(&text), "SSM")
 }
 
 fn rsa() -> String {
@@ -183,6 +224,10 @@ fn image(name: &str) -> Fact<Option<Image>> {
     let (owner, alias, title) = match name {
         "al2023" => ("137112412989", "amazon", "al2023-ami-2023.5.20240805.0-kernel-6.1-x86_64"),
         "ubuntu" => ("099720109477", "", "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20240801"),
+        "debian" => ("136693071363", "", "debian-12-amd64-20240717-1811"),
+        "rhel9" => ("309956199498", "", "RHEL-9.4.0_HVM-20240605-x86_64-82-Hourly2-GP3"),
+        "freebsd" => ("782442783595", "", "FreeBSD 14.1-RELEASE-amd64 UEFI-PREFERRED base UFS"),
+        "alpine" => ("538276064493", "", "alpine-3.20.2-x86_64-uefi-cloudinit-r0"),
         "bottlerocket" => ("092701018921", "amazon", "bottlerocket-aws-k8s-1.30-x86_64-v1.20.5-a3e8bda1"),
         "windows" => ("801119661308", "amazon", "Windows_Server-2022-English-Full-Base-2024.08.14"),
         "nixos" => ("427812963091", "", "nixos/24.05.3345.1811c4fec88-x86_64-linux"),
@@ -322,6 +367,7 @@ pub(super) fn facts(case: &Case) -> Facts {
     local(case, &mut facts);
     aws(case, &mut facts);
     wire(case, &mut facts);
+    facts.inside = case.inside.as_ref().map_or(Fact::NotAsked, inside);
     facts
 }
 

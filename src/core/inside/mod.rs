@@ -1,0 +1,21 @@
+//! The look inside an instance: the script that is run there, and the reading of what it prints.
+//!
+//! Must not run anything: who runs the script, and through which door, is not known here. What the facts mean
+//! is judged in `rules::inside`; here is only how OpenSSH, packet filters and patterns work.
+
+pub mod packet;
+mod parse;
+pub mod patterns;
+mod script;
+pub mod strict;
+mod time;
+
+pub use parse::parse;
+pub use script::{MAX_OUTPUT, Params, offered_keys, params, script};
+pub use time::expiry;
+
+/// Version of the script's output that this program reads.
+pub const VERSION: u32 = 1;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,472 @@
+//! Home, .ssh and authorized_keys: what sshd makes of each file that it reads for the user, and of the offered key.
+
+use super::{Look, missing};
+use crate::core::cause::{Certainty, Finding};
+use crate::core::facts::inside::{KeyFileInside, KeyLine, Passwd, PathState};
+use crate::core::facts::local::KeyFileState;
+use crate::core::inside::strict::{self, Strict, closed_directory, may, resolved};
+use crate::core::inside::{expiry, offered_keys, patterns};
+use crate::core::key;
+
+/// SELinux types that sshd may read keys from (`sshd_selinux(8)`).
+const KEY_TYPES: [&str; 4] = ["ssh_home_t", "sshd_key_t", "nfs_t", "cifs_t"];
+/// Types that files have which nobody labelled.
+const UNLABELLED: [&str; 5] = ["default_t", "unlabeled_t", "file_t", "etc_runtime_t", "root_t"];
+/// What cloud-init puts before root's key, to name the right user.
+const CLOUD_ROOT: [&str; 3] = ["no-port-forwarding", "no-agent-forwarding", "command"];
+
+/// What sshd can do with one file.
+enum Way {
+    /// It reads it.
+    Open,
+    /// Nothing is there.
+    Missing,
+    /// It refuses it for this reason.
+    Bad(Box<Finding>),
+    /// A state that is needed was not seen.
+    Unknown,
+}
+
+/// What a file holds for the offered keys.
+enum Held {
+    /// A line that lets one of them in, as far as the line goes.
+    Good(u32),
+    /// A line with one of them that does not let it in.
+    Spoilt(Box<Finding>),
+    /// None of them.
+    None,
+}
+
+/// A key that the login would offer: where it comes from, and its fingerprint.
+struct Offered {
+    label: String,
+    fingerprint: String,
+}
+
+fn offered(look: &Look<'_>) -> Vec<Offered> {
+    let facts = look.view.facts;
+    let files = facts.local.keys.iter().filter_map(|probe| match probe.file.value() {
+        Some(KeyFileState::Read { key, .. }) => {
+            key.sha256.clone().map(|fingerprint| Offered { label: probe.path.clone(), fingerprint })
+        }
+        _ => None,
+    });
+    let only = facts.local.config.value().is_some_and(|c| c.identities_only);
+    let agent = facts.local.agent.value().into_iter().flatten().filter(|_| !only);
+    let agent = agent.map(|k| Offered { label: format!("agent key {}", k.comment), fingerprint: k.fingerprint.clone() });
+    files.chain(agent).collect()
+}
+
+/// Fingerprint of the n-th key (from 1) that the script was asked about.
+fn asked(look: &Look<'_>, nth: u8) -> Option<String> {
+    let keys = offered_keys(look.view.facts);
+    keys.get(usize::from(nth).checked_sub(1)?).and_then(|line| key::public_of(line)).map(|(_, fingerprint)| fingerprint)
+}
+
+fn holds(look: &Look<'_>, line: &KeyLine, keys: &[Offered]) -> bool {
+    let by_number = line.offered.and_then(|n| asked(look, n));
+    let fingerprint = line.fingerprint.as_ref().or(by_number.as_ref());
+    fingerprint.is_some_and(|f| keys.iter().any(|k| k.fingerprint == *f))
+}
+
+pub(super) fn findings(look: &Look<'_>) -> Vec<Finding> {
+    let Some(user) = look.user else { return Vec::new() };
+    let files: Vec<&KeyFileInside> = look.inside.key_files.iter().filter(|f| f.used).collect();
+    let keys = offered(look);
+    let judged: Vec<(&KeyFileInside, Way, Held)> =
+        files.iter().map(|f| (*f, way(look, user, f), held(look, f, &keys))).collect();
+    // One good line in a file that sshd reads is all that a login needs.
+    if judged.iter().any(|(_, way, held)| matches!((way, held), (Way::Open, Held::Good(_)))) {
+        return Vec::new();
+    }
+    let mut out = Vec::new();
+    out.extend(unmounted(look, user));
+    let none = files.is_empty() && look.has_settings();
+    if none || judged.iter().all(|(f, way, _)| matches!(way, Way::Missing) && outside(user, &f.path)) {
+        out.extend(moved(look, user, none, &keys));
+        return out;
+    }
+    let open: Vec<&(&KeyFileInside, Way, Held)> = judged.iter().filter(|(_, way, _)| matches!(way, Way::Open)).collect();
+    let entries = |f: &KeyFileInside| f.entries.iter().any(|l| l.kind.is_some()) || f.more > 0;
+    for (file, way, held) in &judged {
+        if let Way::Bad(finding) = way {
+            // With another file that sshd reads, this one is the cause only when the key lies here.
+            let mut finding = (**finding).clone();
+            let other = open.iter().any(|(f, _, _)| entries(f));
+            if other && !matches!(held, Held::Good(_)) && finding.certainty == Certainty::Proven && shares_no_home(&finding) {
+                finding.certainty = Certainty::Likely;
+                finding = finding.would_prove(format!("the offered key is in {}", file.path));
+            }
+            out.push(finding);
+        }
+    }
+    for (_, _, held) in &judged {
+        if let Held::Spoilt(finding) = held {
+            out.push((**finding).clone());
+        }
+    }
+    out.extend(immutable(look, user, &out));
+    if judged.iter().all(|(_, way, _)| matches!(way, Way::Missing)) {
+        out.extend(no_file(look, user, &files));
+        return out;
+    }
+    let spoilt = judged.iter().any(|(_, _, held)| matches!(held, Held::Spoilt(_)));
+    let unread = judged.iter().any(|(_, way, _)| matches!(way, Way::Unknown));
+    let good = judged.iter().any(|(_, _, held)| matches!(held, Held::Good(_)));
+    if !spoilt && !unread && !good {
+        let there: Vec<&KeyFileInside> = judged.iter().filter(|(_, way, _)| !matches!(way, Way::Missing)).map(|(f, _, _)| *f).collect();
+        out.extend(absent(look, &there, &keys));
+    }
+    out.extend(moved(look, user, false, &keys));
+    out
+}
+
+/// Whether a finding is about one file alone, not about a directory that all key files share.
+fn shares_no_home(finding: &Finding) -> bool {
+    matches!(finding.id.as_str(), "authkeys-perms" | "authkeys-unreadable" | "authkeys-not-file" | "selinux-context")
+}
+
+fn outside(user: &Passwd, path: &str) -> bool {
+    !path.strip_prefix(user.home.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// The offered key lies in ~/.ssh/authorized_keys, and sshd reads other files only.
+fn moved(look: &Look<'_>, user: &Passwd, none: bool, keys: &[Offered]) -> Option<Finding> {
+    let setting = look.inside.sshd.setting("authorizedkeysfile")?;
+    let usual = look.inside.key_files.iter().find(|f| !f.used);
+    let there = usual.is_some_and(|f| !missing(look, &f.path) && !f.entries.is_empty());
+    let mine = usual.is_some_and(|f| f.entries.iter().any(|l| holds(look, l, keys)));
+    let used_missing = look.inside.key_files.iter().filter(|f| f.used).all(|f| missing(look, &f.path));
+    if !(none || mine || (there && used_missing) || (used_missing && usual.is_some())) || key_sources(look) {
+        return None;
+    }
+    let text = format!("sshd looks for keys of {} in {setting}, not in {}/.ssh/authorized_keys", user.name, user.home);
+    let finding = look.finding("authkeysfile-moved", Certainty::Proven, text, "sshd -T -C");
+    Some(match usual.filter(|_| mine) {
+        Some(f) => finding.and(format!("{} holds the offered key, and is not read", f.path), look.by("authorized_keys")),
+        None => finding,
+    })
+}
+
+/// Whether keys may also come from a certificate authority or another command than EC2 Instance Connect's.
+fn key_sources(look: &Look<'_>) -> bool {
+    let sshd = &look.inside.sshd;
+    let set = |name: &str| sshd.setting(name).filter(|v| *v != "none" && !v.is_empty());
+    set("trustedusercakeys").is_some() || set("authorizedkeyscommand").is_some_and(|c| !c.contains("eic_run_authorized_keys"))
+}
+
+fn way(look: &Look<'_>, user: &Passwd, file: &KeyFileInside) -> Way {
+    let inside = look.inside;
+    if missing(look, &file.path) || missing(look, strict::parent(&file.path).unwrap_or("/")) || missing(look, &user.home) {
+        return Way::Missing;
+    }
+    let real = resolved(inside, &file.path);
+    // sshd opens the file as the user, before anything else.
+    let access = inside.access.get(&file.path).or_else(|| inside.access.get(&real)).copied();
+    let closed = closed_directory(inside, user, &file.path);
+    let state = inside.paths.get(&real).copied().unwrap_or(PathState::Unknown);
+    let unreadable = !may(inside, user, &state, 0o4);
+    if user.uid != 0 && access != Some(true) && (closed.is_some() || unreadable) {
+        let sure = access == Some(false);
+        let finding = match &closed {
+            Some(dir) => look.finding("home-not-traversable", certainty(sure), format!("{} may not enter {dir} ({})", user.name, shown(inside, dir)), "stat"),
+            None => look.finding("authkeys-unreadable", certainty(sure), format!("{} may not read {} ({})", user.name, real, shown(inside, &real)), "stat"),
+        };
+        let finding = if sure { finding } else { finding.would_prove(format!("a test as {}: test -r {}", user.name, file.path)) };
+        return Way::Bad(Box::new(finding));
+    }
+    if access == Some(false) && user.uid != 0 && state.is_file() {
+        // Modes are all right, and still the kernel says no: a network file system, or rights beyond modes.
+        return Way::Bad(Box::new(
+            look.finding("authkeys-unreadable", Certainty::Proven, format!("{} cannot read {}, although its mode allows it", user.name, file.path), "test -r as the user"),
+        ));
+    }
+    match strict::judge(inside, user, &file.path) {
+        Strict::Missing => return Way::Missing,
+        Strict::NotRegular { path } => {
+            return Way::Bad(Box::new(look.finding("authkeys-not-file", Certainty::Proven, format!("{path} is no regular file ({})", shown(inside, &path)), "stat")));
+        }
+        Strict::Unknown { .. } => return Way::Unknown,
+        Strict::Refused { path, why } if look.inside.sshd.says_yes("strictmodes") != Some(false) && !relaxed(look) => {
+            return Way::Bad(Box::new(refused(look, user, &path, &real, &why)));
+        }
+        Strict::Refused { .. } | Strict::Trusted => {}
+    }
+    match label(look, user, &file.path) {
+        Some(finding) => Way::Bad(Box::new(finding)),
+        None => Way::Open,
+    }
+}
+
+fn certainty(sure: bool) -> Certainty {
+    if sure { Certainty::Proven } else { Certainty::Likely }
+}
+
+/// Whether the configuration's own lines switch StrictModes off, where sshd could not say.
+fn relaxed(look: &Look<'_>) -> bool {
+    look.inside.sshd.lines.iter().any(|l| l.to_ascii_lowercase().contains("strictmodes no"))
+}
+
+fn shown(inside: &crate::core::facts::inside::Inside, path: &str) -> String {
+    match inside.paths.get(path) {
+        Some(PathState::There { mode, uid, gid, .. }) => format!("mode {:04o}, owner uid {uid}, group {gid}", mode & 0o7777),
+        Some(PathState::Missing) => "missing".to_owned(),
+        _ => "not seen".to_owned(),
+    }
+}
+
+fn refused(look: &Look<'_>, user: &Passwd, path: &str, file: &str, why: &str) -> Finding {
+    let home = resolved(look.inside, &user.home);
+    let id = if path == file {
+        "authkeys-perms"
+    } else if path == home || (path.len() < home.len() && home.starts_with(path)) {
+        "home-perms"
+    } else {
+        "ssh-dir-perms"
+    };
+    // Settings that sshd did not tell could switch the test off.
+    let sure = look.has_settings();
+    let finding = look.finding(id, certainty(sure), format!("{path}: {why}"), "stat");
+    let line = look.inside.log.iter().rev().find(|l| look.this_boot(l.at) && l.text.contains("bad ownership or modes") && l.text.ends_with(path));
+    let finding = match line {
+        Some(l) => finding.and(format!("{} ({})", l.text, look.ago(l.at)), look.by("sshd's log")),
+        None => finding,
+    };
+    if sure { finding } else { finding.would_prove("sshd -T shows strictmodes yes") }
+}
+
+fn label(look: &Look<'_>, user: &Passwd, file: &str) -> Option<Finding> {
+    let linux = &look.inside.selinux;
+    if linux.mode != "enforcing" {
+        return None;
+    }
+    let kind = |context: &String| context.split(':').nth(2).map(str::to_owned);
+    let dir = format!("{}/.ssh", user.home);
+    let denied = linux.denials.iter().rev().find(|l| ["authorized_keys", "\".ssh\"", "name=\".ssh"].iter().any(|n| l.contains(n)));
+    for path in [file, dir.as_str()] {
+        let Some(found) = linux.labels.get(path).and_then(kind) else { continue };
+        let wanted = linux.wanted.get(path).and_then(kind);
+        if KEY_TYPES.contains(&found.as_str()) || wanted.as_ref() == Some(&found) {
+            continue;
+        }
+        let sure = UNLABELLED.contains(&found.as_str()) || denied.is_some_and(|l| l.contains(&found));
+        let text = format!("{path} has the SELinux type {found}, and sshd needs {}", wanted.as_deref().unwrap_or("ssh_home_t"));
+        let mut finding = look.finding("selinux-context", certainty(sure), text, "ls -Z");
+        if let Some(line) = denied {
+            finding = finding.and(line.clone(), look.by("audit log"));
+        }
+        return Some(if sure { finding } else { finding.would_prove("an AVC denial of sshd for this file") });
+    }
+    None
+}
+
+/// What a file holds for the offered keys. A good line counts over a spoilt one.
+fn held(look: &Look<'_>, file: &KeyFileInside, keys: &[Offered]) -> Held {
+    let mut spoilt = None;
+    for (nth, line) in file.entries.iter().enumerate() {
+        let at = format!("{} line {}", file.path, line.line);
+        let has = |defect: &str| line.defects.iter().any(|d| d == defect);
+        if holds(look, line, keys) {
+            match spoils(look, line, &at) {
+                None => return Held::Good(line.line),
+                Some(finding) => spoilt = spoilt.or(Some(finding)),
+            }
+        } else if let Some(n) = line.near {
+            let next = file.entries.get(nth + 1).is_some_and(|l| l.line == line.line + 1 && l.defects.iter().any(|d| d == "base64"));
+            let (id, what) = if has("joined") {
+                ("authkeys-joined-line", "two keys stand on one line, so neither is found")
+            } else if next {
+                ("authkeys-garbled", "the key is wrapped over two lines")
+            } else if line.sound == Some(true) {
+                continue;
+            } else {
+                ("authkeys-garbled", "the offered key is there, but not as one whole line")
+            };
+            let label = asked(look, n).and_then(|f| keys.iter().find(|k| k.fingerprint == f)).map_or("the offered key", |k| k.label.as_str());
+            spoilt = spoilt.or(Some(look.finding(id, Certainty::Proven, format!("{at}: {what} ({label})"), "authorized_keys")));
+        }
+    }
+    spoilt.map_or(Held::None, |finding| Held::Spoilt(Box::new(finding)))
+}
+
+/// Why a line with the offered key does not let it in; `None` when it does.
+fn spoils(look: &Look<'_>, line: &KeyLine, at: &str) -> Option<Finding> {
+    let has = |defect: &str| line.defects.iter().any(|d| d == defect);
+    let garbled = |what: &str| Some(look.finding("authkeys-garbled", Certainty::Proven, format!("{at} has the key, but {what}"), "authorized_keys"));
+    if has("bom") {
+        return garbled("begins with a byte order mark, so sshd does not see its type");
+    }
+    if line.kind.is_none() || has("notype") {
+        return garbled("not its type word in front");
+    }
+    if line.sound == Some(false) || has("badbase64") {
+        return if has("joined") {
+            Some(look.finding("authkeys-joined-line", Certainty::Proven, format!("{at}: two keys stand on one line"), "authorized_keys"))
+        } else {
+            garbled("its type or data is damaged")
+        };
+    }
+    let option = |name: &str| line.options.iter().find(|(n, _)| n == name);
+    if option("cert-authority").is_some() {
+        return Some(look.finding("authkeys-key-absent", Certainty::Proven, format!("{at} has the key as a certificate authority only"), "authorized_keys"));
+    }
+    if let Some((_, Some(list))) = option("from")
+        && patterns::host_list(list, look.address) == Some(false)
+        && look.address.is_some()
+    {
+        let client = look.address.map(|a| a.to_string()).unwrap_or_default();
+        let said = look.inside.log.iter().rev().find(|l| look.this_boot(l.at) && l.text.contains("not from a permitted host") && l.text.contains(&client));
+        let finding = look.finding("authkeys-from-restriction", certainty(said.is_some()), format!("{at} allows the key from {list} only, and you come from {client}"), "authorized_keys");
+        return Some(match said {
+            Some(l) => finding.and(format!("{} ({})", l.text, look.ago(l.at)), look.by("sshd's log")),
+            None => finding.would_prove("sshd's log: correct key but not from a permitted host"),
+        });
+    }
+    if let Some((_, Some(until))) = option("expiry-time")
+        && let Some((at_time, now)) = expiry(until, look.inside.zone_minutes).zip(look.inside.at)
+        && now > at_time
+    {
+        return Some(look.finding("authkeys-expired-option", Certainty::Proven, format!("{at} held until {until} only (expiry-time)"), "authorized_keys"));
+    }
+    let root = look.user.is_some_and(|u| u.uid == 0);
+    if root && CLOUD_ROOT.iter().all(|name| option(name).is_some()) {
+        let text = format!("{at} lets root's key run one command only, which on cloud images names the right user");
+        return Some(look.finding("root-login-refused", Certainty::Proven, text, "authorized_keys"));
+    }
+    None
+}
+
+fn unmounted(look: &Look<'_>, user: &Passwd) -> Option<Finding> {
+    let entry = look.inside.resources.fstab.iter().find(|f| !f.mounted)?;
+    let later = ["noauto", "automount"].iter().any(|o| entry.options.contains(o));
+    let sure = !later && (missing(look, &user.home) || missing(look, &format!("{}/.ssh", user.home)));
+    let finding = look.finding(
+        "home-not-mounted",
+        certainty(sure),
+        format!("{} ({}) is not mounted on {}, where the home of {} is", entry.source, entry.kind, entry.at, user.name),
+        "fstab and mounts",
+    );
+    Some(if sure { finding } else { finding.would_prove("the key is found once the volume is mounted") })
+}
+
+fn no_file(look: &Look<'_>, user: &Passwd, files: &[&KeyFileInside]) -> Option<Finding> {
+    let first = files.first()?;
+    let text = if missing(look, &user.home) {
+        format!("the home directory {} does not exist", user.home)
+    } else {
+        format!("there is no {}", first.path)
+    };
+    let sure = !key_sources(look) && (look.has_settings() || !look.inside.sshd.lines.is_empty());
+    let finding = look.finding("authkeys-missing", certainty(sure), text, "stat");
+    Some(if sure { finding } else { finding.would_prove("sshd has no other source of keys: sshd -T") })
+}
+
+/// Files can be read, and none has the key.
+fn absent(look: &Look<'_>, files: &[&KeyFileInside], keys: &[Offered]) -> Vec<Finding> {
+    let mut out = Vec::new();
+    let read: Vec<&&KeyFileInside> = files.iter().filter(|f| f.read).collect();
+    let Some(first) = read.first() else { return out };
+    let lines = || read.iter().flat_map(|f| &f.entries);
+    let sound = lines().filter(|l| l.kind.is_some() && l.sound != Some(false)).count();
+    let more: u32 = read.iter().map(|f| f.more).sum();
+    let broken = lines().find(|l| {
+        l.kind.is_none() || l.sound == Some(false) || l.defects.iter().any(|d| matches!(d.as_str(), "joined" | "html" | "rfc4716" | "badbase64"))
+    });
+    let source = key_sources(look);
+    let damage = broken.map(|l| {
+        let joined = l.defects.iter().any(|d| d == "joined");
+        let what = if joined {
+            "two keys on one line".to_owned()
+        } else if l.defects.iter().any(|d| d != "crlf") {
+            l.defects.iter().filter(|d| *d != "crlf").cloned().collect::<Vec<_>>().join(", ")
+        } else {
+            "no whole key".to_owned()
+        };
+        let id = if joined { "authkeys-joined-line" } else { "authkeys-garbled" };
+        (id, format!("{} line {} is no key that sshd reads: {what}", first.path, l.line))
+    });
+    if sound == 0 && more == 0 {
+        out.push(match damage {
+            // Nothing in the file is a key, so nothing there can let anybody in.
+            Some((id, text)) => look.finding(id, certainty(!source), text, "authorized_keys"),
+            None => look.finding("authkeys-empty", certainty(!source), format!("{} has no key ({} lines)", first.path, first.lines), "authorized_keys"),
+        });
+        for finding in out.iter_mut().filter(|f| f.certainty < Certainty::Proven) {
+            finding.would_prove = Some("sshd has no other source of keys: sshd -T".to_owned());
+        }
+        return out;
+    }
+    if keys.is_empty() {
+        if let Some((id, text)) = damage {
+            out.push(look.finding(id, Certainty::Possible, text, "authorized_keys").would_prove("the public half of your key is in that line"));
+        }
+        return out;
+    }
+    // Lines whose data was not handed over may hold it.
+    let unseen = more > 0 || lines().any(|l| l.kind.is_some() && l.fingerprint.is_none() && l.sound.is_none());
+    let unasked = look.view.facts.local.keys.iter().any(|k| {
+        matches!(k.file.value(), Some(KeyFileState::Read { key, .. }) if key.sha256.is_none() && key.format.is_private())
+    });
+    let sure = !source && !unseen && !unasked;
+    let labels: Vec<String> = keys.iter().take(3).map(|k| format!("{} ({})", k.label, k.fingerprint)).collect();
+    let mut finding = look.finding(
+        "authkeys-key-absent",
+        certainty(sure),
+        format!("{} has {} key(s), and none is {}", first.path, sound as u64 + u64::from(more), labels.join(" or ")),
+        "authorized_keys",
+    );
+    for line in lines().filter(|l| l.kind.is_some()).take(4) {
+        if let Some(fingerprint) = &line.fingerprint {
+            finding = finding.and(format!("line {}: {} {fingerprint}", line.line, line.kind.as_deref().unwrap_or("key")), look.by("authorized_keys"));
+        }
+    }
+    out.push(if sure { finding } else { finding.would_prove("sshd's log at LogLevel VERBOSE: Failed publickey with this fingerprint") });
+    if let Some((id, text)) = damage {
+        out.push(look.finding(id, Certainty::Possible, text, "authorized_keys").would_prove("the public half of your key is in that line"));
+    }
+    out.extend(foreign(look, first));
+    out
+}
+
+/// Keys that are neither yours nor the launch key's, while the launch key is not there: an image's own.
+fn foreign(look: &Look<'_>, file: &KeyFileInside) -> Option<Finding> {
+    let pair = look.view.facts.aws.key_pair.value()?.as_ref()?;
+    let (_, launch) = key::public_of(pair.public_key.as_deref()?)?;
+    let all: Vec<&String> = file.entries.iter().filter_map(|l| l.fingerprint.as_ref()).collect();
+    (!all.is_empty() && !all.contains(&&launch)).then(|| {
+        look.finding(
+            "ami-baked-foreign-key",
+            Certainty::Possible,
+            format!("{} has {} key(s), and the launch key is not among them", file.path, all.len()),
+            "authorized_keys",
+        )
+        .would_prove("the owner of each line")
+    })
+}
+
+/// The flag stops a repair, not a login: it is named when there is something to repair.
+fn immutable(look: &Look<'_>, user: &Passwd, found: &[Finding]) -> Option<Finding> {
+    let repair = found.iter().any(|f| f.certainty >= Certainty::Likely && f.id != "authkeys-from-restriction");
+    let dir = user.home.trim_end_matches('/');
+    let ours = |path: &str| path == dir || path.starts_with(&format!("{dir}/.ssh")) || look.inside.key_files.iter().any(|f| f.path == path);
+    let (path, flags) = look.inside.flags.iter().find(|(path, _)| ours(path))?;
+    repair.then(|| look.finding("immutable-flag", Certainty::Proven, format!("{path} has the flags {flags}: no repair can change it"), "lsattr"))
+}
+
+pub(super) fn summary(look: &Look<'_>) -> Result<String, String> {
+    if look.known {
+        return Ok("the server found the key of this user".to_owned());
+    }
+    let Some(user) = look.user else { return Err("without the account its files cannot be judged".to_owned()) };
+    let keys = offered(look);
+    let files: Vec<&KeyFileInside> = look.inside.key_files.iter().filter(|f| f.used).collect();
+    for file in &files {
+        if let (Way::Open, Held::Good(line)) = (way(look, user, file), held(look, file, &keys)) {
+            return Ok(format!("sshd reads {}, and your key is in line {line}", file.path));
+        }
+    }
+    match files.iter().find(|f| matches!(way(look, user, f), Way::Open)) {
+        Some(file) => Err(format!("sshd reads {}; whether your key is in it cannot be told", file.path)),
+        None => Err("no key file that sshd reads was seen".to_owned()),
+    }
+}

@@ -1,0 +1,171 @@
+//! sshd's log since the boot. A line proves only what is still so: what the state contradicts was mended since.
+
+use super::Look;
+use crate::core::cause::{Certainty, Finding};
+use crate::core::facts::inside::LogLine;
+
+/// How long a refusal for being too busy or for too many failures explains a login that fails now, in seconds.
+const RECENT: i64 = 600;
+
+/// What a line says: cause, and whether the state that was seen answers the question better than the line.
+struct Told<'a> {
+    id: &'static str,
+    line: &'a LogLine,
+    certainty: Certainty,
+}
+
+pub(super) fn findings(look: &Look<'_>, told: &[(String, Certainty)]) -> Vec<Finding> {
+    let lines: Vec<&LogLine> = look.inside.log.iter().filter(|l| look.this_boot(l.at)).collect();
+    // After a login that worked, older refusals of this user are mended.
+    let accepted = lines.iter().rposition(|l| names_user(look, &l.text, "Accepted "));
+    let mut out: Vec<Finding> = Vec::new();
+    for (nth, line) in lines.iter().enumerate().rev() {
+        let mended = accepted.is_some_and(|at| nth < at);
+        let Some(found) = about_user(look, line, &lines, mended).or_else(|| about_server(look, line, &lines, nth)) else { continue };
+        if out.iter().any(|f| f.id == found.id) {
+            continue;
+        }
+        // PAM's general refusal says less than what was seen of the account.
+        let special = ["account-expired", "nologin-file", "account-locked", "boot-in-progress", "user-deleted"];
+        if found.id == "pam-denies" && told.iter().any(|(id, c)| *c == Certainty::Proven && special.contains(&id.as_str())) {
+            continue;
+        }
+        let text = format!("{} ({})", found.line.text, look.ago(found.line.at));
+        let by = look.inside.log_from.as_deref().map_or_else(|| "sshd's log".to_owned(), |f| format!("sshd's log ({f})"));
+        let finding = look.finding(found.id, found.certainty, text, &by);
+        out.push(if found.certainty == Certainty::Proven {
+            finding
+        } else {
+            finding.would_prove("the same line in sshd's log at your next attempt")
+        });
+    }
+    out
+}
+
+fn names_user(look: &Look<'_>, text: &str, start: &str) -> bool {
+    !look.name.is_empty()
+        && text.strip_prefix(start).and_then(|t| t.split_once(" for ")).is_some_and(|(_, rest)| rest.split(' ').next() == Some(look.name))
+}
+
+/// The word after a piece of the text, without quotes.
+fn word_after<'t>(text: &'t str, piece: &str) -> Option<&'t str> {
+    let (_, rest) = text.split_once(piece)?;
+    rest.split_whitespace().next().map(|w| w.trim_matches(['\'', '"', ',', ':']))
+}
+
+/// Lines that name the user.
+fn about_user<'a>(look: &Look<'_>, line: &'a LogLine, all: &[&LogLine], mended: bool) -> Option<Told<'a>> {
+    let text = line.text.as_str();
+    let name = look.name;
+    if name.is_empty() || mended || look.known {
+        return None;
+    }
+    let is = |piece: &str| word_after(text, piece) == Some(name);
+    let proven = |id| Some(Told { id, line, certainty: Certainty::Proven });
+    let likely = |id| Some(Told { id, line, certainty: Certainty::Likely });
+    if is("User ") && text.contains("not allowed because") {
+        return refusal(look, text).and_then(|id| if seen_well(look, id) { None } else { proven(id) });
+    }
+    if is("denied for user ") && text.contains("PAM account configuration") {
+        return proven("pam-denies");
+    }
+    if text.contains("pam_access(sshd:account)") && text.contains(&format!("`{name}'")) || text.contains("pam_sss(sshd:account): Access denied for user ") && is("for user ") {
+        return proven("pam-denies");
+    }
+    if is("attempts exceeded for ") && same_client(look, text) {
+        return proven("too-many-agent-keys");
+    }
+    if is("Could not open user ") && text.contains("Permission denied") {
+        let id = if look.inside.access.values().any(|may| !may) { "authkeys-unreadable" } else { return None };
+        return if look.inside.access.len() > 1 { None } else { likely(id) };
+    }
+    if text.contains("tried for ") && is("tried for ") && text.contains("not from a permitted host") && same_client(look, text) {
+        return None.or_else(|| if has_option(look, "from") { proven("authkeys-from-restriction") } else { None });
+    }
+    if text.contains("signature algorithm ssh-rsa not in") || text.contains("key type ssh-rsa not in PubkeyAccepted") {
+        // The line names nobody; the same process says who it was.
+        let same = |l: &&&LogLine| l.pid.is_some() && l.pid == line.pid;
+        let of_user = all.iter().filter(same).any(|l| word_after(&l.text, "authenticating user ") == Some(name));
+        return if of_user { proven("sha1-signature-refused") } else { likely("sha1-signature-refused") };
+    }
+    None
+}
+
+fn has_option(look: &Look<'_>, name: &str) -> bool {
+    look.inside.key_files.iter().any(|f| f.used && f.entries.iter().any(|l| l.options.iter().any(|(n, _)| n == name)))
+}
+
+fn refusal(look: &Look<'_>, text: &str) -> Option<&'static str> {
+    let (_, why) = text.split_once("not allowed because")?;
+    Some(if why.contains("account is locked") {
+        "account-locked"
+    } else if why.contains("nologin exists") {
+        "nologin-file"
+    } else if why.contains("shell") {
+        "shell-missing"
+    } else if ["DenyUsers", "AllowUsers", "DenyGroups", "AllowGroups", "not in any group"].iter().any(|w| why.contains(w)) {
+        "sshd-allow-deny"
+    } else {
+        let _ = look;
+        return None;
+    })
+}
+
+/// Whether the state behind a cause was seen now: then its own rule has judged it, and the line adds nothing.
+fn seen_well(look: &Look<'_>, id: &str) -> bool {
+    let inside = look.inside;
+    match id {
+        "sshd-allow-deny" => look.has_settings() && !inside.account.group_names.is_empty(),
+        "account-locked" => inside.account.shadow.is_some() && look.has_settings(),
+        "nologin-file" => inside.end == crate::core::facts::inside::End::Whole,
+        _ => look.user.is_some(),
+    }
+}
+
+/// Whether a line is about the client, or nobody knows the client's address.
+fn same_client(look: &Look<'_>, text: &str) -> bool {
+    look.address.is_some_and(|a| names_address(text, &a.to_string()))
+}
+
+fn names_address(text: &str, address: &str) -> bool {
+    let whole = |c: char| !(c.is_ascii_hexdigit() || c == '.' || c == ':');
+    text.split(|c: char| whole(c)).any(|w| w.trim_end_matches(['.', ':']) == address)
+}
+
+/// Lines about the server or the client's address.
+fn about_server<'a>(look: &Look<'_>, line: &'a LogLine, all: &[&LogLine], nth: usize) -> Option<Told<'a>> {
+    let text = line.text.as_str();
+    let recent = look.inside.at.zip(line.at).is_some_and(|(now, at)| now - at <= RECENT);
+    let proven = |id| Some(Told { id, line, certainty: Certainty::Proven });
+    let after = |piece: &str| all[nth + 1..].iter().any(|l| l.text.contains(piece));
+    // What happened before the server's last start happened to another one.
+    let restarted = after("Server listening on");
+    if look.answered || restarted {
+        return match text {
+            t if t.contains("Unable to negotiate with") && same_client(look, t) && !look.answered => proven("crypto-mismatch"),
+            _ => None,
+        };
+    }
+    if (text.contains("past MaxStartups") || text.contains("past Maxstartups") || text.contains("beginning MaxStartups throttling")) && recent {
+        return if after("exited MaxStartups throttling") { None } else { proven("maxstartups") };
+    }
+    if text.contains("penalty:") && text.contains("drop connection") {
+        return if recent && same_client(look, text) { proven("persource-penalty") } else { None };
+    }
+    if text.starts_with("refused connect from") && same_client(look, text) {
+        return if look.inside.firewall.hosts_deny.is_empty() && look.inside.firewall.hosts_allow.is_empty() { None } else { proven("hosts-deny") };
+    }
+    if text.contains("Unable to negotiate with") && same_client(look, text) {
+        return proven("crypto-mismatch");
+    }
+    None
+}
+
+pub(super) fn summary(look: &Look<'_>) -> Result<String, String> {
+    let Some(from) = &look.inside.log_from else { return Err("sshd's log was not found".to_owned()) };
+    let count = look.inside.log.iter().filter(|l| look.this_boot(l.at)).count();
+    if count == 0 {
+        return Err(format!("sshd's log ({from}) says nothing about this user since the boot"));
+    }
+    Ok(format!("{count} lines of sshd's log ({from}) since the boot name no reason that still holds"))
+}
