@@ -11,6 +11,7 @@ pub mod diagnosis;
 pub mod fact;
 pub mod facts;
 pub mod fixes;
+pub mod iam;
 pub mod inside;
 pub mod key;
 pub mod plan;

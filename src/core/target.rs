@@ -8,6 +8,9 @@ use std::net::IpAddr;
 /// The port of SSH (RFC 4253, section 4.1).
 pub const SSH_PORT: u16 = 22;
 
+/// The port of Remote Desktop (MS-RDPBCGR).
+pub const RDP_PORT: u16 = 3389;
+
 /// What was asked for on the command line, in a paste or in the instance list.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Target {

@@ -131,7 +131,10 @@ fn throttling(endpoint: &str, wanted: &'static str, times: usize) -> (Arc<Atomic
             std::thread::spawn(move || {
                 let asked = request(&mut client)?;
                 if action(&asked) == wanted && heard.fetch_add(1, Ordering::SeqCst) < times {
-                    let head = format!("HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", SLOW_DOWN.len());
+                    let head = format!(
+                        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                        SLOW_DOWN.len()
+                    );
                     return client.write_all(format!("{head}{SLOW_DOWN}").as_bytes()).ok();
                 }
                 pass_on(&asked, &mut client, behind)

@@ -59,8 +59,16 @@ impl Facts {
         self.aws.instance.value()
     }
 
-    /// The port that the login uses: given, from ssh_config, or 22.
+    /// Whether the instance runs Windows, as `Platform` of DescribeInstances says.
+    pub fn is_windows(&self) -> bool {
+        self.instance().is_some_and(|i| i.platform.as_deref() == Some("windows"))
+    }
+
+    /// The port in question: given; 3389 when Remote Desktop to a Windows instance is asked about; from ssh_config, or 22.
     pub fn port(&self) -> u16 {
+        if self.target.port.is_none() && self.is_windows() && self.symptom() == Some("rdp_error") {
+            return crate::core::target::RDP_PORT;
+        }
         self.target.port.or_else(|| self.local.config.value().and_then(|c| c.port)).unwrap_or(SSH_PORT)
     }
 

@@ -442,7 +442,9 @@ pub fn firewalld(lines: &[String], address: Option<IpAddr>, port: u16) -> Option
     let rich: Vec<&String> = lines.iter().filter(|l| l.starts_with("rule ")).collect();
     if let Some(rule) = rich.iter().find(|r| r.contains("reject") || r.contains("drop")) {
         let source = rule.split("address=\"").nth(1).and_then(|r| r.split('"').next());
-        let about_port = rule.contains("service name=\"ssh\"") || rule.contains(&format!("port port=\"{port}\"")) || !rule.contains("port port=") && !rule.contains("service name=");
+        let about_port = rule.contains("service name=\"ssh\"")
+            || rule.contains(&format!("port port=\"{port}\""))
+            || !rule.contains("port port=") && !rule.contains("service name=");
         match (about_port, source.map_or(Some(true), |s| host(s, address))) {
             (true, Some(true)) => return Some(Fate::Block { rule: format!("zone {zone}: {rule}") }),
             (true, None) => return unclear(rule),
@@ -452,15 +454,24 @@ pub fn firewalld(lines: &[String], address: Option<IpAddr>, port: u16) -> Option
     if (port == 22 && services.contains(&"ssh")) || ports.split_whitespace().any(tcp) {
         return Some(Fate::Accept);
     }
-    if !rich.is_empty() || get("source-ports:").is_some_and(|s| !s.is_empty()) || get("sources:").is_some_and(|s| !s.is_empty()) {
+    if !rich.is_empty()
+        || get("source-ports:").is_some_and(|s| !s.is_empty())
+        || get("sources:").is_some_and(|s| !s.is_empty())
+    {
         return unclear("its rich rules or sources may let the client in");
     }
     // Services other than ssh may stand for the port.
-    if port != 22 && services.iter().any(|s| !matches!(*s, "ssh" | "dhcpv6-client" | "cockpit" | "mdns" | "http" | "https")) {
+    if port != 22
+        && services.iter().any(|s| !matches!(*s, "ssh" | "dhcpv6-client" | "cockpit" | "mdns" | "http" | "https"))
+    {
         return unclear("one of its services may stand for the port");
     }
     Some(Fate::Block {
-        rule: format!("zone {zone} (target {target}): services {}; ports {}", or_none(&services.join(" ")), or_none(ports)),
+        rule: format!(
+            "zone {zone} (target {target}): services {}; ports {}",
+            or_none(&services.join(" ")),
+            or_none(ports)
+        ),
     })
 }
 
@@ -475,8 +486,7 @@ pub fn fate(inside: &Inside, address: Option<IpAddr>, port: u16) -> Option<(&'st
     let v6 = address.is_some_and(|a| a.is_ipv6());
     let tables = if v6 { (&fw.ip6tables, "ip6tables") } else { (&fw.iptables, "iptables") };
     let zone = firewalld(&fw.firewalld, address, port);
-    let mut all: Vec<(&'static str, Option<Fate>)> =
-        vec![(tables.1, iptables(tables.0, cut(tables.1), address, port))];
+    let mut all: Vec<(&'static str, Option<Fate>)> = vec![(tables.1, iptables(tables.0, cut(tables.1), address, port))];
     // firewalld's own tables are its zones written out: the zones are the clearer answer.
     match zone {
         Some(fate) => all.push(("firewalld", Some(fate))),

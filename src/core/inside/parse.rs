@@ -328,7 +328,8 @@ fn path(out: &mut Inside, rest: &str) {
 fn group(out: &mut Inside, rest: &str) {
     let Some((f, _)) = fields(rest, 4) else { return };
     let Ok(gid) = f[0].parse() else { return };
-    let list = |text: &str| -> Vec<String> { text.split(',').filter(|w| !w.is_empty() && *w != "-").map(owned).collect() };
+    let list =
+        |text: &str| -> Vec<String> { text.split(',').filter(|w| !w.is_empty() && *w != "-").map(owned).collect() };
     let primary = list(f[3]);
     let found = Group {
         name: some(f[1]).unwrap_or_default(),
@@ -494,4 +495,3 @@ fn log(out: &mut Inside, word: &str, rest: &str) {
     let text = if has_program { tail[program.len() + 2..].trim() } else { tail.trim() };
     push(&mut out.log, LogLine { at, pid, text: owned(text) });
 }
-

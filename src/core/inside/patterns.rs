@@ -80,7 +80,13 @@ pub fn wrapper(line: &str, address: Option<IpAddr>) -> Option<bool> {
     let (clients, except) = split_except(&rest[..end.unwrap_or(rest.len())]);
     let any = |list: &str| {
         let answers: Vec<Option<bool>> = words(list).map(|w| client(w, address)).collect();
-        if answers.contains(&Some(true)) { Some(true) } else if answers.contains(&None) { None } else { Some(false) }
+        if answers.contains(&Some(true)) {
+            Some(true)
+        } else if answers.contains(&None) {
+            None
+        } else {
+            Some(false)
+        }
     };
     match (any(clients), any(except)) {
         (Some(false), _) | (_, Some(true)) => Some(false),

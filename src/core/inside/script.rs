@@ -51,12 +51,7 @@ pub fn offered_keys(facts: &Facts) -> Vec<String> {
 
 /// What to ask the script about a target.
 pub fn params(facts: &Facts, user: Option<&str>) -> Params {
-    Params {
-        user: user.map(str::to_owned),
-        address: facts.source_ip(),
-        port: facts.port(),
-        keys: offered_keys(facts),
-    }
+    Params { user: user.map(str::to_owned), address: facts.source_ip(), port: facts.port(), keys: offered_keys(facts) }
 }
 
 /// Whether a user name can be put into the script.
@@ -71,7 +66,8 @@ fn is_user(name: &str) -> bool {
 /// Whether a text is `type base64` and nothing else.
 fn is_key(text: &str) -> bool {
     let Some((kind, blob)) = text.split_once(' ') else { return false };
-    let word = |s: &str, more: &[u8]| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b));
+    let word =
+        |s: &str, more: &[u8]| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b));
     kind.len() <= 64 && word(kind, b"-@.") && blob.len() <= MAX_BLOB && word(blob, b"+/=")
 }
 

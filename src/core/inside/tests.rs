@@ -18,7 +18,15 @@ fn parameters_are_checked_before_they_reach_a_shell() {
     for user in ["", "-x", "a b", "a'b", "$(id)", "a\nb", "Root", "1a", "a$", "\u{e9}", &"a".repeat(33)] {
         assert!(script(&Params { user: Some(user.to_owned()), ..good() }).is_err(), "{user:?}");
     }
-    for key in ["", "ssh-rsa", "ssh-rsa AAAA x", "ssh-rsa AA'AA", "ssh-rsa AAAA\n", "a;b AAAA", &format!("ssh-rsa {}", "A".repeat(9000))] {
+    for key in [
+        "",
+        "ssh-rsa",
+        "ssh-rsa AAAA x",
+        "ssh-rsa AA'AA",
+        "ssh-rsa AAAA\n",
+        "a;b AAAA",
+        &format!("ssh-rsa {}", "A".repeat(9000)),
+    ] {
         assert!(script(&Params { keys: vec![key.to_owned()], ..good() }).is_err(), "{key:?}");
     }
     assert!(script(&Params { keys: vec![KEY.to_owned(); 5], ..good() }).is_err());
@@ -40,7 +48,24 @@ fn the_script_fits_systems_manager() {
 #[test]
 fn the_script_only_reads() {
     let text = script(&good()).unwrap();
-    for word in ["mktemp", "curl", "wget", "169.254", "tee ", "rm ", "chmod", "chown", "restart", "kill -HUP", "--reset", "unbanip", "ssh-keyscan", "/etc/shadow-", "ssh-keygen -A", "sudo "] {
+    for word in [
+        "mktemp",
+        "curl",
+        "wget",
+        "169.254",
+        "tee ",
+        "rm ",
+        "chmod",
+        "chown",
+        "restart",
+        "kill -HUP",
+        "--reset",
+        "unbanip",
+        "ssh-keyscan",
+        "/etc/shadow-",
+        "ssh-keygen -A",
+        "sudo ",
+    ] {
         assert!(!text.contains(word), "{word}");
     }
     let redirections = text.match_indices('>').filter_map(|(at, _)| text.get(at + 1..at + 12));
@@ -63,7 +88,10 @@ fn the_script_runs_in_the_shells_of_this_machine() {
         assert!(printed.len() <= MAX_OUTPUT, "{shell:?}: {} characters", printed.len());
         assert_eq!(inside.asked.user, "root");
         assert!(inside.account.entry().is_some_and(|e| e.uid == 0 && e.home == "/root"), "{shell:?}: {printed}");
-        assert!(inside.paths.get("/").is_some_and(crate::core::facts::inside::PathState::is_dir), "{shell:?}: {printed}");
+        assert!(
+            inside.paths.get("/").is_some_and(crate::core::facts::inside::PathState::is_dir),
+            "{shell:?}: {printed}"
+        );
         ran += 1;
     }
     assert!(ran > 0, "no shell");

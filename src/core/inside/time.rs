@@ -86,7 +86,10 @@ pub(super) fn of_log(line: &str, now: Option<i64>, zone_minutes: i32) -> Option<
     let of_year = |year: i64| seconds((year, month, day), time).map(|at| at - i64::from(zone_minutes) * 60);
     let year = 1970 + (now + i64::from(zone_minutes) * 60).div_euclid(DAY) * 400 / 146_097;
     // A line is never from the future: December's lines in January are last year's.
-    [year + 1, year, year - 1, year - 2].into_iter().find_map(|y| of_year(y).filter(|at| *at <= now + 120)).map(|at| (at, rest))
+    [year + 1, year, year - 1, year - 2]
+        .into_iter()
+        .find_map(|y| of_year(y).filter(|at| *at <= now + 120))
+        .map(|at| (at, rest))
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ pub fn check(facts: &Facts) -> CheckResult {
         }
         Fact::Known { value, source } => {
             let text = format!("the agent answers, and holds {}", count(value.len()));
-            let labels = value.iter().map(|k| format!("{} {}", k.algorithm, k.fingerprint)).collect::<Vec<_>>().join(", ");
+            let labels =
+                value.iter().map(|k| format!("{} {}", k.algorithm, k.fingerprint)).collect::<Vec<_>>().join(", ");
             CheckResult::pass(id, text).seen(labels, source.clone())
         }
         Fact::Unknown { why: why @ (Why::Failed { .. } | Why::TimedOut { .. }) } => CheckResult::fail(id, why.text()),
@@ -79,8 +80,7 @@ fn too_many_keys(facts: &Facts, out: &mut Vec<Finding>) {
     let accepted =
         |k: &KeyProbe| facts.wire.offers.iter().any(|o| o.key.as_ref() == Some(&k.path) && o.answer.key_is_known());
     let proof = "ssh says: Too many authentication failures; or ssh -v counts the offered keys";
-    let crowded =
-        facts.local.keys.iter().find(|k| offered(facts, k) && crowded_out(facts, k) && (told || accepted(k)));
+    let crowded = facts.local.keys.iter().find(|k| offered(facts, k) && crowded_out(facts, k) && (told || accepted(k)));
     let late = facts.wire.offers.iter().find(|o| o.answer.key_is_known() && is_crowded(facts, o));
     let agent = agent_keys(facts).len();
     if let Some(label) = crowded.map(|k| k.path.clone()).or_else(|| late.and_then(|o| o.key.clone())) {

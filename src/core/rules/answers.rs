@@ -5,6 +5,9 @@ use crate::core::cause::{Certainty, Finding};
 use crate::core::check::{CheckResult, Verdict};
 use crate::core::facts::Facts;
 
+/// Source of what the user said.
+pub const SOURCE: &str = "your answer";
+
 /// Replaces "cannot tell" by the user's answer.
 pub fn apply(facts: &Facts, checks: &mut [CheckResult]) {
     for check in checks.iter_mut().filter(|c| c.verdict == Verdict::CannotTell) {
@@ -32,12 +35,24 @@ pub fn findings(facts: &Facts, checks: &[CheckResult]) -> Vec<Finding> {
             let check = words.get(&c.id)?;
             let cause = check.no_means.as_ref()?;
             let question = check.question.as_deref().unwrap_or_default();
-            let finding =
-                Finding::new(cause, Certainty::Likely, format!("you answered no to: {question}"), "your answer");
+            let finding = Finding::new(cause, Certainty::Likely, format!("you answered no to: {question}"), SOURCE);
             Some(match catalogue::get().causes.get(cause) {
                 Some(words) => finding.would_prove(words.proven_by.clone()),
                 None => finding,
             })
         })
         .collect()
+}
+
+/// Checks that no probe can answer, only the user: `key-private`, `keys-known`.
+pub fn statements(facts: &Facts) -> Vec<CheckResult> {
+    let words = [
+        ("key-private", "only you can tell whether somebody else has the private key"),
+        ("keys-known", "only you can tell whether every key that may log in is known to you"),
+    ];
+    let ask = |(id, text): (&str, &str)| match facts.instance() {
+        Some(_) => CheckResult::unclear(id, text),
+        None => CheckResult::not_applicable(id, "there is no instance to ask about"),
+    };
+    words.map(ask).into()
 }

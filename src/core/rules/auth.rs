@@ -3,7 +3,9 @@
 //! Pure judgement. User names are in [`super::user`], the launch key in [`super::launch_key`], which keys ssh would
 //! bring at all in [`super::offering`].
 
-use super::launch_key::{in_boot_log, is_launch_candidate, is_launch_key, key_lost, key_matches, matching_key, mismatch};
+use super::launch_key::{
+    in_boot_log, is_launch_candidate, is_launch_key, key_lost, key_matches, matching_key, mismatch,
+};
 use super::offering::{Candidate, deciding, keys_are_off, locked, order, unasked, would_offer};
 use super::user::{forced_root, others_refused, root_refused, user_finding, user_name};
 use super::{View, agent, config, host_key, local, pasted, versions};
@@ -275,12 +277,14 @@ fn inside(view: &View<'_>, seen: bool, out: &mut Vec<Finding>) {
             && (!seen || facts.wire.offers.iter().any(|o| o.user == user && c.is_in(o) && o.answer == Answer::Refused))
     };
     let installed = |k: &KeyProbe| is_launch_key(facts, k) == Some(true) || in_boot_log(view, k);
-    let matched = facts.local.keys.iter().any(|k| installed(k) && refused(k))
-        || order(facts).iter().any(from_agent);
+    let matched = facts.local.keys.iter().any(|k| installed(k) && refused(k)) || order(facts).iter().any(from_agent);
     let sure_user =
         view.family.as_ref().is_some_and(|f| f.family.users.contains(&user) && f.confidence != Confidence::Guess);
-    let certainty =
-        if seen && matched && sure_user && !unasked(facts) && !versions::fips_explains(facts) { Certainty::Likely } else { Certainty::Possible };
+    let certainty = if seen && matched && sure_user && !unasked(facts) && !versions::fips_explains(facts) {
+        Certainty::Likely
+    } else {
+        Certainty::Possible
+    };
     let source = match (seen, &facts.paste) {
         (true, _) => facts.wire.ssh.source(),
         (false, Some(_)) => "pasted text",
@@ -341,9 +345,11 @@ pub fn hop(view: &View<'_>) -> Hop {
 
 /// The symptom that the login shows.
 pub fn symptom(facts: &Facts) -> Option<&'static str> {
-    let works = facts.wire.offers.iter().any(|o| {
-        o.answer == Answer::LoggedIn && would_offer(facts, o) && !versions::stops(facts, o)
-    });
+    let works = facts
+        .wire
+        .offers
+        .iter()
+        .any(|o| o.answer == Answer::LoggedIn && would_offer(facts, o) && !versions::stops(facts, o));
     // What ssh says last counts: a file that it passes over is only a warning.
     let first = deciding(facts).filter(|_| !works).find_map(|k| local::trouble_here(facts, k)).map(|(id, _)| id);
     match first {
@@ -378,9 +384,7 @@ pub fn symptom(facts: &Facts) -> Option<&'static str> {
             return Some("booting_nologin");
         } else if said.contains("account has expired") {
             return Some("account_locked_or_expired");
-        } else if !refused
-            && super::offering::is_crowded(facts, offer)
-        {
+        } else if !refused && super::offering::is_crowded(facts, offer) {
             return Some("too_many_failures");
         } else if !refused && offer_locked(facts, offer) {
             return Some("passphrase_needed");

@@ -165,7 +165,12 @@ fn overrides(view: &View<'_>, config: &SshConfig, out: &mut Vec<Finding>) {
         let silent = matches!(facts.wire.tcp.value(), Some(Tcp::TimedOut { .. }));
         if other || silent {
             let certainty = if other { Certainty::Likely } else { Certainty::Possible };
-            add(certainty, format!("the file sets Port {port}, where no SSH server answers; sshd listens on {SSH_PORT} unless it was moved"));
+            add(
+                certainty,
+                format!(
+                    "the file sets Port {port}, where no SSH server answers; sshd listens on {SSH_PORT} unless it was moved"
+                ),
+            );
         }
     }
     if let Some(text) = other_host(facts, config) {
@@ -244,9 +249,11 @@ fn control(view: &View<'_>) -> Option<Finding> {
     let socket = hanging_socket(facts)?;
     let text = format!("the control socket {} takes the connection and does not answer", socket.path);
     let source = facts.local.control.source();
-    let without = facts.wire.offers.iter().find(|o| {
-        o.answer == crate::core::facts::wire::Answer::LoggedIn && offering::would_offer(facts, o)
-    });
+    let without = facts
+        .wire
+        .offers
+        .iter()
+        .find(|o| o.answer == crate::core::facts::wire::Answer::LoggedIn && offering::would_offer(facts, o));
     Some(match without {
         Some(offer) => Finding::new("stale-control-socket", Certainty::Proven, text, source)
             .and(format!("without it the login as {} works", offer.user), facts.wire.ssh.source()),

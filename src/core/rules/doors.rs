@@ -1,29 +1,53 @@
-//! All ways in, each open, closed because, or unknown.
+//! All ways in, each open, closed because, or unknown; with what it costs.
+//!
+//! The order is that of cost: the first open one is the one to take. Each door's own rules decide; where a
+//! door is closed by a cause of the catalogue, its words name the cause's id.
 
 use super::View;
+use super::{connect, gates, serial, ssm, tunnel};
+use crate::core::ami::Confidence;
 use crate::core::cause::Finding;
 use crate::core::diagnosis::{Door, DoorState};
 use crate::core::facts::wire::Tcp;
 
 /// The list of doors, cheapest first.
 pub fn doors(view: &View<'_>, works: bool, causes: &[Finding]) -> Vec<Door> {
-    vec![ssh(view, works, causes), ssm(view), eic(view), eice(view), serial(view), user_data(view), rescue(view)]
+    let told = |id: &str, (state, why): (DoorState, String), cost: &str| door(id, state, why, cost);
+    vec![
+        ssh(view, works, causes),
+        told("ssm", ssm::door(view), "no downtime, no change, no open port; about 1 minute"),
+        told("eic", connect::door(view), "no downtime, no lasting change: a key for 60 seconds; about 1 minute"),
+        told(
+            "eice",
+            tunnel::door(view),
+            "no downtime, no change where the VPC has an endpoint; making one takes about 5 minutes",
+        ),
+        told(
+            "serial",
+            serial_door(view),
+            "no downtime, no change; needs a user with a password inside; about 2 minutes",
+        ),
+        user_data(view),
+        rescue(view),
+    ]
 }
 
 fn door(id: &str, state: DoorState, why: impl Into<String>, cost: &str) -> Door {
-    Door { id: id.to_owned(), state, why: why.into(), cost: cost.to_owned() }
+    let why: String = why.into();
+    let why = if why.is_empty() { "not asked".to_owned() } else { why };
+    Door { id: id.to_owned(), state, why, cost: cost.to_owned() }
 }
 
 fn ssh(view: &View<'_>, works: bool, causes: &[Finding]) -> Door {
-    let cost = "no change";
+    let cost = "no downtime, no change";
     if works {
         return door("ssh", DoorState::Open, "the login works", cost);
     }
-    match causes.first().filter(|c| super::rank::explains(c)) {
+    match causes.iter().find(|c| super::rank::stops_login(c)) {
         Some(cause) => {
             let title =
                 crate::core::catalogue::get().causes.get(&cause.id).map_or(cause.id.as_str(), |w| w.title.as_str());
-            door("ssh", DoorState::Closed, title, cost)
+            door("ssh", DoorState::Closed, format!("{title} ({})", cause.id), cost)
         }
         None if matches!(view.facts.wire.tcp.value(), Some(Tcp::Connected { .. })) => {
             door("ssh", DoorState::Unknown, "the port answers; the login was not proven", cost)
@@ -32,112 +56,127 @@ fn ssh(view: &View<'_>, works: bool, causes: &[Finding]) -> Door {
     }
 }
 
-fn ssm(view: &View<'_>) -> Door {
-    let cost = "no change, no open port";
-    if view.facts.instance().is_some() && !running(view) {
-        // The list says Online for some minutes after a stop.
-        return door("ssm", DoorState::Closed, "the instance is not running", cost);
+/// A login needs a password inside, which nothing from outside can tell: never more than unknown.
+fn serial_door(view: &View<'_>) -> (DoorState, String) {
+    let facts = view.facts;
+    if facts.instance().is_none() {
+        return (DoorState::Unknown, "needs the instance".to_owned());
     }
-    match &view.facts.aws.ssm {
-        crate::core::fact::Fact::Known { value: Some(agent), .. } if agent.ping == "Online" => {
-            door("ssm", DoorState::Open, "the SSM agent is online", cost)
+    if !view.running() {
+        return (DoorState::Closed, "the instance is not running".to_owned());
+    }
+    let able = serial::supported(facts);
+    if let Some((false, text, _)) = &able {
+        return (DoorState::Closed, format!("{text} (serial-console-unsupported-type)"));
+    }
+    match (facts.doors.serial.value(), able) {
+        (Some(access), _) if !access.enabled => {
+            (DoorState::Closed, format!("{} (serial-console-disabled)", serial::disabled_text(facts)))
         }
-        crate::core::fact::Fact::Known { value: Some(agent), .. } => {
-            door("ssm", DoorState::Closed, format!("the SSM agent is {}", agent.ping), cost)
-        }
-        crate::core::fact::Fact::Known { value: None, .. } => {
-            let profile = view.facts.instance().and_then(|i| i.profile_arn.as_ref());
-            let why = if profile.is_none() {
-                "the SSM agent has never registered, and the instance has no instance profile"
-            } else {
-                "the SSM agent has never registered"
-            };
-            door("ssm", DoorState::Closed, why, cost)
-        }
-        other => door("ssm", DoorState::Unknown, other.why_not().map(|w| w.text()).unwrap_or_default(), cost),
-    }
-}
-
-fn running(view: &View<'_>) -> bool {
-    view.facts.instance().is_some_and(|i| i.state == "running")
-}
-
-fn eic(view: &View<'_>) -> Door {
-    let cost = "no lasting change: a key for 60 seconds";
-    if view.facts.instance().is_none() {
-        return door("eic", DoorState::Unknown, "needs the instance", cost);
-    }
-    if !running(view) {
-        return door("eic", DoorState::Closed, "the instance is not running", cost);
-    }
-    match view.facts.wire.tcp.value() {
-        Some(Tcp::Connected { .. }) => match view.family.as_ref().and_then(|f| f.family.eic_preinstalled) {
-            Some(true) => door(
-                "eic",
-                DoorState::Unknown,
-                "the port answers and this image carries EC2 Instance Connect; only a push proves it",
-                cost,
+        (Some(_), Some((_, text, _))) => (
+            DoorState::Unknown,
+            format!(
+                "it is switched on, and {text}: boot menu and messages are there; a login needs a user with a password"
             ),
-            Some(false) => door(
-                "eic",
-                DoorState::Unknown,
-                "this image does not carry EC2 Instance Connect unless it was installed",
-                cost,
-            ),
-            None => {
-                door("eic", DoorState::Unknown, "the image does not tell whether it carries EC2 Instance Connect", cost)
-            }
-        },
-        Some(_) => door("eic", DoorState::Closed, "it needs the SSH port, which does not answer", cost),
-        None => door("eic", DoorState::Unknown, "it needs the SSH port, which was not probed", cost),
+        ),
+        (Some(_), None) => (DoorState::Unknown, "it is switched on; whether this type has it is not known".to_owned()),
+        (None, _) => (
+            DoorState::Unknown,
+            facts.doors.serial.why_not().map_or_else(|| "needs the account switch".to_owned(), |why| why.text()),
+        ),
     }
 }
 
-fn eice(view: &View<'_>) -> Door {
-    let cost = "no change where the VPC has an endpoint; making one takes minutes";
-    let why = if view.facts.instance().is_some() {
-        "ask: aws ec2 describe-instance-connect-endpoints"
-    } else {
-        "needs the instance"
+/// What a stop costs besides the time.
+fn stop_cost(view: &View<'_>, time: &str) -> String {
+    let facts = view.facts;
+    let mut cost = match facts.instance() {
+        Some(i) if i.state == "stopped" => format!("{time}; the instance is stopped already"),
+        _ => format!("downtime: {time}"),
     };
-    door("eice", DoorState::Unknown, why, cost)
-}
-
-fn serial(view: &View<'_>) -> Door {
-    let cost = "no change; needs a user with a password inside";
-    if view.facts.instance().is_some() && !running(view) {
-        return door("serial", DoorState::Closed, "the instance is not running", cost);
+    if facts.instance().is_some_and(|i| i.public_ip.is_some()) {
+        cost.push_str("; the public address changes unless it is an Elastic IP");
     }
-    // Xen types have no serial console (EC2 User Guide, ec2-serial-console-prerequisites).
-    let xen =
-        ["t1", "t2", "m1", "m2", "m3", "m4", "c1", "c3", "c4", "r3", "r4", "i2", "d2", "x1", "x1e", "p2", "p3", "g3"];
-    let family = view.facts.instance().and_then(|i| i.instance_type.split('.').next()).unwrap_or_default();
-    if xen.contains(&family) {
-        return door("serial", DoorState::Closed, format!("{family} instances are not built on Nitro"), cost);
+    if facts.host.machine.value().is_some_and(|m| m.instance_storage) {
+        cost.push_str("; data on its local disks is lost");
     }
-    door("serial", DoorState::Unknown, "needs the account switch: aws ec2 get-serial-console-access-status", cost)
+    if facts.instance().is_some_and(|i| i.hibernation) {
+        cost.push_str("; stop it plainly, a hibernation is no fresh boot");
+    }
+    cost
 }
 
 fn user_data(view: &View<'_>) -> Door {
-    let cost = "stop and start: minutes of downtime, the public address may change";
-    match view.facts.instance() {
-        Some(i) if i.root_device_type.as_deref() == Some("instance-store") => {
-            door("user-data", DoorState::Closed, "an instance-store root cannot be stopped", cost)
+    let facts = view.facts;
+    let cost = stop_cost(view, "stop and start, about 5 minutes");
+    let told = |state: DoorState, why: String| door("user-data", state, why, &cost);
+    let Some(instance) = facts.instance() else { return told(DoorState::Unknown, "needs the instance".to_owned()) };
+    let against = gates::against_stop(facts);
+    if !against.is_empty() {
+        return told(DoorState::Closed, against.join("; "));
+    }
+    if gates::metadata_off(facts) {
+        return told(
+            DoorState::Closed,
+            "the metadata service is off, so no user data arrives (imds-disabled)".to_owned(),
+        );
+    }
+    if super::root::root_is_gone(facts) {
+        return told(DoorState::Closed, "no root volume is attached (root-volume-detached)".to_owned());
+    }
+    // Ignition reads user data at the first boot only; Bottlerocket and Windows read other things.
+    let sure = view.family.as_ref().filter(|f| f.confidence == Confidence::Sure);
+    let ignition = facts.host.user_data.value().and_then(Option::as_ref).is_some_and(|u| u.kind == "ignition");
+    match sure {
+        Some(guess) if !guess.family.cloud_init => {
+            let text = format!("{} does not run cloud-init, so user data repairs nothing", guess.family.title);
+            return told(DoorState::Closed, text);
         }
-        Some(_) => {
-            door("user-data", DoorState::Unknown, "works where cloud-init runs; it repairs files, not firewalls", cost)
+        _ if ignition => {
+            return told(
+                DoorState::Closed,
+                "its user data is for Ignition, which runs at the first boot only".to_owned(),
+            );
         }
-        None => door("user-data", DoorState::Unknown, "needs the instance", cost),
+        _ => {}
+    }
+    let protection = facts.host.stop_protected.is_known() || instance.state == "stopped";
+    let boots = !matches!(instance.state.as_str(), "pending" | "stopping");
+    match sure {
+        Some(guess) if protection && boots => {
+            let text =
+                format!("cloud-init of {} reads it at every boot; it repairs files, not firewalls", guess.family.title);
+            told(DoorState::Open, text)
+        }
+        Some(_) => told(DoorState::Unknown, "whether it may be stopped is not known".to_owned()),
+        None => told(DoorState::Unknown, "works where cloud-init runs; it repairs files, not firewalls".to_owned()),
     }
 }
 
 fn rescue(view: &View<'_>) -> Door {
-    let cost = "stop, snapshot, helper instance: about half an hour of downtime";
-    match view.facts.instance() {
-        Some(i) if i.root_device_type.as_deref() == Some("instance-store") => {
-            door("rescue", DoorState::Closed, "an instance-store root cannot be detached", cost)
+    let facts = view.facts;
+    let cost = stop_cost(view, "stop, snapshot and a helper instance, about 30 minutes");
+    let told = |state: DoorState, why: String| door("rescue", state, why, &cost);
+    let Some(instance) = facts.instance() else { return told(DoorState::Unknown, "needs the instance".to_owned()) };
+    let against = gates::against_stop(facts);
+    if !against.is_empty() {
+        return told(DoorState::Closed, against.join("; "));
+    }
+    if super::root::root_is_gone(facts) {
+        return told(
+            DoorState::Open,
+            "the root volume is off already: attach it again under its device name (root-volume-detached)".to_owned(),
+        );
+    }
+    let protection = facts.host.stop_protected.is_known() || instance.state == "stopped";
+    let root = instance.root_volume.as_ref();
+    let encrypted = facts.host.volumes.value().into_iter().flatten().any(|v| Some(&v.id) == root && v.encrypted);
+    let note = if encrypted { "; the helper needs the key of the encrypted volume" } else { "" };
+    match (instance.root_device_type.as_deref(), protection) {
+        (Some("ebs"), true) => {
+            told(DoorState::Open, format!("the last resort: the root volume on another instance{note}"))
         }
-        Some(_) => door("rescue", DoorState::Unknown, "the last resort: the root volume on another instance", cost),
-        None => door("rescue", DoorState::Unknown, "needs the instance", cost),
+        (Some("ebs"), false) => told(DoorState::Unknown, "whether it may be stopped is not known".to_owned()),
+        _ => told(DoorState::Unknown, format!("the last resort: the root volume on another instance{note}")),
     }
 }

@@ -107,22 +107,29 @@ pub(super) fn check(view: &View<'_>) -> CheckResult {
     let source = facts.wire.ssh.source().to_owned();
     let check = match (compare(view), strictness(facts)) {
         (Some(HostKey::Same), _) => CheckResult::pass(id, "the host key is the one in known_hosts"),
-        (Some(HostKey::New), Strictness::Yes) => {
-            CheckResult::fail(id, "the host is new to known_hosts, and StrictHostKeyChecking yes refuses what is not there")
-        }
-        (Some(HostKey::New), Strictness::Off) => {
-            CheckResult::pass(id, "the host is new to known_hosts: ssh adds it without a question (StrictHostKeyChecking no)")
-        }
+        (Some(HostKey::New), Strictness::Yes) => CheckResult::fail(
+            id,
+            "the host is new to known_hosts, and StrictHostKeyChecking yes refuses what is not there",
+        ),
+        (Some(HostKey::New), Strictness::Off) => CheckResult::pass(
+            id,
+            "the host is new to known_hosts: ssh adds it without a question (StrictHostKeyChecking no)",
+        ),
         (Some(HostKey::New), Strictness::Usual) => {
-            let asks = facts.local.config.value().and_then(|c| c.strict_host_key_checking.as_deref()) != Some("accept-new");
+            let asks =
+                facts.local.config.value().and_then(|c| c.strict_host_key_checking.as_deref()) != Some("accept-new");
             let does = if asks { "asks once" } else { "adds it without a question (accept-new)" };
             CheckResult::pass(id, format!("the host is new to known_hosts: ssh {does}"))
         }
         (Some(HostKey::Authority(at)), _) => CheckResult::unclear(
             id,
-            format!("{at} trusts a certificate authority for this host: whether the host shows its certificate was not asked"),
+            format!(
+                "{at} trusts a certificate authority for this host: whether the host shows its certificate was not asked"
+            ),
         ),
-        (Some(HostKey::Revoked(at)), _) => CheckResult::fail(id, format!("the host key is marked @revoked at {at}: ssh refuses it")),
+        (Some(HostKey::Revoked(at)), _) => {
+            CheckResult::fail(id, format!("the host key is marked @revoked at {at}: ssh refuses it"))
+        }
         (Some(HostKey::Changed(at, _)), Strictness::Off) => {
             CheckResult::fail(id, format!("the host key differs from {at}; {OFF}"))
         }
@@ -130,7 +137,10 @@ pub(super) fn check(view: &View<'_>) -> CheckResult {
             CheckResult::fail(id, format!("the host key differs from {at}: ssh refuses to go on"))
         }
         (None, _) => {
-            return CheckResult::cannot_tell(id, &facts.local.known_hosts.why_not().unwrap_or(Why::needs("known_hosts")));
+            return CheckResult::cannot_tell(
+                id,
+                &facts.local.known_hosts.why_not().unwrap_or(Why::needs("known_hosts")),
+            );
         }
     };
     check.seen(format!("{host_key_type} {host_key}"), source)
@@ -142,9 +152,12 @@ pub(super) fn findings(view: &View<'_>) -> Vec<Finding> {
     let source = facts.wire.ssh.source();
     let unverified = "host-key-changed-unverified";
     let finding = match compare(view) {
-        Some(HostKey::Revoked(at)) => {
-            Finding::new(unverified, Certainty::Proven, format!("the server shows a host key that {at} marks as @revoked"), source)
-        }
+        Some(HostKey::Revoked(at)) => Finding::new(
+            unverified,
+            Certainty::Proven,
+            format!("the server shows a host key that {at} marks as @revoked"),
+            source,
+        ),
         Some(HostKey::New) if blocks(view) => Finding::new(
             "ssh-config-overrides",
             Certainty::Likely,
@@ -175,7 +188,10 @@ pub(super) fn findings(view: &View<'_>) -> Vec<Finding> {
         (Some(SshServer::Ready { host_key, host_key_type, .. }), Some(console))
             if finding.id == unverified && !console.host_keys.is_empty() && !console.host_keys.contains(host_key) =>
         {
-            Some(format!("the console log prints {}, and not this {host_key_type} {host_key}", console.host_keys.join(", ")))
+            Some(format!(
+                "the console log prints {}, and not this {host_key_type} {host_key}",
+                console.host_keys.join(", ")
+            ))
         }
         _ => None,
     };

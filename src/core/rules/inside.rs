@@ -138,7 +138,11 @@ pub fn settle(view: &View<'_>, found: &mut Vec<Finding>, seen: &[Finding]) {
         ["home-perms", "ssh-dir-perms", "authkeys-perms", "authkeys-key-absent", "authkeys-missing", "sshd-allow-deny"];
     let Ok(look) = Look::new(view) else { return };
     let whole = look.inside.end == End::Whole && look.inside.left_out == 0 && look.inside.slow.is_empty();
-    if whole && look.user.is_some() && look.has_settings() && look.inside.key_files.iter().all(|f| f.read || missing(&look, &f.path)) {
+    if whole
+        && look.user.is_some()
+        && look.has_settings()
+        && look.inside.key_files.iter().all(|f| f.read || missing(&look, &f.path))
+    {
         found.retain(|f| {
             f.certainty == Certainty::Proven || !LOOKED_AT.contains(&f.id.as_str()) || seen.iter().any(|s| s.id == f.id)
         });

@@ -1,6 +1,8 @@
-//! The instance as AWS sees it: found, running, healthy. And the caller's right to ask.
+//! The instance as AWS sees it: found, running, healthy, and what its console log says.
+//!
+//! Must not judge the machine's load, its volumes or the right to look: siblings do.
 
-use super::View;
+use super::{View, root};
 use crate::core::cause::{Certainty, Finding};
 use crate::core::check::CheckResult;
 use crate::core::fact::{Fact, Why};
@@ -11,28 +13,9 @@ use crate::core::target::TargetKind;
 /// Seconds after a start in which a refusal or silence is normal.
 const BOOT_SECONDS: i64 = 300;
 
-/// Checks `aws-credentials`, `instance-found`, `instance-running`, `status-checks`, `ssm-agent`.
+/// Checks `instance-found`, `instance-running`, `status-checks`.
 pub fn checks(view: &View<'_>) -> Vec<CheckResult> {
-    vec![credentials(view.facts), found(view.facts), running(view.facts), status(view.facts), ssm(view.facts)]
-}
-
-fn credentials(facts: &Facts) -> CheckResult {
-    let id = "aws-credentials";
-    match &facts.aws.caller {
-        Fact::Known { value, source } => {
-            CheckResult::pass(id, format!("you are {} in account {}", value.arn, value.account))
-                .seen(value.arn.clone(), source.clone())
-        }
-        Fact::Unknown { why: why @ Why::Credentials { .. } } if !facts.aws.instance.is_known() => {
-            CheckResult::fail(id, why.text())
-        }
-        _ if matches!(facts.aws.instance.why_not(), Some(Why::Credentials { .. })) => {
-            CheckResult::fail(id, facts.aws.instance.why_not().map(|w| w.text()).unwrap_or_default())
-        }
-        // A read that was answered proves the credentials, whatever STS says (its endpoint may be out of reach).
-        _ if facts.aws.instance.is_known() => CheckResult::pass(id, "EC2 answers to them"),
-        other => CheckResult::cannot_tell(id, &other.why_not().unwrap_or(Why::needs("AWS"))),
-    }
+    vec![found(view.facts), running(view.facts), status(view.facts)]
 }
 
 fn found(facts: &Facts) -> CheckResult {
@@ -90,23 +73,6 @@ fn status(facts: &Facts) -> CheckResult {
     }
 }
 
-fn ssm(facts: &Facts) -> CheckResult {
-    let id = "ssm-agent";
-    match &facts.aws.ssm {
-        Fact::Known { value: Some(agent), source } if agent.ping == "Online" => {
-            CheckResult::pass(id, "the SSM agent is online")
-                .seen(format!("agent {}", agent.version.as_deref().unwrap_or("of unknown version")), source.clone())
-        }
-        Fact::Known { value: Some(agent), source } => {
-            CheckResult::fail(id, format!("the SSM agent is {}", agent.ping)).seen(agent.ping.clone(), source.clone())
-        }
-        Fact::Known { value: None, source } => {
-            CheckResult::fail(id, "the SSM agent has never registered").seen("not in the list", source.clone())
-        }
-        other => CheckResult::cannot_tell(id, &other.why_not().unwrap_or(Why::needs("Systems Manager"))),
-    }
-}
-
 /// Whether the instance was started so recently that it may still boot.
 pub fn may_be_booting(facts: &Facts) -> bool {
     let young = facts
@@ -117,22 +83,25 @@ pub fn may_be_booting(facts: &Facts) -> bool {
     facts.instance().is_some_and(|i| i.state == "running") && (young || starting)
 }
 
-/// Causes in the instance's state, in its console log, and in the right to look.
+/// Causes in the instance's state and in its console log.
 pub fn findings(view: &View<'_>) -> Vec<Finding> {
     let facts = view.facts;
     let mut out = Vec::new();
-    state_findings(facts, &mut out);
+    root::before_start(view, &mut out);
+    state_findings(view, &mut out);
+    root::beside(view, &mut out);
+    out.extend(super::contained::finding(view));
+    out.extend(user_data_failed(view));
     if !matches!(facts.wire.ssh.value(), Some(SshServer::Ready { .. })) {
         status_findings(facts, &mut out);
         console_findings(view, &mut out);
     }
-    windows(view, &mut out);
     elsewhere(facts, &mut out);
-    looking(facts, &mut out);
     out
 }
 
-fn state_findings(facts: &Facts, out: &mut Vec<Finding>) {
+fn state_findings(view: &View<'_>, out: &mut Vec<Finding>) {
+    let facts = view.facts;
     let Some(instance) = facts.instance() else { return };
     let reasons: Vec<String> =
         [&instance.transition_reason, &instance.state_reason].into_iter().flatten().cloned().collect();
@@ -155,18 +124,15 @@ fn state_findings(facts: &Facts, out: &mut Vec<Finding>) {
         _ => return,
     };
     out.push(Finding::new(id, Certainty::Proven, text.clone(), source));
-    let reason = reasons.join(" ");
-    if reason.contains("Server.SpotInstance") {
-        out.push(Finding::new("spot-interrupted", Certainty::Proven, text, source));
-    } else if instance.state == "stopped" && reason.contains("Client.InternalError") {
-        // Often, not always: EC2 says the same of other faults while it starts an instance.
-        out.push(Finding::new("root-volume-kms-denied", Certainty::Likely, text, source).would_prove("whether the root volume is encrypted with a key that may not be used (ec2 describe-volumes, kms describe-key)"));
-    }
+    root::after_state(view, &text, out);
 }
 
 fn status_findings(facts: &Facts, out: &mut Vec<Finding>) {
-    let Some(status) = facts.aws.status.value().filter(|_| facts.instance().is_some_and(|i| i.state == "running"))
-    else {
+    if facts.instance().is_none_or(|i| i.state != "running") {
+        return;
+    }
+    let Some(status) = facts.aws.status.value() else {
+        by_metric(facts, out);
         return;
     };
     let source = facts.aws.status.source();
@@ -187,6 +153,12 @@ fn status_findings(facts: &Facts, out: &mut Vec<Finding>) {
                 "the status check is impaired",
                 source,
             );
+            let finding = match failing_for(facts, id) {
+                Some(minutes) => {
+                    finding.and(format!("its metric has failed for {minutes} minutes"), facts.host.metrics.source())
+                }
+                None => finding,
+            };
             out.push(if proven {
                 finding
             } else {
@@ -213,6 +185,47 @@ fn status_findings(facts: &Facts, out: &mut Vec<Finding>) {
             .would_prove("the same probe in some minutes"),
         );
     }
+}
+
+/// Minutes for which the metric of a status check has failed.
+fn failing_for(facts: &Facts, id: &str) -> Option<i64> {
+    let metrics = facts.host.metrics.value()?;
+    match id {
+        "system-status-impaired" => super::machine::failing_minutes(facts, &metrics.system_failed),
+        "instance-status-impaired" => super::machine::failing_minutes(facts, &metrics.instance_failed),
+        _ => None,
+    }
+}
+
+/// Where the status may not be read, its metric tells the same, some minutes later.
+fn by_metric(facts: &Facts, out: &mut Vec<Finding>) {
+    for (id, name) in [
+        ("system-status-impaired", "StatusCheckFailed_System"),
+        ("instance-status-impaired", "StatusCheckFailed_Instance"),
+    ] {
+        if let Some(minutes) = failing_for(facts, id) {
+            let text = format!("{name} has been 1 for {minutes} minutes");
+            out.push(
+                Finding::new(id, Certainty::Likely, text, facts.host.metrics.source())
+                    .would_prove("the status check itself (ec2 describe-instance-status)"),
+            );
+        }
+    }
+}
+
+/// A failed first boot may have left out the user or the key; more than that the log does not tell.
+fn user_data_failed(view: &View<'_>) -> Option<Finding> {
+    let console = view.console.as_ref().filter(|c| c.causes.iter().any(|id| id == "user-data-failed"))?;
+    let line = console.evidence.first().cloned().unwrap_or_else(|| console.explanation.clone());
+    Some(
+        Finding::new(
+            "user-data-failed",
+            Certainty::Possible,
+            format!("the console log says: {line}"),
+            view.console_source(),
+        )
+        .would_prove("/var/log/cloud-init-output.log inside, and whether user and key are there"),
+    )
 }
 
 fn console_findings(view: &View<'_>, out: &mut Vec<Finding>) {
@@ -243,88 +256,4 @@ fn elsewhere(facts: &Facts, out: &mut Vec<Finding>) {
         Finding::new("wrong-region-or-account", certainty, why.text(), "DescribeInstances")
             .would_prove("the same search in the other Regions and accounts"),
     );
-}
-
-fn windows(view: &View<'_>, out: &mut Vec<Finding>) {
-    let facts = view.facts;
-    let windows = facts.instance().is_some_and(|i| i.platform.as_deref() == Some("windows"));
-    let refused = matches!(facts.wire.tcp.value(), Some(Tcp::Refused { .. })) && facts.dialled_own_address();
-    if windows && facts.port() == 22 && !matches!(facts.wire.ssh.value(), Some(SshServer::Ready { .. })) {
-        // Windows can run OpenSSH: only what port 22 says proves that it does not. A silent port may be a closed group.
-        out.push(if refused && !may_be_booting(facts) {
-            Finding::new(
-                "rdp-not-ssh",
-                Certainty::Proven,
-                "the instance runs Windows, and nothing listens on port 22",
-                facts.aws.instance.source(),
-            )
-        } else if matches!(facts.wire.tcp.value(), Some(Tcp::Connected { .. })) {
-            Finding::new(
-                "rdp-not-ssh",
-                Certainty::Possible,
-                "the instance runs Windows, and no SSH server has answered on port 22",
-                facts.aws.instance.source(),
-            )
-            .would_prove("get-service sshd inside the instance (Session Manager)")
-        } else {
-            Finding::new(
-                "rdp-not-ssh",
-                Certainty::Likely,
-                "the instance runs Windows, whose images come without an SSH server",
-                facts.aws.instance.source(),
-            )
-            .would_prove("a connection to port 22 that is refused, or get-service sshd inside")
-        });
-    } else if view.family.as_ref().is_some_and(|f| !f.family.sshd && !f.family.windows)
-        && matches!(facts.wire.tcp.value(), Some(Tcp::Refused { .. } | Tcp::TimedOut { .. }))
-    {
-        let because = view.family.as_ref().map(|f| f.because.clone()).unwrap_or_default();
-        out.push(
-            Finding::new("os-has-no-sshd", Certainty::Likely, because, "DescribeImages")
-                .would_prove("Session Manager, or the operating system's own admin container"),
-        );
-    }
-}
-
-/// Every AWS fact that was refused: the missing actions, and whether the credentials are the trouble.
-fn looking(facts: &Facts, out: &mut Vec<Finding>) {
-    let aws = &facts.aws;
-    let whys: Vec<Why> = [
-        aws.caller.why_not(),
-        aws.instance.why_not(),
-        aws.status.why_not(),
-        aws.interfaces.why_not(),
-        aws.groups.why_not(),
-        aws.acls.why_not(),
-        aws.route_tables.why_not(),
-        aws.internet_gateways.why_not(),
-        aws.subnet.why_not(),
-        aws.prefix_lists.why_not(),
-        aws.key_pair.why_not(),
-        aws.image.why_not(),
-        aws.console.why_not(),
-        aws.ssm.why_not(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    let credentials = whys.iter().find(|w| matches!(w, Why::Credentials { .. }));
-    if let (Some(why), false) = (credentials, aws.instance.is_known()) {
-        out.push(Finding::new("credentials-missing-or-expired", Certainty::Proven, why.text(), "AWS credential chain"));
-    }
-    let mut denied = whys.iter().filter_map(|w| match w {
-        Why::Denied { action, reason } => Some((action.clone(), reason.clone())),
-        _ => None,
-    });
-    if let Some((action, reason)) = denied.next() {
-        let first = Finding::new(
-            "iam-denied-read",
-            Certainty::Proven,
-            format!("not allowed: {action} {reason}").trim_end().to_owned(),
-            action.clone(),
-        );
-        out.push(denied.fold(first, |f, (action, reason)| {
-            f.and(format!("not allowed: {action} {reason}").trim_end().to_owned(), action)
-        }));
-    }
 }

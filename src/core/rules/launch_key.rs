@@ -230,6 +230,18 @@ fn is_listed(listed: &[String], key: &KeyFile) -> Option<bool> {
     compared.iter().all(Option::is_some).then_some(false)
 }
 
+/// Compares a fingerprint as cloud-init prints it (hex with colons, SHA-256) with `SHA256:base64`.
+pub(super) fn same_text(listed: &str, mine: &str) -> bool {
+    use base64::Engine as _;
+    let Some(raw) =
+        mine.strip_prefix("SHA256:").and_then(|b| base64::engine::general_purpose::STANDARD_NO_PAD.decode(b).ok())
+    else {
+        return false;
+    };
+    let hex = raw.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":");
+    listed.eq_ignore_ascii_case(&hex) || listed.trim_start_matches("SHA256:") == mine.trim_start_matches("SHA256:")
+}
+
 /// Compares a fingerprint as cloud-init prints it (SHA-256 in hexadecimal pairs, MD5 of the wire form in older
 /// versions) or as ssh-keygen does with a key.
 fn same_print(listed: &str, key: &KeyFile) -> Option<bool> {
@@ -242,7 +254,8 @@ fn same_print(listed: &str, key: &KeyFile) -> Option<bool> {
         16 => {
             // The list of forms has the MD5 of the wire form among others; a key without any was not read whole.
             let forms = &key.ec2_fingerprints;
-            (forms.iter().any(|f| f.len() == listed.len())).then(|| forms.iter().any(|f| f.eq_ignore_ascii_case(listed)))
+            (forms.iter().any(|f| f.len() == listed.len()))
+                .then(|| forms.iter().any(|f| f.eq_ignore_ascii_case(listed)))
         }
         _ => {
             let listed = listed.trim_start_matches("SHA256:").trim_end_matches('=');

@@ -15,12 +15,7 @@ use crate::core::key::{self, KeyFile, KeyFormat};
 /// Checks `key-file`, `key-format`, `key-permissions`, `key-passphrase`.
 pub fn checks(view: &View<'_>) -> Vec<CheckResult> {
     let facts = view.facts;
-    vec![
-        key_file(facts),
-        key_format(facts),
-        key_permissions(facts),
-        key_passphrase(facts),
-    ]
+    vec![key_file(facts), key_format(facts), key_permissions(facts), key_passphrase(facts)]
 }
 
 /// What is wrong with one key file for OpenSSH, if anything: cause id, words.

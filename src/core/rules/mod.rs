@@ -2,24 +2,37 @@
 //!
 //! Must not probe, and holds no words: titles and explanations are in the catalogue.
 
+pub mod about;
 mod agent;
 pub mod answers;
 pub mod auth;
 mod config;
+mod connect;
+mod contained;
 pub mod doors;
+pub mod gates;
 mod host_key;
 pub mod inside;
 pub mod instance;
 mod launch_key;
 pub mod local;
+pub mod looking;
+mod lost;
+mod machine;
 pub mod network;
 pub mod offering;
 mod pasted;
+mod ping;
 pub mod rank;
+mod root;
+mod serial;
 mod session;
+mod ssm;
+mod tunnel;
 mod user;
 mod versions;
 pub mod walk;
+mod windows;
 pub mod wire;
 
 use crate::core::ami;
@@ -61,7 +74,22 @@ pub const CHECKS: &[(&str, &[ProbeId])] = &[
     ("inside-key-files", &[ProbeId::Inside]),
     ("inside-log", &[ProbeId::Inside]),
     ("inside-resources", &[ProbeId::Inside]),
-    ("ssm-agent", &[ProbeId::Ssm]),
+    ("ssm-agent", &[ProbeId::Ssm, ProbeId::Connection]),
+    ("root-volume", &[ProbeId::Instance]),
+    ("cpu-credits", &[ProbeId::Metrics, ProbeId::CreditMode]),
+    ("machine-load", &[ProbeId::Metrics]),
+    ("metadata-service", &[ProbeId::Instance]),
+    ("ssm-role", &[ProbeId::HostManagement, ProbeId::Role, ProbeId::RolePolicies]),
+    ("ssm-path", &[ProbeId::RouteTables, ProbeId::Endpoints, ProbeId::EndpointGroups]),
+    ("instance-connect", &[ProbeId::Image]),
+    ("instance-connect-endpoint", &[ProbeId::ConnectEndpoints, ProbeId::EndpointGroups]),
+    ("serial-console", &[ProbeId::SerialAccess, ProbeId::Machine]),
+    ("stop-gates", &[ProbeId::Instance, ProbeId::StopProtection, ProbeId::Spot]),
+    ("windows-password", &[ProbeId::WindowsPassword]),
+    ("ping-path", &[ProbeId::SecurityGroups, ProbeId::NetworkAcls]),
+    ("key-at-hand", &[ProbeId::Keys, ProbeId::KeyPair]),
+    ("key-private", &[]),
+    ("keys-known", &[]),
     ("jump-host", &[ProbeId::Jump]),
     ("agent", &[ProbeId::Agent]),
 ];
@@ -112,6 +140,11 @@ impl<'a> View<'a> {
         if self.facts.aws.console.is_known() { self.facts.aws.console.source() } else { "pasted console log" }
     }
 
+    /// Whether the instance is known to run.
+    pub fn running(&self) -> bool {
+        self.facts.instance().is_some_and(|i| i.state == "running")
+    }
+
     /// The image's default user.
     pub fn default_user(&self) -> Option<String> {
         self.family.as_ref().and_then(|f| f.family.users.first().cloned())
@@ -158,29 +191,44 @@ pub fn judge(facts: &Facts) -> Diagnosis {
     found.extend(wire::findings(&view));
     found.extend(auth::findings(&view));
     found.extend(versions::findings(&view));
-    found.extend(session::findings(&view));
     found.extend(pasted::findings(&view));
     // Where a setting comes from is said after what is wrong with it.
     found.extend(config::findings(&view));
+    found.extend(machine::findings(&view));
+    found.extend(windows::findings(&view));
+    found.extend(ssm::findings(&view));
+    found.extend(connect::findings(&view));
+    found.extend(tunnel::findings(&view));
+    found.extend(serial::findings(&view));
+    found.extend(ping::finding(&view));
+    found.extend(lost::finding(&view));
+    found.extend(lost::foreign_keys(&view));
+    found.extend(gates::findings(&view));
+    found.extend(looking::findings(&view));
     found.extend(answers::findings(facts, &checks));
     let seen = inside::findings(&view);
     inside::settle(&view, &mut found, &seen);
     found.extend(seen);
+    if !found.iter().any(|f| rank::explains(&view, f)) {
+        found.extend(looking::deeper(&view));
+    }
     let works = auth::login_works(&view);
     await_pending(facts, &mut found);
-    // That the login works does not answer every symptom.
-    let answer = if works { session::answer(&view) } else { Vec::new() };
-    let causes = if works { answer } else { rank::rank(&view, found, works) };
-    let overall = if works && causes.is_empty() {
-        Overall::Healthy
-    } else if causes.iter().any(rank::explains) {
+    let mut causes = rank::rank(&view, found, works);
+    if works {
+        // That the login works does not answer every symptom.
+        causes.extend(session::answer(&view));
+    }
+    let overall = if causes.iter().any(|f| rank::explains(&view, f)) {
         Overall::CauseFound
+    } else if works {
+        Overall::Healthy
     } else {
         Overall::Inconclusive
     };
     let path = wire::path(&view, works);
     let symptom = wire::symptom(&view);
-    let tree = walk::walk(symptom.as_deref(), &checks, &causes);
+    let tree = walk::walk(&view, symptom.as_deref(), &checks, &causes);
     let doors = doors::doors(&view, works, &causes);
     Diagnosis { symptom, overall, causes, checks, path, tree, doors }
 }
@@ -213,6 +261,14 @@ fn all_checks(view: &View<'_>) -> Vec<CheckResult> {
     found.extend(wire::checks(view));
     found.extend(auth::checks(view));
     found.extend(inside::checks(view));
+    found.push(looking::credentials(view.facts));
+    found.extend(ssm::checks(view));
+    found.push(root::check(view));
+    found.extend(machine::checks(view));
+    found.extend(gates::checks(view));
+    found.extend([connect::check(view), tunnel::check(view), serial::check(view)]);
+    found.extend([windows::check(view), ping::check(view), lost::check(view)]);
+    found.extend(answers::statements(view.facts));
     CHECKS
         .iter()
         .map(|(id, _)| {

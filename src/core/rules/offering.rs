@@ -128,8 +128,7 @@ pub fn crowded_out(facts: &Facts, probe: &KeyProbe) -> bool {
 
 /// Whether ssh would bring the key of an offer, in time; `true` for the question without a key.
 pub fn would_offer(facts: &Facts, offer: &Offer) -> bool {
-    offer.key.is_none()
-        || order(facts).iter().position(|c| c.is_in(offer)).is_some_and(|at| at < TOO_MANY)
+    offer.key.is_none() || order(facts).iter().position(|c| c.is_in(offer)).is_some_and(|at| at < TOO_MANY)
 }
 
 /// Whether the keys that ssh offers before it are too many for the key of an offer.

@@ -24,9 +24,26 @@ const PROOFS: &[(&str, &[&str])] = &[
     ("key-unreadable-owner", &["permission denied"]),
     ("key-format-pem-with-putty", &["old pem format", "openssh ssh-2 private key"]),
     ("ppk-version-too-new", &["key format too new"]),
-    ("ssh-config-invalid", &["bad configuration option", "bad owner or permissions", "terminating, ", "bad number", "missing argument", "unsupported option"]),
+    (
+        "ssh-config-invalid",
+        &[
+            "bad configuration option",
+            "bad owner or permissions",
+            "terminating, ",
+            "bad number",
+            "missing argument",
+            "unsupported option",
+        ],
+    ),
     ("agent-sign-failed", &["agent refused operation", "signing failed"]),
-    ("agent-unavailable", &["could not open a connection to your authentication agent", "error connecting to agent", "the agent has no identities"]),
+    (
+        "agent-unavailable",
+        &[
+            "could not open a connection to your authentication agent",
+            "error connecting to agent",
+            "the agent has no identities",
+        ],
+    ),
     ("wrong-user-name", &["please login as the user"]),
     ("too-many-agent-keys", &[]),
     ("persource-penalty", &["not allowed at this time", "penalty:"]),
@@ -35,11 +52,17 @@ const PROOFS: &[(&str, &[&str])] = &[
     ("account-locked", &["account is locked"]),
     ("nologin-file", &["going down", "/etc/nologin", "pam_nologin"]),
     ("boot-in-progress", &["booting up"]),
-    ("password-change-forced", &["password change required", "password has expired", "required to change your password"]),
+    (
+        "password-change-forced",
+        &["password change required", "password has expired", "required to change your password"],
+    ),
     ("shell-nologin", &["currently not available"]),
     ("shell-missing", &["because shell"]),
     ("pubkey-disabled", &["permission denied ()"]),
-    ("sha1-signature-refused", &["no mutual signature", "signature algorithm ssh-rsa not in", "key type ssh-rsa not in"]),
+    (
+        "sha1-signature-refused",
+        &["no mutual signature", "signature algorithm ssh-rsa not in", "key type ssh-rsa not in"],
+    ),
     ("crypto-mismatch", &["no matching "]),
     ("key-type-unsupported", &["invalid key length"]),
     ("root-login-refused", &["root login refused"]),
@@ -152,12 +175,14 @@ fn live(view: &View<'_>, id: &str) -> Live {
     let known = answers.iter().any(|a| a.key_is_known());
     let logged_in = answers.iter().any(|a| **a == Answer::LoggedIn);
     let files = files(facts, paste);
-    let read = |good: &dyn Fn(&KeyProbe) -> bool| {
-        !files.is_empty() && files.iter().all(|k| key_of(k).is_some() && good(k))
-    };
+    let read =
+        |good: &dyn Fn(&KeyProbe) -> bool| !files.is_empty() && files.iter().all(|k| key_of(k).is_some() && good(k));
     match id {
         "key-file-missing" | "key-unreadable-owner" => no(read(&|_| true)),
-        "key-perms-open" | "key-perms-unfixable-fs" | "key-file-damaged" | "key-file-is-public"
+        "key-perms-open"
+        | "key-perms-unfixable-fs"
+        | "key-file-damaged"
+        | "key-file-is-public"
         | "key-format-ppk-with-openssh" => no(read(&|k| trouble(k).is_none())),
         "key-format-pem-with-putty" => {
             no(read(&|k| key_of(k).is_some_and(|key| matches!(key.format, KeyFormat::Ppk { .. }))))
@@ -165,14 +190,18 @@ fn live(view: &View<'_>, id: &str) -> Live {
         "ppk-version-too-new" => {
             no(read(&|k| key_of(k).is_some_and(|key| !matches!(key.format, KeyFormat::Ppk { version: 3 }))))
         }
-        "key-passphrase-needed" => {
-            no(read(&|k| key_of(k).is_some_and(|key| !key.encrypted || in_agent(facts, key))))
-        }
+        "key-passphrase-needed" => no(read(&|k| key_of(k).is_some_and(|key| !key.encrypted || in_agent(facts, key)))),
         "ssh-config-invalid" => no(facts.local.config.is_known()),
         "agent-unavailable" => no(!agent_keys(facts).is_empty()),
         // These limits are forgotten after minutes.
         "persource-penalty" | "maxstartups" | "fail2ban-ban" | "hosts-deny" if ready => Live::Weaker,
-        "boot-in-progress" | "nologin-file" if known => if logged_in { Live::Disproved } else { Live::Weaker },
+        "boot-in-progress" | "nologin-file" if known => {
+            if logged_in {
+                Live::Disproved
+            } else {
+                Live::Weaker
+            }
+        }
         "wrong-user-name" => no(known && view.user().as_deref() != Some("root")),
         "user-deleted" | "root-login-refused" => no(known),
         "pubkey-disabled" => {
@@ -181,7 +210,11 @@ fn live(view: &View<'_>, id: &str) -> Live {
         }
         "proxyjump-broken" => no(facts.local.config.is_known() && !crate::core::vpc::through_jump(facts)),
         // What ends a login after the signature is not disproved by a key that the server knows.
-        "account-expired" | "account-locked" | "password-change-forced" | "pam-denies" | "authkeys-from-restriction"
+        "account-expired"
+        | "account-locked"
+        | "password-change-forced"
+        | "pam-denies"
+        | "authkeys-from-restriction"
         | "authkeys-expired-option" => no(logged_in),
         "shell-nologin" | "agent-sign-failed" | "key-acl-open-windows" | "obsolete-client" => Live::Silent,
         id => by_stage(facts, id, ready, known),
@@ -204,13 +237,17 @@ fn by_stage(facts: &Facts, id: &str, ready: bool, known: bool) -> Live {
 }
 
 fn names(facts: &Facts, causes: &[&str], symptom: &str) -> bool {
-    facts.symptom() == Some(symptom) || paste(facts).is_some_and(|p| p.causes.iter().any(|c| causes.contains(&c.as_str())))
+    facts.symptom() == Some(symptom)
+        || paste(facts).is_some_and(|p| p.causes.iter().any(|c| causes.contains(&c.as_str())))
 }
 
 /// Whether the user saw the login end after the signature: that the server knows the key says nothing about that.
 pub(super) fn ends_after_signature(facts: &Facts) -> bool {
-    names(facts, &["account-expired", "account-locked", "pam-denies", "authkeys-from-restriction"], "account_locked_or_expired")
-        || names(facts, &["nologin-file", "boot-in-progress"], "booting_nologin")
+    names(
+        facts,
+        &["account-expired", "account-locked", "pam-denies", "authkeys-from-restriction"],
+        "account_locked_or_expired",
+    ) || names(facts, &["nologin-file", "boot-in-progress"], "booting_nologin")
 }
 
 /// Whether the user saw the session end at once: that the server lets them in says nothing about that.

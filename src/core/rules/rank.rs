@@ -4,8 +4,10 @@
 //! the stage of the login, as an ssh client meets them.
 
 use super::View;
+use super::about::{Asked, asked, concerns, fits_question};
 use crate::core::cause::{Certainty, Finding};
 use crate::core::facts::wire::{SshServer, Tcp};
+use crate::core::target::SSH_PORT;
 
 /// Stage of a login at which a cause bites, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +26,10 @@ pub enum Stage {
     KeyFile,
     /// The server refuses user or key.
     Login,
+    /// Another door than SSH is closed; the login is not concerned.
+    Door,
+    /// A repair is hindered, or must be thought over.
+    Obstacle,
     /// Only the looking is hindered, not the login.
     Looking,
 }
@@ -53,10 +59,30 @@ pub fn stage(id: &str) -> Stage {
         | "boot-device-missing"
         | "guest-network-failed"
         | "spot-interrupted"
-        | "scheduled-event" => Stage::State,
+        | "root-volume-kms-denied"
+        | "root-volume-detached"
+        | "runbook-interrupted" => Stage::State,
+        "stop-protected"
+        | "asg-managed"
+        | "imds-disabled"
+        | "scheduled-event"
+        | "runbook-precondition-failed"
+        | "user-data-repair-ineffective"
+        | "iam-denied-fix"
+        | "change-not-yet-effective"
+        | "key-compromised"
+        | "ami-baked-foreign-key" => Stage::Obstacle,
+        id if ["ssm-", "eic-", "eice-", "serial-", "windows-password-", "icmp-"]
+            .iter()
+            .any(|start| id.starts_with(start)) =>
+        {
+            Stage::Door
+        }
+        "rdp-not-listening" => Stage::Network,
         "sshd-not-listening"
         | "non-ssh-service-on-port"
         | "cpu-or-memory-overload"
+        | "cpu-credits-exhausted"
         | "disk-full"
         | "sshd-config-invalid"
         | "hostkeys-missing"
@@ -120,11 +146,21 @@ fn is_network(id: &str) -> bool {
     .any(|start| id.starts_with(start))
 }
 
-/// Whether a finding is enough to say "cause found": likely or proven, and about the login itself
-/// (or about credentials, without which nothing can be looked at).
-pub fn explains(finding: &Finding) -> bool {
+/// Whether a finding is enough to say "cause found": likely or proven, and about what the user asks
+/// (or about credentials and clock, without which nothing can be looked at).
+pub fn explains(view: &View<'_>, finding: &Finding) -> bool {
     finding.certainty >= Certainty::Likely
-        && (stage(&finding.id) != Stage::Looking || finding.id == "credentials-missing-or-expired")
+        && match finding.id.as_str() {
+            "credentials-missing-or-expired" => true,
+            "clock-skew" if view.facts.instance().is_none() => true,
+            id => fits_question(view, id),
+        }
+}
+
+/// Whether a finding closes the way by SSH: likely or proven, and a cause of the login's failure.
+pub fn stops_login(finding: &Finding) -> bool {
+    finding.certainty >= Certainty::Likely
+        && !matches!(stage(&finding.id), Stage::Looking | Stage::Door | Stage::Obstacle)
 }
 
 /// The stage at which the login was seen to fail; `None` when nothing was seen.
@@ -158,35 +194,115 @@ fn fits(finding: &Finding, failing: Option<Stage>) -> bool {
 
 /// Joins equal findings and orders them, the one to act on first.
 pub fn rank(view: &View<'_>, found: Vec<Finding>, works: bool) -> Vec<Finding> {
+    let mut out = joined(found);
     if works {
-        return Vec::new();
-    }
-    let mut out: Vec<Finding> = Vec::new();
-    for finding in found {
-        match out.iter_mut().find(|f| f.id == finding.id) {
-            Some(same) => {
-                if finding.certainty > same.certainty {
-                    same.certainty = finding.certainty;
-                    same.evidence.splice(0..0, finding.evidence);
-                    same.would_prove = finding.would_prove;
-                } else {
-                    same.evidence.extend(
-                        finding.evidence.into_iter().filter(|e| !same.evidence.contains(e)).collect::<Vec<_>>(),
-                    );
-                }
-            }
-            None => out.push(finding),
+        // The login is not in question any more; another door may be.
+        out.retain(|f| is_aside(&f.id) && f.certainty >= Certainty::Likely && concerns(view, &f.id));
+    } else {
+        if asked(view.facts) == Asked::Rdp && view.facts.port() != SSH_PORT {
+            // What was seen of SSH on another port than 22 was no SSH.
+            out.retain(|f| !matches!(stage(&f.id), Stage::Server | Stage::HostKey | Stage::KeyFile | Stage::Login));
         }
+        put_aside(view, &mut out);
     }
     let failing = failing_stage(view);
-    let proven = |f: &Finding| f.certainty == Certainty::Proven;
-    if out.iter().any(|f| proven(f) && fits(f, failing)) {
+    let fitting = |f: &Finding| {
+        if is_aside(&f.id) {
+            concerns(view, &f.id) && (comes_first(view, f) || failing != Some(Stage::Network))
+        } else {
+            fits(f, failing)
+        }
+    };
+    if out.iter().any(|f| f.certainty == Certainty::Proven && fitting(f)) {
         // Guesses beside a proof only distract; proofs of other stages stay.
         out.retain(|f| f.certainty != Certainty::Possible);
     }
     out.sort_by_key(|f| {
-        let first = fits(f, failing) && f.certainty >= Certainty::Likely;
-        (!first, std::cmp::Reverse(f.certainty), stage(&f.id))
+        let first = fitting(f) && f.certainty >= Certainty::Likely;
+        let group = match () {
+            () if f.id == "instance-contained" && f.certainty >= Certainty::Likely => 0,
+            () if comes_first(view, f) => 1,
+            () if matches!(stage(&f.id), Stage::Door | Stage::Obstacle) && !concerns(view, &f.id) => 3,
+            () => 2,
+        };
+        // Windows on port 22: that no rule lets 22 in is true, and would be repaired in vain.
+        let weight =
+            if f.id == "rdp-not-ssh" && f.certainty == Certainty::Likely { Certainty::Proven } else { f.certainty };
+        // "Not registered" only says that one of its reasons holds.
+        let general = f.id == "ssm-not-registered";
+        (group, general, !first, std::cmp::Reverse(weight), stage(&f.id))
     });
     out
+}
+
+fn joined(found: Vec<Finding>) -> Vec<Finding> {
+    let mut out: Vec<Finding> = Vec::new();
+    for finding in found {
+        match out.iter_mut().find(|f| f.id == finding.id) {
+            Some(same) if finding.certainty > same.certainty => {
+                same.certainty = finding.certainty;
+                same.evidence.splice(0..0, finding.evidence);
+                same.would_prove = finding.would_prove;
+            }
+            Some(same) => {
+                let new = finding.evidence.into_iter().filter(|e| !same.evidence.contains(e)).collect::<Vec<_>>();
+                same.evidence.extend(new);
+            }
+            None => out.push(finding),
+        }
+    }
+    out
+}
+
+/// Whether a cause is not one of the login.
+fn is_aside(id: &str) -> bool {
+    matches!(stage(id), Stage::Door | Stage::Obstacle | Stage::Looking)
+}
+
+/// Whether a finding answers the question asked, which is not about the way of SSH.
+fn comes_first(view: &View<'_>, finding: &Finding) -> bool {
+    let id = finding.id.as_str();
+    match asked(view.facts) {
+        Asked::Ssh | Asked::Rdp => false,
+        Asked::Ssm if stage(id) == Stage::State => finding.certainty >= Certainty::Likely,
+        // A push needs the way of SSH, so what closes that comes before.
+        Asked::Connect => !id.starts_with("eic-") && id != "imds-disabled" && concerns(view, id),
+        Asked::Ssm | Asked::Ping | Asked::Aws => is_aside(id) && concerns(view, id),
+    }
+}
+
+/// Lowers what is not asked about: doors besides SSH, and obstacles of repairs.
+///
+/// A closed door is worth a thought only while nothing explains the failure; an obstacle where a cause was
+/// found that is repaired by a stop. What the user said is kept.
+fn put_aside(view: &View<'_>, out: &mut Vec<Finding>) {
+    let explained = out.iter().any(|f| explains(view, f));
+    let stops = out.iter().any(|f| explains(view, f) && repaired_by_stop(&f.id));
+    let said = |f: &Finding| f.evidence.iter().any(|e| e.source == super::answers::SOURCE);
+    out.retain(|f| match stage(&f.id) {
+        _ if concerns(view, &f.id) || said(f) => true,
+        Stage::Door => !explained,
+        Stage::Obstacle => !explained || stops,
+        _ => true,
+    });
+    for finding in out.iter_mut().filter(|f| !concerns(view, &f.id) && !said(f)) {
+        let lower = match stage(&finding.id) {
+            Stage::Door => true,
+            Stage::Obstacle => !stops,
+            _ => false,
+        };
+        if lower && finding.certainty > Certainty::Possible {
+            finding.certainty = Certainty::Possible;
+            finding
+                .would_prove
+                .get_or_insert_with(|| "nothing more: it is so, but it does not stop the login".to_owned());
+        }
+    }
+}
+
+/// Whether the catalogue names a fix for a cause that stops the instance.
+fn repaired_by_stop(id: &str) -> bool {
+    let stops = ["instance-stop-start", "user-data-repair", "root-volume-rescue"];
+    let words = crate::core::catalogue::get().causes.get(id);
+    words.is_some_and(|w| w.fixes.iter().any(|fix| stops.contains(&fix.as_str())))
 }

@@ -5,19 +5,13 @@
 use super::View;
 use crate::core::cause::{Certainty, Finding};
 use crate::core::facts::Facts;
-use crate::core::facts::wire::Tcp;
 
 /// Seconds since a start in which a session that ended may have ended with the machine.
 const RESTARTED: i64 = 3600;
 
 /// The answer to the symptom, where the login works now.
 pub fn answer(view: &View<'_>) -> Vec<Finding> {
-    idle(view.facts).into_iter().chain(ping(view.facts)).collect()
-}
-
-/// The answer to a symptom of another kind than a failed login, whether a login works or not.
-pub fn findings(view: &View<'_>) -> Vec<Finding> {
-    ping(view.facts).into_iter().collect()
+    idle(view.facts).into_iter().collect()
 }
 
 /// An established session ended, and a new one can be opened.
@@ -36,14 +30,4 @@ fn idle(facts: &Facts) -> Option<Finding> {
             .and("a login works now, so the network, sshd and your key are in order", facts.wire.ssh.source())
             .would_prove("a session with ServerAliveInterval 60 that stays open while nobody types"),
     )
-}
-
-/// Ping gets no answer, and the SSH port does.
-fn ping(facts: &Facts) -> Option<Finding> {
-    let Some(Tcp::Connected { millis }) = facts.wire.tcp.value().filter(|_| facts.symptom() == Some("ping_failure"))
-    else {
-        return None;
-    };
-    let text = format!("the SSH port answers after {}: only ping is not let in", crate::core::text::millis(*millis));
-    Some(Finding::new("icmp-blocked-only", Certainty::Proven, text, facts.wire.tcp.source()))
 }

@@ -225,7 +225,7 @@ fn every_walk_ends_at_a_leaf() {
                 ..CheckResult::unclear(id, "-")
             };
             let checks: Vec<CheckResult> = super::CHECKS.iter().enumerate().map(check).collect();
-            let steps = super::walk::walk(symptom, &checks, &[]);
+            let steps = super::walk::walk(&super::View::new(&Facts::default()), symptom, &checks, &[]);
             let end = steps.last().unwrap();
             assert!(end.verdict.is_none() && end.at.contains(':'), "{symptom:?}: ends at {end:?}");
             assert!(steps[..steps.len() - 1].iter().all(|s| s.verdict.is_some()), "{symptom:?}");

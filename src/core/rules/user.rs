@@ -132,7 +132,6 @@ pub(super) fn user_finding(view: &View<'_>, refused: bool) -> Option<Finding> {
     })
 }
 
-
 /// Login as root, where the image's own user is root or not known: `PermitRootLogin` may forbid it.
 pub(super) fn root_refused(view: &View<'_>) -> Option<Finding> {
     let facts = view.facts;

@@ -73,7 +73,10 @@ fn obstacle(facts: &Facts, key_type: &str) -> Option<Obstacle> {
             (None, Some(version)) if version >= SHA1_OFF_SINCE => Certainty::Likely,
             _ => return None,
         };
-        let text = format!("the server is {} and knows RSA signatures with SHA-1 only, which your ssh refuses to make", name(old));
+        let text = format!(
+            "the server is {} and knows RSA signatures with SHA-1 only, which your ssh refuses to make",
+            name(old)
+        );
         return Some(Obstacle { id: "sha1-signature-refused", certainty, text });
     }
     let old = client?;
@@ -113,8 +116,8 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
         let known = facts.wire.offers.iter().any(|o| o.key == Some(candidate.label()) && o.answer.key_is_known());
         let certainty = if known || all_stopped { certainty } else { Certainty::Possible };
         let source = if id == "client-too-old" { facts.local.ssh_version.source() } else { facts.wire.ssh.source() };
-        let finding = Finding::new(id, certainty, text, source)
-            .and(format!("the key is {}", candidate.label()), "your keys");
+        let finding =
+            Finding::new(id, certainty, text, source).and(format!("the key is {}", candidate.label()), "your keys");
         out.push(match certainty {
             Certainty::Proven => finding,
             _ => finding.would_prove("ssh -v says: no mutual signature algorithm; or a login with another type of key"),
@@ -128,9 +131,8 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
 /// A refused key of a type or size that strict servers do not take.
 fn strict_server(view: &View<'_>, out: &mut Vec<Finding>) {
     let facts = view.facts;
-    let refused = |c: &Candidate<'_>| {
-        facts.wire.offers.iter().any(|o| o.key == Some(c.label()) && o.answer == Answer::Refused)
-    };
+    let refused =
+        |c: &Candidate<'_>| facts.wire.offers.iter().any(|o| o.key == Some(c.label()) && o.answer == Answer::Refused);
     let source = facts.wire.ssh.source();
     for candidate in order(facts).into_iter().filter(refused) {
         let label = candidate.label();
@@ -139,7 +141,9 @@ fn strict_server(view: &View<'_>, out: &mut Vec<Finding>) {
             Candidate::Agent(_) => None,
         };
         if let (Some("ssh-rsa"), Some(bits)) = (kind(candidate), bits.filter(|b| *b < STRICT_RSA_BITS)) {
-            let text = format!("the server refuses {label}, an RSA key of {bits} bits: many servers ask for {STRICT_RSA_BITS}");
+            let text = format!(
+                "the server refuses {label}, an RSA key of {bits} bits: many servers ask for {STRICT_RSA_BITS}"
+            );
             out.push(
                 Finding::new("key-type-unsupported", Certainty::Possible, text, source)
                     .would_prove("sshd's log inside: refusing RSA key: Invalid key length"),
@@ -149,9 +153,14 @@ fn strict_server(view: &View<'_>, out: &mut Vec<Finding>) {
             && let Some((certainty, text, from)) = fips(facts)
         {
             out.push(
-                Finding::new("fips-ed25519", certainty, format!("{text}, and the server refuses {label}, an Ed25519 key"), source)
-                    .and(text, from)
-                    .would_prove("a login with an RSA or ECDSA key, or fips-mode-setup --check inside"),
+                Finding::new(
+                    "fips-ed25519",
+                    certainty,
+                    format!("{text}, and the server refuses {label}, an Ed25519 key"),
+                    source,
+                )
+                .and(text, from)
+                .would_prove("a login with an RSA or ECDSA key, or fips-mode-setup --check inside"),
             );
         }
     }
@@ -160,8 +169,7 @@ fn strict_server(view: &View<'_>, out: &mut Vec<Finding>) {
 /// Whether the boot log explains why an Ed25519 key is refused, which no look at the login's files would.
 pub(super) fn fips_explains(facts: &Facts) -> bool {
     let ed = |o: &Offer| {
-        o.answer == Answer::Refused
-            && order(facts).iter().any(|c| c.is_in(o) && kind(*c) == Some("ssh-ed25519"))
+        o.answer == Answer::Refused && order(facts).iter().any(|c| c.is_in(o) && kind(*c) == Some("ssh-ed25519"))
     };
     facts.wire.offers.iter().any(ed) && fips(facts).is_some_and(|(certainty, ..)| certainty >= Certainty::Likely)
 }

@@ -3,6 +3,7 @@
 //! Step by step it ends where the judgement of all facts at once ends: a tree's leaf is the usual cause behind its
 //! question, and where the evidence names another one, that one is the end.
 
+use super::View;
 use crate::core::catalogue::{self, Catalogue};
 use crate::core::cause::{Certainty, Finding};
 use crate::core::check::{CheckResult, Verdict};
@@ -10,7 +11,7 @@ use crate::core::diagnosis::TreeStep;
 
 /// Walks the tree of the symptom; ends at a leaf. Never longer than the tree and one step more.
 /// `causes` are those of the judgement, the one to act on first.
-pub fn walk(symptom: Option<&str>, checks: &[CheckResult], causes: &[Finding]) -> Vec<TreeStep> {
+pub fn walk(view: &View<'_>, symptom: Option<&str>, checks: &[CheckResult], causes: &[Finding]) -> Vec<TreeStep> {
     let catalogue = catalogue::get();
     let Some(tree) = catalogue.tree(symptom) else { return Vec::new() };
     let mut steps = Vec::new();
@@ -24,7 +25,7 @@ pub fn walk(symptom: Option<&str>, checks: &[CheckResult], causes: &[Finding]) -
             Verdict::CannotTell | Verdict::Skipped | Verdict::NotApplicable => &node.unknown,
         };
         if next.contains(':') || steps.len() > tree.nodes.len() {
-            steps.extend(ending(catalogue, node.check.as_str(), next, checks, causes));
+            steps.extend(ending(view, catalogue, node.check.as_str(), next, checks, causes));
             break;
         }
         at = tree.nodes.iter().find(|n| n.check == *next);
@@ -33,11 +34,19 @@ pub fn walk(symptom: Option<&str>, checks: &[CheckResult], causes: &[Finding]) -
 }
 
 /// The leaf, or what the evidence says instead.
-fn ending(catalogue: &Catalogue, asked: &str, leaf: &str, checks: &[CheckResult], causes: &[Finding]) -> Vec<TreeStep> {
+fn ending(
+    view: &View<'_>,
+    catalogue: &Catalogue,
+    asked: &str,
+    leaf: &str,
+    checks: &[CheckResult],
+    causes: &[Finding],
+) -> Vec<TreeStep> {
     let step = |at: String, verdict| TreeStep { at, verdict };
     // A door to look further is the better end as long as nothing is proven.
-    let enough =
-        |c: &&Finding| super::rank::explains(c) && (!leaf.starts_with("door:") || c.certainty == Certainty::Proven);
+    let enough = |c: &&Finding| {
+        super::rank::explains(view, c) && (!leaf.starts_with("door:") || c.certainty == Certainty::Proven)
+    };
     let explained: Vec<&Finding> = causes.iter().filter(enough).collect();
     let named = leaf.strip_prefix("cause:");
     if explained.is_empty() || named.is_some_and(|id| explained.iter().any(|c| c.id == id)) {

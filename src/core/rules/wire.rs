@@ -185,11 +185,13 @@ fn is_end(reason: &str) -> bool {
 /// The banner came, the key exchange did not end well.
 fn kex_failed(facts: &Facts, reason: &str, source: &str, out: &mut Vec<Finding>) {
     if is_silence(reason) {
-        let text = format!("{} sends its banner, and nothing comes after the large packets of the key exchange: {reason}", dialled(facts));
-        out.push(
-            Finding::new("mtu-blackhole", Certainty::Likely, text.clone(), source)
-                .would_prove("ping -M do -s 1472 ADDRESS gets no answer where ping -s 500 does; or the login works with a smaller MTU"),
+        let text = format!(
+            "{} sends its banner, and nothing comes after the large packets of the key exchange: {reason}",
+            dialled(facts)
         );
+        out.push(Finding::new("mtu-blackhole", Certainty::Likely, text.clone(), source).would_prove(
+            "ping -M do -s 1472 ADDRESS gets no answer where ping -s 500 does; or the login works with a smaller MTU",
+        ));
         out.push(
             Finding::new("cpu-or-memory-overload", Certainty::Possible, text, source)
                 .would_prove("CPU metrics, the console log, or a look inside through Session Manager"),

@@ -14,6 +14,7 @@ pub mod owner;
 pub mod path;
 pub mod route;
 pub mod security_group;
+pub mod toward;
 pub mod types;
 
 pub use flow::{Family, Flow, Protocol, Sources, flow_of, is_private, through_jump};

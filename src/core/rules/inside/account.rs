@@ -53,7 +53,11 @@ fn absent(look: &Look<'_>) -> Option<Finding> {
             look.finding(
                 "pam-denies",
                 Certainty::Likely,
-                format!("nobody knows {name}, and sssd.service, which is asked for users ({}), is {}", sources(look), unit.active),
+                format!(
+                    "nobody knows {name}, and sssd.service, which is asked for users ({}), is {}",
+                    sources(look),
+                    unit.active
+                ),
                 "getent passwd",
             )
             .would_prove("getent passwd USER once sssd runs"),
@@ -92,7 +96,9 @@ fn shadow(look: &Look<'_>) -> Vec<Finding> {
         let text = format!("the password field of {name} begins with ! ({}), and sshd works without PAM", shadow.class);
         match pam {
             Some(false) => add("account-locked", Certainty::Proven, text),
-            None => add("account-locked", Certainty::Possible, text.replace("and sshd works", "which counts if sshd works")),
+            None => {
+                add("account-locked", Certainty::Possible, text.replace("and sshd works", "which counts if sshd works"))
+            }
             Some(true) => {}
         }
     } else if shadow.class == "LOCKED" && !look.known {
@@ -102,7 +108,11 @@ fn shadow(look: &Look<'_>) -> Vec<Finding> {
     }
     let expired = shadow.expires.filter(|day| *day >= 0 && *day < today);
     if let Some(day) = expired {
-        add("account-expired", Certainty::Proven, format!("the account {name} expired on day {day} after 1970 (today is day {today})"));
+        add(
+            "account-expired",
+            Certainty::Proven,
+            format!("the account {name} expired on day {day} after 1970 (today is day {today})"),
+        );
     }
     if pam != Some(true) || expired.is_some() {
         return out;
@@ -122,7 +132,10 @@ fn shadow(look: &Look<'_>) -> Vec<Finding> {
             add(
                 "account-expired",
                 Certainty::Proven,
-                format!("the password of {name} is {age} days old: it expired after {max}, and the account {} days later", idle.unwrap_or(0)),
+                format!(
+                    "the password of {name} is {age} days old: it expired after {max}, and the account {} days later",
+                    idle.unwrap_or(0)
+                ),
             );
         } else {
             add(
@@ -156,7 +169,12 @@ fn shell(look: &Look<'_>) -> Option<Finding> {
         state @ PathState::There { mode, .. } if !state.is_file() || mode & 0o111 == 0 => "cannot be executed",
         _ => return None,
     };
-    Some(look.finding("shell-missing", Certainty::Proven, format!("the shell of {}, {shell}, {what}", entry.name), "stat"))
+    Some(look.finding(
+        "shell-missing",
+        Certainty::Proven,
+        format!("the shell of {}, {shell}, {what}", entry.name),
+        "stat",
+    ))
 }
 
 fn nologin(look: &Look<'_>) -> Option<Finding> {
@@ -168,7 +186,10 @@ fn nologin(look: &Look<'_>) -> Option<Finding> {
     let up = look.inside.at.zip(look.inside.boot).map(|(at, boot)| at - boot);
     let text = format!("{} exists: only root may log in", file.0);
     // systemd makes /run/nologin early in the boot and takes it away at its end.
-    if state == "starting" && up.is_some_and(|s| s < BOOTING) && look.inside.account.nologin.iter().all(|(p, _)| p != "/etc/nologin") {
+    if state == "starting"
+        && up.is_some_and(|s| s < BOOTING)
+        && look.inside.account.nologin.iter().all(|(p, _)| p != "/etc/nologin")
+    {
         let text = format!("{text}; systemd still boots, for {} s", up.unwrap_or(0));
         return Some(look.finding("boot-in-progress", Certainty::Proven, text, "systemctl is-system-running"));
     }
@@ -186,13 +207,21 @@ fn nologin(look: &Look<'_>) -> Option<Finding> {
         look.finding("nologin-file", Certainty::Likely, text, "stat")
             .would_prove(format!("sshd refuses {} at the account stage", entry.name))
     };
-    Some(if state == "stopping" { finding.and("the instance is going down", look.by("systemctl is-system-running")) } else { finding })
+    Some(if state == "stopping" {
+        finding.and("the instance is going down", look.by("systemctl is-system-running"))
+    } else {
+        finding
+    })
 }
 
 /// What PAM could refuse without a word in the log yet.
 fn pam(look: &Look<'_>) -> Option<Finding> {
     let failures = look.inside.faillock.filter(|n| *n >= 3)?;
-    let account = look.inside.pam.iter().any(|l| l.contains("account") && (l.contains("pam_faillock") || l.contains("pam_tally2")));
+    let account = look
+        .inside
+        .pam
+        .iter()
+        .any(|l| l.contains("account") && (l.contains("pam_faillock") || l.contains("pam_tally2")));
     (account && look.uses_pam() == Some(true) && !look.known).then(|| {
         look.finding(
             "pam-denies",

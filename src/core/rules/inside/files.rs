@@ -53,7 +53,8 @@ fn offered(look: &Look<'_>) -> Vec<Offered> {
     });
     let only = facts.local.config.value().is_some_and(|c| c.identities_only);
     let agent = facts.local.agent.value().into_iter().flatten().filter(|_| !only);
-    let agent = agent.map(|k| Offered { label: format!("agent key {}", k.comment), fingerprint: k.fingerprint.clone() });
+    let agent =
+        agent.map(|k| Offered { label: format!("agent key {}", k.comment), fingerprint: k.fingerprint.clone() });
     files.chain(agent).collect()
 }
 
@@ -86,14 +87,19 @@ pub(super) fn findings(look: &Look<'_>) -> Vec<Finding> {
         out.extend(moved(look, user, none, &keys));
         return out;
     }
-    let open: Vec<&(&KeyFileInside, Way, Held)> = judged.iter().filter(|(_, way, _)| matches!(way, Way::Open)).collect();
+    let open: Vec<&(&KeyFileInside, Way, Held)> =
+        judged.iter().filter(|(_, way, _)| matches!(way, Way::Open)).collect();
     let entries = |f: &KeyFileInside| f.entries.iter().any(|l| l.kind.is_some()) || f.more > 0;
     for (file, way, held) in &judged {
         if let Way::Bad(finding) = way {
             // With another file that sshd reads, this one is the cause only when the key lies here.
             let mut finding = (**finding).clone();
             let other = open.iter().any(|(f, _, _)| entries(f));
-            if other && !matches!(held, Held::Good(_)) && finding.certainty == Certainty::Proven && shares_no_home(&finding) {
+            if other
+                && !matches!(held, Held::Good(_))
+                && finding.certainty == Certainty::Proven
+                && shares_no_home(&finding)
+            {
                 finding.certainty = Certainty::Likely;
                 finding = finding.would_prove(format!("the offered key is in {}", file.path));
             }
@@ -114,7 +120,8 @@ pub(super) fn findings(look: &Look<'_>) -> Vec<Finding> {
     let unread = judged.iter().any(|(_, way, _)| matches!(way, Way::Unknown));
     let good = judged.iter().any(|(_, _, held)| matches!(held, Held::Good(_)));
     if !spoilt && !unread && !good {
-        let there: Vec<&KeyFileInside> = judged.iter().filter(|(_, way, _)| !matches!(way, Way::Missing)).map(|(f, _, _)| *f).collect();
+        let there: Vec<&KeyFileInside> =
+            judged.iter().filter(|(_, way, _)| !matches!(way, Way::Missing)).map(|(f, _, _)| *f).collect();
         out.extend(absent(look, &there, &keys));
     }
     out.extend(moved(look, user, false, &keys));
@@ -143,7 +150,9 @@ fn moved(look: &Look<'_>, user: &Passwd, none: bool, keys: &[Offered]) -> Option
     let text = format!("sshd looks for keys of {} in {setting}, not in {}/.ssh/authorized_keys", user.name, user.home);
     let finding = look.finding("authkeysfile-moved", Certainty::Proven, text, "sshd -T -C");
     Some(match usual.filter(|_| mine) {
-        Some(f) => finding.and(format!("{} holds the offered key, and is not read", f.path), look.by("authorized_keys")),
+        Some(f) => {
+            finding.and(format!("{} holds the offered key, and is not read", f.path), look.by("authorized_keys"))
+        }
         None => finding,
     })
 }
@@ -152,12 +161,16 @@ fn moved(look: &Look<'_>, user: &Passwd, none: bool, keys: &[Offered]) -> Option
 fn key_sources(look: &Look<'_>) -> bool {
     let sshd = &look.inside.sshd;
     let set = |name: &str| sshd.setting(name).filter(|v| *v != "none" && !v.is_empty());
-    set("trustedusercakeys").is_some() || set("authorizedkeyscommand").is_some_and(|c| !c.contains("eic_run_authorized_keys"))
+    set("trustedusercakeys").is_some()
+        || set("authorizedkeyscommand").is_some_and(|c| !c.contains("eic_run_authorized_keys"))
 }
 
 fn way(look: &Look<'_>, user: &Passwd, file: &KeyFileInside) -> Way {
     let inside = look.inside;
-    if missing(look, &file.path) || missing(look, strict::parent(&file.path).unwrap_or("/")) || missing(look, &user.home) {
+    if missing(look, &file.path)
+        || missing(look, strict::parent(&file.path).unwrap_or("/"))
+        || missing(look, &user.home)
+    {
         return Way::Missing;
     }
     let real = resolved(inside, &file.path);
@@ -169,22 +182,41 @@ fn way(look: &Look<'_>, user: &Passwd, file: &KeyFileInside) -> Way {
     if user.uid != 0 && access != Some(true) && (closed.is_some() || unreadable) {
         let sure = access == Some(false);
         let finding = match &closed {
-            Some(dir) => look.finding("home-not-traversable", certainty(sure), format!("{} may not enter {dir} ({})", user.name, shown(inside, dir)), "stat"),
-            None => look.finding("authkeys-unreadable", certainty(sure), format!("{} may not read {} ({})", user.name, real, shown(inside, &real)), "stat"),
+            Some(dir) => look.finding(
+                "home-not-traversable",
+                certainty(sure),
+                format!("{} may not enter {dir} ({})", user.name, shown(inside, dir)),
+                "stat",
+            ),
+            None => look.finding(
+                "authkeys-unreadable",
+                certainty(sure),
+                format!("{} may not read {} ({})", user.name, real, shown(inside, &real)),
+                "stat",
+            ),
         };
-        let finding = if sure { finding } else { finding.would_prove(format!("a test as {}: test -r {}", user.name, file.path)) };
+        let finding =
+            if sure { finding } else { finding.would_prove(format!("a test as {}: test -r {}", user.name, file.path)) };
         return Way::Bad(Box::new(finding));
     }
     if access == Some(false) && user.uid != 0 && state.is_file() {
         // Modes are all right, and still the kernel says no: a network file system, or rights beyond modes.
-        return Way::Bad(Box::new(
-            look.finding("authkeys-unreadable", Certainty::Proven, format!("{} cannot read {}, although its mode allows it", user.name, file.path), "test -r as the user"),
-        ));
+        return Way::Bad(Box::new(look.finding(
+            "authkeys-unreadable",
+            Certainty::Proven,
+            format!("{} cannot read {}, although its mode allows it", user.name, file.path),
+            "test -r as the user",
+        )));
     }
     match strict::judge(inside, user, &file.path) {
         Strict::Missing => return Way::Missing,
         Strict::NotRegular { path } => {
-            return Way::Bad(Box::new(look.finding("authkeys-not-file", Certainty::Proven, format!("{path} is no regular file ({})", shown(inside, &path)), "stat")));
+            return Way::Bad(Box::new(look.finding(
+                "authkeys-not-file",
+                Certainty::Proven,
+                format!("{path} is no regular file ({})", shown(inside, &path)),
+                "stat",
+            )));
         }
         Strict::Unknown { .. } => return Way::Unknown,
         Strict::Refused { path, why } if look.inside.sshd.says_yes("strictmodes") != Some(false) && !relaxed(look) => {
@@ -209,7 +241,9 @@ fn relaxed(look: &Look<'_>) -> bool {
 
 fn shown(inside: &crate::core::facts::inside::Inside, path: &str) -> String {
     match inside.paths.get(path) {
-        Some(PathState::There { mode, uid, gid, .. }) => format!("mode {:04o}, owner uid {uid}, group {gid}", mode & 0o7777),
+        Some(PathState::There { mode, uid, gid, .. }) => {
+            format!("mode {:04o}, owner uid {uid}, group {gid}", mode & 0o7777)
+        }
         Some(PathState::Missing) => "missing".to_owned(),
         _ => "not seen".to_owned(),
     }
@@ -227,7 +261,12 @@ fn refused(look: &Look<'_>, user: &Passwd, path: &str, file: &str, why: &str) ->
     // Settings that sshd did not tell could switch the test off.
     let sure = look.has_settings();
     let finding = look.finding(id, certainty(sure), format!("{path}: {why}"), "stat");
-    let line = look.inside.log.iter().rev().find(|l| look.this_boot(l.at) && l.text.contains("bad ownership or modes") && l.text.ends_with(path));
+    let line = look
+        .inside
+        .log
+        .iter()
+        .rev()
+        .find(|l| look.this_boot(l.at) && l.text.contains("bad ownership or modes") && l.text.ends_with(path));
     let finding = match line {
         Some(l) => finding.and(format!("{} ({})", l.text, look.ago(l.at)), look.by("sshd's log")),
         None => finding,
@@ -242,7 +281,11 @@ fn label(look: &Look<'_>, user: &Passwd, file: &str) -> Option<Finding> {
     }
     let kind = |context: &String| context.split(':').nth(2).map(str::to_owned);
     let dir = format!("{}/.ssh", user.home);
-    let denied = linux.denials.iter().rev().find(|l| ["authorized_keys", "\".ssh\"", "name=\".ssh"].iter().any(|n| l.contains(n)));
+    let denied = linux
+        .denials
+        .iter()
+        .rev()
+        .find(|l| ["authorized_keys", "\".ssh\"", "name=\".ssh"].iter().any(|n| l.contains(n)));
     for path in [file, dir.as_str()] {
         let Some(found) = linux.labels.get(path).and_then(kind) else { continue };
         let wanted = linux.wanted.get(path).and_then(kind);
@@ -250,7 +293,10 @@ fn label(look: &Look<'_>, user: &Passwd, file: &str) -> Option<Finding> {
             continue;
         }
         let sure = UNLABELLED.contains(&found.as_str()) || denied.is_some_and(|l| l.contains(&found));
-        let text = format!("{path} has the SELinux type {found}, and sshd needs {}", wanted.as_deref().unwrap_or("ssh_home_t"));
+        let text = format!(
+            "{path} has the SELinux type {found}, and sshd needs {}",
+            wanted.as_deref().unwrap_or("ssh_home_t")
+        );
         let mut finding = look.finding("selinux-context", certainty(sure), text, "ls -Z");
         if let Some(line) = denied {
             finding = finding.and(line.clone(), look.by("audit log"));
@@ -272,7 +318,10 @@ fn held(look: &Look<'_>, file: &KeyFileInside, keys: &[Offered]) -> Held {
                 Some(finding) => spoilt = spoilt.or(Some(finding)),
             }
         } else if let Some(n) = line.near {
-            let next = file.entries.get(nth + 1).is_some_and(|l| l.line == line.line + 1 && l.defects.iter().any(|d| d == "base64"));
+            let next = file
+                .entries
+                .get(nth + 1)
+                .is_some_and(|l| l.line == line.line + 1 && l.defects.iter().any(|d| d == "base64"));
             let (id, what) = if has("joined") {
                 ("authkeys-joined-line", "two keys stand on one line, so neither is found")
             } else if next {
@@ -282,8 +331,15 @@ fn held(look: &Look<'_>, file: &KeyFileInside, keys: &[Offered]) -> Held {
             } else {
                 ("authkeys-garbled", "the offered key is there, but not as one whole line")
             };
-            let label = asked(look, n).and_then(|f| keys.iter().find(|k| k.fingerprint == f)).map_or("the offered key", |k| k.label.as_str());
-            spoilt = spoilt.or(Some(look.finding(id, Certainty::Proven, format!("{at}: {what} ({label})"), "authorized_keys")));
+            let label = asked(look, n)
+                .and_then(|f| keys.iter().find(|k| k.fingerprint == f))
+                .map_or("the offered key", |k| k.label.as_str());
+            spoilt = spoilt.or(Some(look.finding(
+                id,
+                Certainty::Proven,
+                format!("{at}: {what} ({label})"),
+                "authorized_keys",
+            )));
         }
     }
     spoilt.map_or(Held::None, |finding| Held::Spoilt(Box::new(finding)))
@@ -292,7 +348,14 @@ fn held(look: &Look<'_>, file: &KeyFileInside, keys: &[Offered]) -> Held {
 /// Why a line with the offered key does not let it in; `None` when it does.
 fn spoils(look: &Look<'_>, line: &KeyLine, at: &str) -> Option<Finding> {
     let has = |defect: &str| line.defects.iter().any(|d| d == defect);
-    let garbled = |what: &str| Some(look.finding("authkeys-garbled", Certainty::Proven, format!("{at} has the key, but {what}"), "authorized_keys"));
+    let garbled = |what: &str| {
+        Some(look.finding(
+            "authkeys-garbled",
+            Certainty::Proven,
+            format!("{at} has the key, but {what}"),
+            "authorized_keys",
+        ))
+    };
     if has("bom") {
         return garbled("begins with a byte order mark, so sshd does not see its type");
     }
@@ -301,22 +364,40 @@ fn spoils(look: &Look<'_>, line: &KeyLine, at: &str) -> Option<Finding> {
     }
     if line.sound == Some(false) || has("badbase64") {
         return if has("joined") {
-            Some(look.finding("authkeys-joined-line", Certainty::Proven, format!("{at}: two keys stand on one line"), "authorized_keys"))
+            Some(look.finding(
+                "authkeys-joined-line",
+                Certainty::Proven,
+                format!("{at}: two keys stand on one line"),
+                "authorized_keys",
+            ))
         } else {
             garbled("its type or data is damaged")
         };
     }
     let option = |name: &str| line.options.iter().find(|(n, _)| n == name);
     if option("cert-authority").is_some() {
-        return Some(look.finding("authkeys-key-absent", Certainty::Proven, format!("{at} has the key as a certificate authority only"), "authorized_keys"));
+        return Some(look.finding(
+            "authkeys-key-absent",
+            Certainty::Proven,
+            format!("{at} has the key as a certificate authority only"),
+            "authorized_keys",
+        ));
     }
     if let Some((_, Some(list))) = option("from")
         && patterns::host_list(list, look.address) == Some(false)
         && look.address.is_some()
     {
         let client = look.address.map(|a| a.to_string()).unwrap_or_default();
-        let said = look.inside.log.iter().rev().find(|l| look.this_boot(l.at) && l.text.contains("not from a permitted host") && l.text.contains(&client));
-        let finding = look.finding("authkeys-from-restriction", certainty(said.is_some()), format!("{at} allows the key from {list} only, and you come from {client}"), "authorized_keys");
+        let said =
+            look.inside.log.iter().rev().find(|l| {
+                look.this_boot(l.at) && l.text.contains("not from a permitted host") && l.text.contains(&client)
+            });
+        let finding = look.finding(
+            "authkeys-from-restriction",
+            certainty(said.is_some()),
+            format!("{at} allows the key from {list} only, and you come from {client}"),
+            "authorized_keys",
+        );
         return Some(match said {
             Some(l) => finding.and(format!("{} ({})", l.text, look.ago(l.at)), look.by("sshd's log")),
             None => finding.would_prove("sshd's log: correct key but not from a permitted host"),
@@ -326,7 +407,12 @@ fn spoils(look: &Look<'_>, line: &KeyLine, at: &str) -> Option<Finding> {
         && let Some((at_time, now)) = expiry(until, look.inside.zone_minutes).zip(look.inside.at)
         && now > at_time
     {
-        return Some(look.finding("authkeys-expired-option", Certainty::Proven, format!("{at} held until {until} only (expiry-time)"), "authorized_keys"));
+        return Some(look.finding(
+            "authkeys-expired-option",
+            Certainty::Proven,
+            format!("{at} held until {until} only (expiry-time)"),
+            "authorized_keys",
+        ));
     }
     let root = look.user.is_some_and(|u| u.uid == 0);
     if root && CLOUD_ROOT.iter().all(|name| option(name).is_some()) {
@@ -370,7 +456,9 @@ fn absent(look: &Look<'_>, files: &[&KeyFileInside], keys: &[Offered]) -> Vec<Fi
     let sound = lines().filter(|l| l.kind.is_some() && l.sound != Some(false)).count();
     let more: u32 = read.iter().map(|f| f.more).sum();
     let broken = lines().find(|l| {
-        l.kind.is_none() || l.sound == Some(false) || l.defects.iter().any(|d| matches!(d.as_str(), "joined" | "html" | "rfc4716" | "badbase64"))
+        l.kind.is_none()
+            || l.sound == Some(false)
+            || l.defects.iter().any(|d| matches!(d.as_str(), "joined" | "html" | "rfc4716" | "badbase64"))
     });
     let source = key_sources(look);
     let damage = broken.map(|l| {
@@ -389,7 +477,12 @@ fn absent(look: &Look<'_>, files: &[&KeyFileInside], keys: &[Offered]) -> Vec<Fi
         out.push(match damage {
             // Nothing in the file is a key, so nothing there can let anybody in.
             Some((id, text)) => look.finding(id, certainty(!source), text, "authorized_keys"),
-            None => look.finding("authkeys-empty", certainty(!source), format!("{} has no key ({} lines)", first.path, first.lines), "authorized_keys"),
+            None => look.finding(
+                "authkeys-empty",
+                certainty(!source),
+                format!("{} has no key ({} lines)", first.path, first.lines),
+                "authorized_keys",
+            ),
         });
         for finding in out.iter_mut().filter(|f| f.certainty < Certainty::Proven) {
             finding.would_prove = Some("sshd has no other source of keys: sshd -T".to_owned());
@@ -398,7 +491,10 @@ fn absent(look: &Look<'_>, files: &[&KeyFileInside], keys: &[Offered]) -> Vec<Fi
     }
     if keys.is_empty() {
         if let Some((id, text)) = damage {
-            out.push(look.finding(id, Certainty::Possible, text, "authorized_keys").would_prove("the public half of your key is in that line"));
+            out.push(
+                look.finding(id, Certainty::Possible, text, "authorized_keys")
+                    .would_prove("the public half of your key is in that line"),
+            );
         }
         return out;
     }
@@ -417,12 +513,22 @@ fn absent(look: &Look<'_>, files: &[&KeyFileInside], keys: &[Offered]) -> Vec<Fi
     );
     for line in lines().filter(|l| l.kind.is_some()).take(4) {
         if let Some(fingerprint) = &line.fingerprint {
-            finding = finding.and(format!("line {}: {} {fingerprint}", line.line, line.kind.as_deref().unwrap_or("key")), look.by("authorized_keys"));
+            finding = finding.and(
+                format!("line {}: {} {fingerprint}", line.line, line.kind.as_deref().unwrap_or("key")),
+                look.by("authorized_keys"),
+            );
         }
     }
-    out.push(if sure { finding } else { finding.would_prove("sshd's log at LogLevel VERBOSE: Failed publickey with this fingerprint") });
+    out.push(if sure {
+        finding
+    } else {
+        finding.would_prove("sshd's log at LogLevel VERBOSE: Failed publickey with this fingerprint")
+    });
     if let Some((id, text)) = damage {
-        out.push(look.finding(id, Certainty::Possible, text, "authorized_keys").would_prove("the public half of your key is in that line"));
+        out.push(
+            look.finding(id, Certainty::Possible, text, "authorized_keys")
+                .would_prove("the public half of your key is in that line"),
+        );
     }
     out.extend(foreign(look, first));
     out
@@ -448,9 +554,18 @@ fn foreign(look: &Look<'_>, file: &KeyFileInside) -> Option<Finding> {
 fn immutable(look: &Look<'_>, user: &Passwd, found: &[Finding]) -> Option<Finding> {
     let repair = found.iter().any(|f| f.certainty >= Certainty::Likely && f.id != "authkeys-from-restriction");
     let dir = user.home.trim_end_matches('/');
-    let ours = |path: &str| path == dir || path.starts_with(&format!("{dir}/.ssh")) || look.inside.key_files.iter().any(|f| f.path == path);
+    let ours = |path: &str| {
+        path == dir || path.starts_with(&format!("{dir}/.ssh")) || look.inside.key_files.iter().any(|f| f.path == path)
+    };
     let (path, flags) = look.inside.flags.iter().find(|(path, _)| ours(path))?;
-    repair.then(|| look.finding("immutable-flag", Certainty::Proven, format!("{path} has the flags {flags}: no repair can change it"), "lsattr"))
+    repair.then(|| {
+        look.finding(
+            "immutable-flag",
+            Certainty::Proven,
+            format!("{path} has the flags {flags}: no repair can change it"),
+            "lsattr",
+        )
+    })
 }
 
 pub(super) fn summary(look: &Look<'_>) -> Result<String, String> {

@@ -69,9 +69,9 @@ fn hosts(look: &Look<'_>) -> Option<Finding> {
     })?;
     let doubt = !rule.1 || (refusing.is_none() && !allow.is_empty());
     let text = format!("/etc/{} refuses {}: {}", rule.0, client(look), rule.2);
-    let finding =
-        look.finding("hosts-deny", if doubt { Certainty::Likely } else { Certainty::Proven }, text, "TCP wrappers")
-            .and("this sshd is built with TCP wrappers (libwrap)", look.by("sshd program"));
+    let finding = look
+        .finding("hosts-deny", if doubt { Certainty::Likely } else { Certainty::Proven }, text, "TCP wrappers")
+        .and("this sshd is built with TCP wrappers (libwrap)", look.by("sshd program"));
     Some(if doubt { finding.would_prove("sshd's log: refused connect from your address") } else { finding })
 }
 

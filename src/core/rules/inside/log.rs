@@ -21,17 +21,23 @@ pub(super) fn findings(look: &Look<'_>, told: &[(String, Certainty)]) -> Vec<Fin
     let mut out: Vec<Finding> = Vec::new();
     for (nth, line) in lines.iter().enumerate().rev() {
         let mended = accepted.is_some_and(|at| nth < at);
-        let Some(found) = about_user(look, line, &lines, mended).or_else(|| about_server(look, line, &lines, nth)) else { continue };
+        let Some(found) = about_user(look, line, &lines, mended).or_else(|| about_server(look, line, &lines, nth))
+        else {
+            continue;
+        };
         if out.iter().any(|f| f.id == found.id) {
             continue;
         }
         // PAM's general refusal says less than what was seen of the account.
         let special = ["account-expired", "nologin-file", "account-locked", "boot-in-progress", "user-deleted"];
-        if found.id == "pam-denies" && told.iter().any(|(id, c)| *c == Certainty::Proven && special.contains(&id.as_str())) {
+        if found.id == "pam-denies"
+            && told.iter().any(|(id, c)| *c == Certainty::Proven && special.contains(&id.as_str()))
+        {
             continue;
         }
         let text = format!("{} ({})", found.line.text, look.ago(found.line.at));
-        let by = look.inside.log_from.as_deref().map_or_else(|| "sshd's log".to_owned(), |f| format!("sshd's log ({f})"));
+        let by =
+            look.inside.log_from.as_deref().map_or_else(|| "sshd's log".to_owned(), |f| format!("sshd's log ({f})"));
         let finding = look.finding(found.id, found.certainty, text, &by);
         out.push(if found.certainty == Certainty::Proven {
             finding
@@ -44,7 +50,10 @@ pub(super) fn findings(look: &Look<'_>, told: &[(String, Certainty)]) -> Vec<Fin
 
 fn names_user(look: &Look<'_>, text: &str, start: &str) -> bool {
     !look.name.is_empty()
-        && text.strip_prefix(start).and_then(|t| t.split_once(" for ")).is_some_and(|(_, rest)| rest.split(' ').next() == Some(look.name))
+        && text
+            .strip_prefix(start)
+            .and_then(|t| t.split_once(" for "))
+            .is_some_and(|(_, rest)| rest.split(' ').next() == Some(look.name))
 }
 
 /// The word after a piece of the text, without quotes.
@@ -69,7 +78,9 @@ fn about_user<'a>(look: &Look<'_>, line: &'a LogLine, all: &[&LogLine], mended: 
     if is("denied for user ") && text.contains("PAM account configuration") {
         return proven("pam-denies");
     }
-    if text.contains("pam_access(sshd:account)") && text.contains(&format!("`{name}'")) || text.contains("pam_sss(sshd:account): Access denied for user ") && is("for user ") {
+    if text.contains("pam_access(sshd:account)") && text.contains(&format!("`{name}'"))
+        || text.contains("pam_sss(sshd:account): Access denied for user ") && is("for user ")
+    {
         return proven("pam-denies");
     }
     if is("attempts exceeded for ") && same_client(look, text) {
@@ -79,7 +90,11 @@ fn about_user<'a>(look: &Look<'_>, line: &'a LogLine, all: &[&LogLine], mended: 
         let id = if look.inside.access.values().any(|may| !may) { "authkeys-unreadable" } else { return None };
         return if look.inside.access.len() > 1 { None } else { likely(id) };
     }
-    if text.contains("tried for ") && is("tried for ") && text.contains("not from a permitted host") && same_client(look, text) {
+    if text.contains("tried for ")
+        && is("tried for ")
+        && text.contains("not from a permitted host")
+        && same_client(look, text)
+    {
         return None.or_else(|| if has_option(look, "from") { proven("authkeys-from-restriction") } else { None });
     }
     if text.contains("signature algorithm ssh-rsa not in") || text.contains("key type ssh-rsa not in PubkeyAccepted") {
@@ -103,7 +118,10 @@ fn refusal(look: &Look<'_>, text: &str) -> Option<&'static str> {
         "nologin-file"
     } else if why.contains("shell") {
         "shell-missing"
-    } else if ["DenyUsers", "AllowUsers", "DenyGroups", "AllowGroups", "not in any group"].iter().any(|w| why.contains(w)) {
+    } else if ["DenyUsers", "AllowUsers", "DenyGroups", "AllowGroups", "not in any group"]
+        .iter()
+        .any(|w| why.contains(w))
+    {
         "sshd-allow-deny"
     } else {
         let _ = look;
@@ -142,18 +160,28 @@ fn about_server<'a>(look: &Look<'_>, line: &'a LogLine, all: &[&LogLine], nth: u
     let restarted = after("Server listening on");
     if look.answered || restarted {
         return match text {
-            t if t.contains("Unable to negotiate with") && same_client(look, t) && !look.answered => proven("crypto-mismatch"),
+            t if t.contains("Unable to negotiate with") && same_client(look, t) && !look.answered => {
+                proven("crypto-mismatch")
+            }
             _ => None,
         };
     }
-    if (text.contains("past MaxStartups") || text.contains("past Maxstartups") || text.contains("beginning MaxStartups throttling")) && recent {
+    if (text.contains("past MaxStartups")
+        || text.contains("past Maxstartups")
+        || text.contains("beginning MaxStartups throttling"))
+        && recent
+    {
         return if after("exited MaxStartups throttling") { None } else { proven("maxstartups") };
     }
     if text.contains("penalty:") && text.contains("drop connection") {
         return if recent && same_client(look, text) { proven("persource-penalty") } else { None };
     }
     if text.starts_with("refused connect from") && same_client(look, text) {
-        return if look.inside.firewall.hosts_deny.is_empty() && look.inside.firewall.hosts_allow.is_empty() { None } else { proven("hosts-deny") };
+        return if look.inside.firewall.hosts_deny.is_empty() && look.inside.firewall.hosts_allow.is_empty() {
+            None
+        } else {
+            proven("hosts-deny")
+        };
     }
     if text.contains("Unable to negotiate with") && same_client(look, text) {
         return proven("crypto-mismatch");

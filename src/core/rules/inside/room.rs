@@ -41,9 +41,14 @@ fn full(look: &Look<'_>) -> Option<String> {
     // An image that is read-only by design is always full.
     let by_design = |at: &str| {
         at == "/" && room.root_read_only == Some(true)
-            || room.home_on.as_ref().is_some_and(|(kind, _, on)| on == at && matches!(kind.as_str(), "squashfs" | "erofs" | "iso9660"))
+            || room
+                .home_on
+                .as_ref()
+                .is_some_and(|(kind, _, on)| on == at && matches!(kind.as_str(), "squashfs" | "erofs" | "iso9660"))
     };
-    if let Some((at, used, _)) = room.disks.iter().find(|(at, used, free)| (*used >= 100 || *free == 0) && !by_design(at)) {
+    if let Some((at, used, _)) =
+        room.disks.iter().find(|(at, used, free)| (*used >= 100 || *free == 0) && !by_design(at))
+    {
         return Some(format!("{at} is {used} % full: no block is free"));
     }
     let (at, used) = room.inodes.iter().find(|(at, used)| *used >= 100 && !by_design(at))?;
@@ -101,6 +106,8 @@ pub(super) fn summary(look: &Look<'_>) -> Result<String, String> {
     }
     let fullest = room.disks.iter().max_by_key(|(_, used, _)| *used);
     let disk = fullest.map_or_else(String::new, |(at, used, _)| format!("{at} is the fullest disk with {used} %"));
-    let memory = room.memory.map_or_else(String::new, |(all, free)| format!(", {} of {} MB of memory available", free / 1024, all / 1024));
+    let memory = room
+        .memory
+        .map_or_else(String::new, |(all, free)| format!(", {} of {} MB of memory available", free / 1024, all / 1024));
     Ok(format!("{disk}{memory}"))
 }

@@ -61,7 +61,8 @@ fn doors<'a>(look: &Look<'a>) -> Vec<&'a Listener> {
                 return !is_loopback(&l.address) || configured.contains(&l.port) || l.port == look.port;
             }
             let manager = matches!(l.program.as_str(), "systemd" | "init" | "inetd" | "xinetd");
-            manager && (sockets.contains(&l.port) || (socket_active && configured.contains(&l.port)) || l.port == look.port)
+            manager
+                && (sockets.contains(&l.port) || (socket_active && configured.contains(&l.port)) || l.port == look.port)
         })
         .collect()
 }
@@ -80,7 +81,11 @@ fn service<'a>(look: &Look<'a>) -> Option<&'a Unit> {
 fn not_listening(look: &Look<'_>) -> Vec<Finding> {
     let (inside, port) = (look.inside, look.port);
     let sshd = &inside.sshd;
-    if sshd.looked && sshd.path.is_none() && sshd.others.is_empty() && inside.listeners.as_ref().is_some_and(|all| !all.iter().any(is_sshd)) {
+    if sshd.looked
+        && sshd.path.is_none()
+        && sshd.others.is_empty()
+        && inside.listeners.as_ref().is_some_and(|all| !all.iter().any(is_sshd))
+    {
         return vec![look.finding(
             "sshd-not-installed-or-disabled",
             Certainty::Proven,
@@ -97,7 +102,8 @@ fn not_listening(look: &Look<'_>) -> Vec<Finding> {
         let mut at: Vec<String> = waiting.iter().map(|l| format!("{} port {}", l.address, l.port)).collect();
         at.sort();
         at.dedup();
-        let text = format!("sshd listens on {}, and not on port {port} for others than the instance itself", at.join(", "));
+        let text =
+            format!("sshd listens on {}, and not on port {port} for others than the instance itself", at.join(", "));
         let mut out = vec![look.finding("sshd-other-port-or-address", Certainty::Proven, text, "listening sockets")];
         out.extend(taken(look, all));
         return out;
@@ -131,7 +137,9 @@ fn taken(look: &Look<'_>, all: &[Listener]) -> Option<Finding> {
     let port = look.port;
     let wanted: Vec<&str> = look.inside.sshd.all("port").collect();
     let wants = wanted.is_empty() && port == 22 || wanted.contains(&port.to_string().as_str());
-    let other = all.iter().find(|l| l.port == port && !is_sshd(l) && !matches!(l.program.as_str(), "?" | "systemd" | "init" | "inetd" | "xinetd"))?;
+    let other = all.iter().find(|l| {
+        l.port == port && !is_sshd(l) && !matches!(l.program.as_str(), "?" | "systemd" | "init" | "inetd" | "xinetd")
+    })?;
     let pid = other.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
     wants.then(|| {
         look.finding(
@@ -151,20 +159,36 @@ fn why_not(look: &Look<'_>, all: &[Listener]) -> Vec<Finding> {
     if let Some(found) = taken(look, all) {
         return vec![found];
     }
-    let said: Vec<&str> = sshd.test.iter().filter(|(code, _)| *code != 0).flat_map(|(_, s)| s.iter().map(String::as_str)).collect();
+    let said: Vec<&str> =
+        sshd.test.iter().filter(|(code, _)| *code != 0).flat_map(|(_, s)| s.iter().map(String::as_str)).collect();
     let logged = |piece: &str| inside.log.iter().rev().find(|l| look.this_boot(l.at) && l.text.contains(piece));
     if let Some(path) = &sshd.not_to_be_run {
-        out.push(look.finding("sshd-not-installed-or-disabled", Certainty::Proven, format!("{path} keeps sshd from starting"), "stat"));
+        out.push(look.finding(
+            "sshd-not-installed-or-disabled",
+            Certainty::Proven,
+            format!("{path} keeps sshd from starting"),
+            "stat",
+        ));
     }
     if let Some(line) = said.iter().find(|l| l.contains("no hostkeys available")) {
-        let kept: Vec<&String> = inside.paths.iter().filter(|(p, s)| is_host_key(p) && matches!(s, PathState::There { .. })).map(|(p, _)| p).collect();
+        let kept: Vec<&String> = inside
+            .paths
+            .iter()
+            .filter(|(p, s)| is_host_key(p) && matches!(s, PathState::There { .. }))
+            .map(|(p, _)| p)
+            .collect();
         let open = |p: &&&String| inside.paths.get(**p).and_then(PathState::mode).is_some_and(|m| m & 0o077 != 0);
         out.push(if kept.is_empty() {
             look.finding("hostkeys-missing", Certainty::Proven, (*line).to_owned(), "sshd -t")
         } else if kept.iter().all(|p| open(&p)) {
             let mode = inside.paths[kept[0]].mode().unwrap_or(0) & 0o7777;
-            look.finding("hostkeys-perms", Certainty::Proven, format!("{} has mode {mode:04o}: sshd uses no host key that others may read", kept[0]), "stat")
-                .and((*line).to_owned(), look.by("sshd -t"))
+            look.finding(
+                "hostkeys-perms",
+                Certainty::Proven,
+                format!("{} has mode {mode:04o}: sshd uses no host key that others may read", kept[0]),
+                "stat",
+            )
+            .and((*line).to_owned(), look.by("sshd -t"))
         } else {
             look.finding("hostkeys-missing", Certainty::Likely, (*line).to_owned(), "sshd -t")
                 .would_prove("ssh-keygen -y -f of each host key fails")
@@ -177,10 +201,15 @@ fn why_not(look: &Look<'_>, all: &[Listener]) -> Vec<Finding> {
                 look.finding("privsep-dir", Certainty::Proven, entry.text.clone(), "sshd's log")
                     .and(format!("still so: {line}"), look.by("sshd -t")),
             ),
-            None if !made_at_start => out.push(look.finding("privsep-dir", Certainty::Proven, (*line).to_owned(), "sshd -t")),
+            None if !made_at_start => {
+                out.push(look.finding("privsep-dir", Certainty::Proven, (*line).to_owned(), "sshd -t"))
+            }
             None => {}
         }
-    } else if let Some(line) = said.iter().find(|l| !l.contains("UNPROTECTED") && !l.starts_with('@') && !l.trim().is_empty() && inside.uid == Some(0)) {
+    } else if let Some(line) = said
+        .iter()
+        .find(|l| !l.contains("UNPROTECTED") && !l.starts_with('@') && !l.trim().is_empty() && inside.uid == Some(0))
+    {
         let code = sshd.test.as_ref().map_or(0, |(code, _)| *code);
         if !matches!(code, 124 | 137) {
             out.push(look.finding("sshd-config-invalid", Certainty::Proven, (*line).to_owned(), "sshd -t"));
@@ -213,7 +242,8 @@ fn is_host_key(path: &str) -> bool {
 }
 
 fn is_privsep(line: &str) -> bool {
-    line.contains("privilege separation directory") || line.contains("must be owned by root and not group or world-writable")
+    line.contains("privilege separation directory")
+        || line.contains("must be owned by root and not group or world-writable")
 }
 
 fn disabled(look: &Look<'_>) -> Option<Finding> {
@@ -252,7 +282,8 @@ fn pubkey(look: &Look<'_>) -> Option<Finding> {
     }
     let methods = sshd.setting("authenticationmethods").filter(|m| *m != "any" && m.len() < CUT)?;
     let enough = methods.split_whitespace().any(|list| list == "publickey");
-    (!enough).then(|| proven(format!("sshd wants more than a key from {}: authenticationmethods {methods}", look.name)))?
+    (!enough)
+        .then(|| proven(format!("sshd wants more than a key from {}: authenticationmethods {methods}", look.name)))?
 }
 
 /// What a key needs: an algorithm of its kind that sshd accepts, and enough bits.
@@ -277,9 +308,10 @@ fn key_types(look: &Look<'_>) -> Option<Finding> {
                 "key-type-unsupported",
                 format!("{path} has {} bits, and sshd requires {least} (requiredrsasize)", key.bits.unwrap_or(0)),
             )),
-            "ssh-ed25519" if !has(kind) && look.inside.os.fips == Some(true) => {
-                Some(("fips-ed25519", format!("the instance is in FIPS mode, which refuses Ed25519, and {path} is such a key")))
-            }
+            "ssh-ed25519" if !has(kind) && look.inside.os.fips == Some(true) => Some((
+                "fips-ed25519",
+                format!("the instance is in FIPS mode, which refuses Ed25519, and {path} is such a key"),
+            )),
             kind if kind != "ssh-rsa" && !has(kind) => {
                 Some(("key-type-unsupported", format!("sshd does not accept keys of type {kind}, such as {path}")))
             }
@@ -329,7 +361,8 @@ fn allow_deny(look: &Look<'_>) -> Option<Finding> {
     if !allow.is_empty() && whole(allow.len()) {
         let answers: Vec<Option<bool>> = allow.iter().map(|p| user_pattern(look, p)).collect();
         if !answers.contains(&Some(true)) {
-            let text = format!("sshd allows only some users, and {name} is not among them: allowusers {}", allow.join(" "));
+            let text =
+                format!("sshd allows only some users, and {name} is not among them: allowusers {}", allow.join(" "));
             return if answers.contains(&None) { unsure(text) } else { proven(text) };
         }
     }
@@ -358,14 +391,18 @@ fn root(look: &Look<'_>) -> Option<Finding> {
         return None;
     }
     let setting = look.inside.sshd.setting("permitrootlogin")?;
-    (setting == "no").then(|| {
-        look.finding("root-login-refused", Certainty::Proven, "sshd has permitrootlogin no", "sshd -T -C")
-    })
+    (setting == "no")
+        .then(|| look.finding("root-login-refused", Certainty::Proven, "sshd has permitrootlogin no", "sshd -T -C"))
 }
 
 /// The command that sshd asks for keys (EC2 Instance Connect, sssd): broken when sshd would not run it.
 fn key_command(look: &Look<'_>) -> Option<Finding> {
-    let program = look.inside.sshd.setting("authorizedkeyscommand").and_then(|c| c.split_whitespace().next()).filter(|c| c.starts_with('/'))?;
+    let program = look
+        .inside
+        .sshd
+        .setting("authorizedkeyscommand")
+        .and_then(|c| c.split_whitespace().next())
+        .filter(|c| c.starts_with('/'))?;
     let state = |path: &str| look.inside.paths.get(path);
     let mut at = Some(program);
     while let Some(path) = at {
@@ -378,7 +415,12 @@ fn key_command(look: &Look<'_>) -> Option<Finding> {
             _ => None,
         };
         if let Some(why) = why {
-            return Some(look.finding("akc-broken", Certainty::Proven, format!("sshd asks {program} for keys, and {path} {why}"), "stat"));
+            return Some(look.finding(
+                "akc-broken",
+                Certainty::Proven,
+                format!("sshd asks {program} for keys, and {path} {why}"),
+                "stat",
+            ));
         }
         at = crate::core::inside::strict::parent(path);
     }
@@ -404,7 +446,9 @@ pub(super) fn summary(look: &Look<'_>) -> Result<String, String> {
         }
     }
     match &sshd.test {
-        Some((0, _)) if look.has_settings() => Ok(format!("{version} listens on port {}, and its configuration is valid", look.port)),
+        Some((0, _)) if look.has_settings() => {
+            Ok(format!("{version} listens on port {}, and its configuration is valid", look.port))
+        }
         Some((0, _)) => Err(format!("{version} has a valid configuration, but did not show it")),
         Some((code, said)) => Err(format!(
             "sshd -t ended with {code}: {}; the running sshd still works with what it read before",

@@ -107,7 +107,10 @@ fn changed_since(view: &View, foreign: &Finding) -> Option<Finding> {
     if is_private(*address) || foreign.id == "ipv6-path-incomplete" || last <= first + FIRST_LAUNCH {
         return None;
     }
-    let text = format!("{} was stopped and started since its first launch, and public addresses that are no Elastic IPs change then", instance.label());
+    let text = format!(
+        "{} was stopped and started since its first launch, and public addresses that are no Elastic IPs change then",
+        instance.label()
+    );
     let source = view.facts.aws.instance.source();
     Some(
         Finding::new("public-ip-changed", Certainty::Likely, text, source)

@@ -293,14 +293,7 @@ fn offer(text: &str) -> Offer {
         }
         None => (key.to_owned(), None),
     };
-    Offer {
-        user: user.to_owned(),
-        key: Some(key).filter(|k| k != "none"),
-        fingerprint,
-        answer,
-        methods,
-        banner: None,
-    }
+    Offer { user: user.to_owned(), key: Some(key).filter(|k| k != "none"), fingerprint, answer, methods, banner: None }
 }
 
 fn config(text: &str) -> Fact<SshConfig> {
