@@ -381,7 +381,7 @@ if [ -n "$FILES" ]; then
           if (s == "" || s ~ /^#/) { if (d ~ /bom/) print "ak " n " " NR " 0 - - bom -"; next }
           if (s ~ /^-----BEGIN [A-Z ]*PRIVATE KEY/) { print "ak " n " " NR " 0 - - private -"; next }
           if (s ~ /^---- (BEGIN|END) SSH2/) { print "ak " n " " NR " 0 - - rfc4716 -"; next }
-          if (s ~ /&(lt|gt|amp|quot|#[0-9x]+);|<br|<\/?(p|pre|code)>/) add("html")
+          if (s ~ /&(lt|gt|amp|quot|#[0-9x]+);|<br|<\/?(p|pre|code)[>]/) add("html")
           w = s; sub(/[ \t].*/, "", w)
           if (w !~ type) { e = past(s); if (e && w !~ /^AAAA/) { o = names(substr(s, 1, e - 1)); s = substr(s, e); sub(/^[ \t]+/, "", s); w = s; sub(/[ \t].*/, "", w) } }
           if (w ~ type) { ty = w; r = substr(s, length(w) + 1); sub(/^[ \t]+/, "", r); b = r; sub(/[ \t].*/, "", b); if (b == "") b = "-"; r = substr(r, length(b) + 1) }

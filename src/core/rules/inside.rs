@@ -133,10 +133,26 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
 }
 
 /// Takes back guesses of other rules that the look has settled: what was seen to be in order is no longer possible.
-pub fn settle(view: &View<'_>, found: &mut Vec<Finding>, seen: &[Finding]) {
+/// And what the wire saw is evidence for the reason that was found inside.
+pub fn settle(view: &View<'_>, found: &mut Vec<Finding>, seen: &mut [Finding]) {
+    const REASONS: [&str; 8] = [
+        "sshd-not-installed-or-disabled",
+        "sshd-config-invalid",
+        "hostkeys-missing",
+        "hostkeys-perms",
+        "privsep-dir",
+        "port-in-use",
+        "sshd-other-port-or-address",
+        "guest-firewall",
+    ];
     const LOOKED_AT: [&str; 6] =
         ["home-perms", "ssh-dir-perms", "authkeys-perms", "authkeys-key-absent", "authkeys-missing", "sshd-allow-deny"];
     let Ok(look) = Look::new(view) else { return };
+    let reason = seen.iter_mut().find(|f| f.certainty == Certainty::Proven && REASONS.contains(&f.id.as_str()));
+    if let Some(reason) = reason {
+        let refused = found.extract_if(.., |f| f.id == "sshd-not-listening");
+        reason.evidence.extend(refused.flat_map(|f| f.evidence));
+    }
     let whole = look.inside.end == End::Whole && look.inside.left_out == 0 && look.inside.slow.is_empty();
     if whole
         && look.user.is_some()

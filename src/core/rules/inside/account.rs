@@ -63,20 +63,32 @@ fn absent(look: &Look<'_>) -> Option<Finding> {
             .would_prove("getent passwd USER once sssd runs"),
         );
     }
-    let default = look.view.default_user();
+    let default = look.view.default_user().or_else(|| default_of(&look.inside.os.id).map(str::to_owned));
     let text = format!("there is no user {name} on the instance (name services: {})", sources(look));
-    Some(if default.as_deref() == Some(name) {
-        look.finding("user-deleted", Certainty::Proven, text, "getent passwd")
-            .and(format!("{name} is the image's own first user"), look.view.facts.aws.image.source())
-    } else {
-        look.finding("wrong-user-name", Certainty::Proven, text, "getent passwd")
+    Some(match default {
+        Some(default) if default == name => look
+            .finding("user-deleted", Certainty::Proven, text, "getent passwd")
+            .and(format!("{name} is the first user of such an image ({})", look.inside.os.name), look.by("os-release")),
+        Some(_) => look.finding("wrong-user-name", Certainty::Proven, text, "getent passwd"),
+        None => look
+            .finding("wrong-user-name", Certainty::Likely, text, "getent passwd")
+            .would_prove("the name of the image's first user"),
     })
-    .map(|f| if f.evidence.iter().any(|e| e.source.is_empty()) { strip(f) } else { f })
 }
 
-fn strip(mut finding: Finding) -> Finding {
-    finding.evidence.retain(|e| !e.source.is_empty());
-    finding
+/// The first user of a distribution's own images, by `ID` of os-release; `None` when images differ.
+fn default_of(os: &str) -> Option<&'static str> {
+    Some(match os {
+        "amzn" | "rhel" | "almalinux" | "sles" | "opensuse-leap" | "ol" | "freebsd" => "ec2-user",
+        "ubuntu" => "ubuntu",
+        "debian" => "admin",
+        "fedora" => "fedora",
+        "rocky" => "rocky",
+        "alpine" => "alpine",
+        "arch" => "arch",
+        "kali" => "kali",
+        _ => return None,
+    })
 }
 
 fn shadow(look: &Look<'_>) -> Vec<Finding> {

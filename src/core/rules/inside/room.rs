@@ -87,9 +87,6 @@ fn other_doors(look: &Look<'_>) -> Vec<Finding> {
             ));
         }
     }
-    if told("serial-console-no-password") && look.inside.account.with_password == Some(0) {
-        out.push(look.finding("serial-console-no-password", Certainty::Proven, "no account has a password", "shadow"));
-    }
     out
 }
 
