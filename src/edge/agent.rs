@@ -5,6 +5,7 @@
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::local::AgentKey;
 use crate::core::recognise::strip_controls;
+use crate::edge::keys::expand;
 use crate::edge::tcp::whole_millis;
 use russh::keys::HashAlg;
 use russh::keys::agent::AgentIdentity;
@@ -16,9 +17,24 @@ use tokio::time::timeout;
 /// An agent answers at once, or hangs.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Keys of the agent that `SSH_AUTH_SOCK` names (draft-ietf-sshm-ssh-agent, `SSH_AGENTC_REQUEST_IDENTITIES`).
-pub async fn list() -> Fact<Vec<AgentKey>> {
-    list_at(std::env::var_os("SSH_AUTH_SOCK")).await
+/// Keys of the agent that `IdentityAgent` names, else of `SSH_AUTH_SOCK` (draft-ietf-sshm-ssh-agent,
+/// `SSH_AGENTC_REQUEST_IDENTITIES`).
+pub async fn list(identity_agent: Option<&str>) -> Fact<Vec<AgentKey>> {
+    if identity_agent.is_some_and(|name| name.eq_ignore_ascii_case("none")) {
+        return Fact::unknown(Why::needs("an agent (IdentityAgent is none)"));
+    }
+    list_at(socket(identity_agent, |name| std::env::var_os(name))).await
+}
+
+/// The socket that a setting means: a path, `$NAME` or `SSH_AUTH_SOCK` for a variable (ssh_config(5), `IdentityAgent`).
+fn socket(identity_agent: Option<&str>, var: impl Fn(&str) -> Option<OsString>) -> Option<OsString> {
+    match identity_agent {
+        None | Some("SSH_AUTH_SOCK") => var("SSH_AUTH_SOCK"),
+        Some(name) => match name.strip_prefix('$') {
+            Some(variable) => var(variable.trim_start_matches('{').trim_end_matches('}')),
+            None => Some(expand(name).into()),
+        },
+    }
 }
 
 /// Keys of the agent at a socket, as `IdentityAgent` or `SSH_AUTH_SOCK` name it.
@@ -44,14 +60,22 @@ fn describe(identity: &AgentIdentity) -> AgentKey {
             fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
             algorithm: clean(key.algorithm().as_str()),
             comment: clean(comment),
+            public: key.to_openssh().ok().and_then(|line| type_and_blob(&line)),
         },
         // A certificate goes with the key that it certifies.
         AgentIdentity::Certificate { certificate, comment } => AgentKey {
             fingerprint: certificate.public_key().fingerprint(HashAlg::Sha256).to_string(),
             algorithm: clean(&certificate.algorithm().to_certificate_type()),
             comment: clean(comment),
+            public: None,
         },
     }
+}
+
+/// The first two words of an OpenSSH public key: the comment is anybody's text.
+fn type_and_blob(line: &str) -> Option<String> {
+    let mut words = line.split_ascii_whitespace();
+    Some(format!("{} {}", words.next()?, words.next()?))
 }
 
 #[cfg(test)]
@@ -59,6 +83,23 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixListener;
+
+    #[test]
+    fn the_socket_is_the_one_that_ssh_would_use() {
+        let var = |name: &str| (name == "SSH_AUTH_SOCK" || name == "OTHER").then(|| OsString::from(format!("/{name}")));
+        let path = |setting: Option<&str>| socket(setting, var).map(|s| s.to_string_lossy().into_owned());
+        assert_eq!(path(None).as_deref(), Some("/SSH_AUTH_SOCK"));
+        assert_eq!(path(Some("SSH_AUTH_SOCK")).as_deref(), Some("/SSH_AUTH_SOCK"));
+        assert_eq!(path(Some("$OTHER")).as_deref(), Some("/OTHER"));
+        assert_eq!(path(Some("${OTHER}")).as_deref(), Some("/OTHER"));
+        assert_eq!(path(Some("$UNSET")), None);
+        assert_eq!(path(Some("/run/agent")).as_deref(), Some("/run/agent"));
+    }
+
+    #[tokio::test]
+    async fn identity_agent_none_is_no_agent() {
+        assert!(matches!(list(Some("none")).await, Fact::Unknown { why: Why::Needs { .. } }));
+    }
 
     #[tokio::test]
     async fn no_agent_and_a_dead_socket_are_told_apart() {
@@ -95,5 +136,7 @@ mod tests {
         let [key] = fact.value().unwrap().as_slice() else { panic!("{fact:?}") };
         assert_eq!((key.algorithm.as_str(), key.comment.as_str()), ("ssh-ed25519", "me@here"));
         assert!(key.fingerprint.starts_with("SHA256:") && key.fingerprint.len() == 50, "{}", key.fingerprint);
+        let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK2pr+Bfus1hvPof4Wb/plZCzSbqadHH0u+/f4ODtKnE";
+        assert_eq!(key.public.as_deref(), Some(line), "the public half, to ask a server about");
     }
 }

@@ -23,7 +23,7 @@ const LONGEST: u64 = 32 * 1024 * 1024;
 
 /// Lines for any of `names` (name, address) at `port`, in the given files or, if none are given, the
 /// default ones. A `HostKeyAlias` stands for name and port: look it up alone, with port 22. Lines
-/// marked `@revoked` or `@cert-authority` are left out: they are no remembered host keys.
+/// marked `@revoked` or `@cert-authority` are no remembered host keys: they come in lists of their own.
 pub async fn lookup(names: &[String], port: u16, files: &[String]) -> Fact<KnownHosts> {
     let names: Vec<String> = names.iter().map(|name| entry_name(name, port)).collect();
     let files: Vec<String> = if files.is_empty() { DEFAULT_FILES.map(str::to_owned).into() } else { files.to_vec() };
@@ -46,8 +46,13 @@ fn read_all(names: &[String], files: &[String]) -> Fact<KnownHosts> {
         });
         match text {
             Ok(bytes) => {
-                let lines = search(&String::from_utf8_lossy(&bytes), names, file);
-                found.entries.extend(lines);
+                for (marker, line) in search(&String::from_utf8_lossy(&bytes), names, file) {
+                    match marker {
+                        Marker::None => found.entries.push(line),
+                        Marker::Revoked => found.revoked.push(line),
+                        Marker::Authority => found.authorities.push(line),
+                    }
+                }
             }
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
             Err(error) => {
@@ -64,24 +69,37 @@ fn entry_name(name: &str, port: u16) -> String {
     if port == crate::core::target::SSH_PORT { name } else { format!("[{name}]:{port}") }
 }
 
+/// What a line is, besides a host key (sshd(8): "an optional marker").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Marker {
+    None,
+    Revoked,
+    Authority,
+}
+
 /// Lines of one file's text that match any of the names.
-fn search(text: &str, names: &[String], file: &str) -> Vec<KnownHost> {
+fn search(text: &str, names: &[String], file: &str) -> Vec<(Marker, KnownHost)> {
     text.lines()
         .enumerate()
         .filter_map(|(index, line)| {
-            entry(line, names).map(|(algorithm, fingerprint)| KnownHost {
-                file: file.to_owned(),
-                line: index + 1,
-                algorithm,
-                fingerprint,
+            entry(line, names).map(|(marker, algorithm, fingerprint)| {
+                (marker, KnownHost { file: file.to_owned(), line: index + 1, algorithm, fingerprint })
             })
         })
         .collect()
 }
 
-/// Key type and fingerprint of a line, if it is for any of the names.
-fn entry(line: &str, names: &[String]) -> Option<(String, String)> {
-    let mut words = line.split_ascii_whitespace();
+/// Marker, key type and fingerprint of a line, if it is for any of the names.
+fn entry(line: &str, names: &[String]) -> Option<(Marker, String, String)> {
+    let mut words = line.split_ascii_whitespace().peekable();
+    let marker = match words.peek()? {
+        &"@revoked" => Marker::Revoked,
+        &"@cert-authority" => Marker::Authority,
+        _ => Marker::None,
+    };
+    if marker != Marker::None {
+        words.next();
+    }
     let hosts = words.next().filter(|word| !word.starts_with('#') && !word.starts_with('@'))?;
     if !names.iter().any(|name| is_for(hosts, name)) {
         return None;
@@ -90,7 +108,7 @@ fn entry(line: &str, names: &[String]) -> Option<(String, String)> {
     let blob = STANDARD.decode(words.next()?).ok()?;
     // The blob begins with its own type; a line of protocol 1 (bits, exponent, modulus) does not.
     let named = blob.get(4..4 + algorithm.len()).is_some_and(|inner| inner == algorithm.as_bytes());
-    named.then(|| (algorithm.to_owned(), format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(&blob)))))
+    named.then(|| (marker, algorithm.to_owned(), format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(&blob)))))
 }
 
 /// Whether the first word of a line is for a name: hashed, or a list of patterns of which one matches
@@ -171,7 +189,14 @@ mod tests {
 
     /// Line numbers that match a name.
     fn lines(text: &str, name: &str, port: u16) -> Vec<usize> {
-        search(text, &[entry_name(name, port)], "f").into_iter().map(|entry| entry.line).collect()
+        let found = search(text, &[entry_name(name, port)], "f").into_iter();
+        found.filter(|(marker, _)| *marker == Marker::None).map(|(_, entry)| entry.line).collect()
+    }
+
+    /// Line numbers of marked lines that match a name.
+    fn marked(text: &str, name: &str) -> Vec<(Marker, usize)> {
+        let found = search(text, &[entry_name(name, 22)], "f").into_iter();
+        found.filter(|(marker, _)| *marker != Marker::None).map(|(marker, entry)| (marker, entry.line)).collect()
     }
 
     #[test]
@@ -198,6 +223,8 @@ mod tests {
         assert_eq!(lines(&text, "bad.example.com", 22), [0; 0]);
         assert_eq!(lines(&text, "web1", 22), [8]);
         assert_eq!(lines(&text, "web12", 22), [0; 0]);
+        assert_eq!(marked(&text, "web"), [(Marker::Revoked, 6), (Marker::Authority, 7)]);
+        assert_eq!(marked(&text, "other"), [(Marker::Authority, 7)]);
     }
 
     #[test]
@@ -221,7 +248,7 @@ mod tests {
             algorithm: "ssh-ed25519".to_owned(),
             fingerprint: "SHA256:wX9j+SP2h7N0y1ZKQdM3E2rXGeJIBFZbmJjfvWeAgd0".to_owned(),
         };
-        assert_eq!(found, [wanted]);
+        assert_eq!(found, [(Marker::None, wanted)]);
     }
 
     #[test]

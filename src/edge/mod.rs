@@ -5,8 +5,10 @@
 pub mod agent;
 pub mod aws;
 pub mod chmod;
+pub mod control;
 pub mod dns;
 pub mod journal_file;
+pub mod jump;
 pub mod keys;
 pub mod known_hosts;
 mod real_world;

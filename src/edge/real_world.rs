@@ -2,13 +2,14 @@
 
 use super::aws::{Aws, AwsSettings, PROBE};
 use super::ssh::{SshKey, SshRequest};
-use super::{agent, chmod, dns, keys, known_hosts, source_ip, ssh, ssh_config, tcp};
+use super::{agent, chmod, control, dns, jump, keys, known_hosts, source_ip, ssh, ssh_config, tcp};
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
-use crate::core::facts::local::{KeyFileState, KeyProbe};
+use crate::core::facts::local::{ControlSocket, JumpHost, KeyFileState, KeyProbe};
 use crate::core::plan::{Action, Plan};
 use crate::core::probe::ProbeId;
 use crate::core::rules;
+use crate::core::rules::offering::Candidate;
 use crate::core::target::TargetKind;
 use crate::engine::failure::Failure;
 use crate::engine::inventory::InventoryEvent;
@@ -24,6 +25,8 @@ use tokio::sync::mpsc::UnboundedSender;
 /// Limits of the TCP connect and of each answer of the SSH server.
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(8);
+/// Limits at a jump host: two connects and a greeting must fit into the probe's ten seconds.
+const JUMP: jump::Limits = jump::Limits { connect: Duration::from_secs(3), greeting: Duration::from_secs(3) };
 
 /// How the world is reached.
 #[derive(Debug, Clone, Default)]
@@ -78,7 +81,23 @@ impl RealWorld {
                 "--source-ip: the EC2 endpoint is not AWS's own, so nothing outside is asked",
             ));
         }
-        source_ip::checkip().await
+        match target {
+            Some(address) if address.is_ipv6() => source_ip::own_ipv6(address),
+            target => source_ip::checkip(target).await,
+        }
+    }
+
+    async fn control(facts: &Facts) -> Fact<Option<ControlSocket>> {
+        match facts.local.config.value().and_then(|c| c.control_path.as_deref()) {
+            Some(path) => control::check(path).await,
+            None => Fact::NotAsked,
+        }
+    }
+
+    async fn jump(&self, facts: &Facts) -> Fact<JumpHost> {
+        let Some(name) = crate::engine::diagnose::jump_of(facts) else { return Fact::NotAsked };
+        let limits = jump::Limits { connect: self.limit(JUMP.connect), greeting: self.limit(JUMP.greeting) };
+        jump::probe(&name, &facts.target, self.aws.is_emulated(), limits).await
     }
 
     async fn tcp(&self, facts: &Facts) -> Vec<Observation> {
@@ -111,15 +130,14 @@ impl RealWorld {
             request.total_limit = request.total_limit.min(limit);
         }
         let known = facts.local.known_hosts.value().map(|k| k.entries.clone()).unwrap_or_default();
+        request.revoked =
+            facts.local.known_hosts.value().into_iter().flat_map(|k| &k.revoked).map(|e| e.fingerprint.clone()).collect();
         request.known_types = known.iter().map(|e| e.algorithm.clone()).collect();
         request.known = known.into_iter().map(|e| (e.algorithm, e.fingerprint)).collect();
         request.inside = self.settings.inside;
         request.ask_both = request.users.first().is_some_and(|user| user == "root");
-        for probe in rules::auth::keys_to_offer(facts, request.users.len(), request.cap) {
-            if let Some(key) = Self::ssh_key(probe) {
-                request.keys.push(key);
-            }
-        }
+        let candidates = rules::offering::keys_to_offer(facts, request.users.len(), request.cap);
+        request.keys.extend(candidates.into_iter().filter_map(Self::ssh_key));
         let (server, offers, budget) = ssh::probe_over(stream, request).await;
         vec![Observation::Ssh(server, offers, budget)]
     }
@@ -131,12 +149,22 @@ impl RealWorld {
         known_hosts::lookup(&host_names(facts), port, &known_hosts_files(facts)).await
     }
 
-    fn ssh_key(probe: &KeyProbe) -> Option<SshKey> {
+    fn ssh_key(candidate: Candidate<'_>) -> Option<SshKey> {
+        match candidate {
+            Candidate::File(probe) => Self::file_key(probe),
+            // Asked about only: whether the agent signs without a question to the user cannot be known before.
+            Candidate::Agent(key) => {
+                Some(SshKey { path: key.label(), public: Some(key.public.clone()?), private: None, encrypted: false })
+            }
+        }
+    }
+
+    fn file_key(probe: &KeyProbe) -> Option<SshKey> {
         let Some(KeyFileState::Read { key, .. }) = probe.file.value() else { return None };
         let public = key.public.clone()?;
         // The private half signs only where ssh itself would load the file.
         let private =
-            if rules::local::usable(probe) && !key.encrypted { keys::load_private(&probe.path).ok() } else { None };
+            if rules::offering::usable(probe) && !key.encrypted { keys::load_private(&probe.path).ok() } else { None };
         Some(SshKey { path: probe.path.clone(), public: Some(public), private, encrypted: key.encrypted })
     }
 
@@ -194,20 +222,21 @@ fn with_absolute_paths(mut plan: Plan) -> Plan {
     plan
 }
 
-/// Names under which ssh would look the host key up.
+/// Names under which ssh would look the host key up: the alias, else `HostName`, else what is typed. A Name tag is
+/// typed by nobody: then it is the address. ssh no longer looks at the address besides (`CheckHostIP`, off since 8.5).
 fn host_names(facts: &Facts) -> Vec<String> {
     let config = facts.local.config.value();
-    if let Some(alias) = config.and_then(|c| c.host_key_alias.clone()) {
-        return vec![alias];
+    if let Some(named) = config.and_then(|c| c.host_key_alias.clone().or_else(|| c.hostname.clone())) {
+        return vec![named];
     }
-    let mut names = Vec::new();
-    names.extend(config.and_then(|c| c.hostname.clone()));
-    if !matches!(facts.target.kind(), TargetKind::InstanceId) {
-        names.push(facts.target.name.clone());
+    let address = facts.address().map(|a| a.to_string());
+    let typed = facts.target.name.clone();
+    match facts.target.kind() {
+        TargetKind::InstanceId => address.into_iter().collect(),
+        TargetKind::Address(_) | TargetKind::Ec2Dns => vec![typed],
+        TargetKind::Name if facts.local.dns.value().is_some_and(|found| !found.is_empty()) => vec![typed],
+        TargetKind::Name => [Some(typed), address].into_iter().flatten().collect(),
     }
-    names.extend(facts.address().map(|a| a.to_string()));
-    names.dedup();
-    names
 }
 
 fn known_hosts_files(facts: &Facts) -> Vec<String> {
@@ -222,7 +251,13 @@ impl World for RealWorld {
                 ProbeId::Dns => vec![Observation::Dns(self.dns(&facts).await)],
                 ProbeId::SourceIp => vec![Observation::SourceIp(self.source_ip(&facts).await)],
                 ProbeId::Keys => self.keys(&facts).await,
-                ProbeId::Agent => vec![Observation::Agent(agent::list().await)],
+                ProbeId::Agent => {
+                    let named = facts.local.config.value().and_then(|c| c.identity_agent.as_deref());
+                    vec![Observation::Agent(agent::list(named).await)]
+                }
+                ProbeId::SshVersion => vec![Observation::SshVersion(ssh_config::client_version().await)],
+                ProbeId::Control => vec![Observation::Control(Self::control(&facts).await)],
+                ProbeId::Jump => vec![Observation::Jump(self.jump(&facts).await)],
                 ProbeId::KnownHosts => vec![Observation::KnownHosts(self.known_hosts(&facts).await)],
                 ProbeId::Caller => vec![Observation::Caller(self.aws.caller().await)],
                 ProbeId::Instance => vec![Observation::Instance(self.aws.find(&facts).await)],
@@ -239,7 +274,7 @@ impl World for RealWorld {
             let source = match self.settings.source_ip {
                 Some(source) => Some(source),
                 None if self.aws.is_emulated() => None,
-                None => source_ip::checkip().await.value().copied(),
+                None => source_ip::checkip(None).await.value().copied(),
             };
             if let Some(source) = source {
                 let _ = out.send(InventoryEvent::SourceIp(source));

@@ -20,21 +20,76 @@ const URL: &str = "https://checkip.amazonaws.com/";
 const LIMIT: Duration = Duration::from_secs(3);
 /// No address is longer.
 const LONGEST: usize = 64;
+/// An address on the internet that the routing table is asked about when the target's is not known; reserved for
+/// documentation (RFC 5737), and never sent to.
+const ELSEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
-/// The public address that requests to AWS come from. Through a proxy it would be the proxy's, and ssh
-/// does not go through that: then it is not asked for.
-pub async fn checkip() -> Fact<IpAddr> {
+/// The public address that requests to AWS come from, for a target of the same family. Through a proxy it would be
+/// the proxy's, and ssh does not go through that: then it is not asked for. Three connections are made, because some
+/// networks let every one out by another address; no single one is then the address that the instance sees.
+pub async fn checkip(target: Option<IpAddr>) -> Fact<IpAddr> {
     if proxied(|name| std::env::var(name).ok()) {
         return Fact::unknown(Why::needs(
             "--source-ip: HTTPS goes through a proxy here, and the instance sees another address of yours",
         ));
     }
     let doing = format!("asking {URL}");
-    match timeout(LIMIT, ask()).await {
+    let answers = timeout(LIMIT, async {
+        let (first, second, third) = tokio::join!(ask(), ask(), ask());
+        [first, second, third]
+    });
+    match answers.await {
         Err(_) => Fact::unknown(Why::TimedOut { doing, after_ms: whole_millis(LIMIT) }),
-        Ok(Err(reason)) => Fact::unknown(Why::failed(doing, reason)),
-        Ok(Ok(address)) => Fact::known(address, URL),
+        Ok(answers) => one_of(&answers, target, local_address_towards(target.unwrap_or(ELSEWHERE)), doing),
     }
+}
+
+/// The one address that all answers agree on.
+fn one_of(
+    answers: &[Result<IpAddr, String>],
+    target: Option<IpAddr>,
+    interface: Option<IpAddr>,
+    doing: String,
+) -> Fact<IpAddr> {
+    let mut seen: Vec<IpAddr> = answers.iter().filter_map(|answer| answer.as_ref().ok()).copied().collect();
+    seen.sort();
+    seen.dedup();
+    match seen.as_slice() {
+        [] => {
+            let reason = answers.iter().find_map(|answer| answer.as_ref().err()).cloned();
+            Fact::unknown(Why::failed(doing, reason.unwrap_or_else(|| "no answer".to_owned())))
+        }
+        [one] if target.is_some_and(|target| target.is_ipv4() != one.is_ipv4()) => Fact::unknown(Why::needs(format!(
+            "--source-ip: requests leave from {one} here, and the target's address is of the other family"
+        ))),
+        // Carrier-grade NAT (RFC 6598): neighbours share the address, and it changes.
+        [one] if interface.is_some_and(is_shared) => {
+            Fact::known(*one, format!("{URL} (behind carrier-grade NAT: shared with others, and changing)"))
+        }
+        [one] => Fact::known(*one, URL),
+        several => {
+            let all = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+            Fact::unknown(Why::needs(format!("--source-ip: requests leave from several addresses here ({all})")))
+        }
+    }
+}
+
+/// Whether an address is in the range between a carrier's NAT and its customers (RFC 6598).
+fn is_shared(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(v4) if v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1]))
+}
+
+/// This machine's own address towards a global IPv6 target, which sees that very address: nothing translates it.
+pub fn own_ipv6(target: IpAddr) -> Fact<IpAddr> {
+    match local_address_towards(target).filter(|own| is_global_ipv6(*own)) {
+        Some(own) => Fact::known(own, format!("the own interface towards {target}")),
+        None => Fact::unknown(Why::needs("IPv6: this machine has no global IPv6 address towards the target")),
+    }
+}
+
+/// Whether an IPv6 address is one that the internet sees (2000::/3, RFC 4291 and IANA's registry).
+fn is_global_ipv6(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.segments()[0] >> 13 == 1)
 }
 
 /// Over the HTTPS client of the AWS SDK; `HTTPS_PROXY` and `NO_PROXY` count as they do there.
@@ -122,6 +177,39 @@ mod tests {
     #[test]
     fn the_way_to_this_host_is_this_host() {
         assert_eq!(local_address_towards(Ipv4Addr::LOCALHOST.into()), Some(Ipv4Addr::LOCALHOST.into()));
+    }
+
+    #[test]
+    fn several_answers_must_agree() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let ok = |text: &str| Ok(ip(text));
+        let said = |answers: &[Result<IpAddr, String>], target: Option<&str>, interface: Option<&str>| {
+            one_of(answers, target.map(ip), interface.map(ip), "asking".to_owned())
+        };
+        let same = [ok("203.0.113.7"), Err("reset".to_owned()), ok("203.0.113.7")];
+        assert_eq!(said(&same, Some("198.51.100.1"), None), Fact::known(ip("203.0.113.7"), URL));
+        let shared = said(&same, None, Some("100.64.3.2"));
+        assert!(shared.is_known() && shared.source().contains("carrier-grade NAT"), "{shared:?}");
+        assert_eq!(said(&same, None, Some("100.128.0.1")).source(), URL);
+        let pool = said(&[ok("203.0.113.7"), ok("203.0.113.8"), ok("203.0.113.7")], None, None);
+        assert!(pool.why_not().unwrap().text().contains("203.0.113.7 and 203.0.113.8"), "{pool:?}");
+        assert!(said(&same, Some("2001:db8::1"), None).why_not().is_some(), "another family");
+        assert!(matches!(said(&[Err("reset".to_owned())], None, None).why_not(), Some(Why::Failed { .. })));
+    }
+
+    #[test]
+    fn only_a_global_address_is_seen_over_ipv6() {
+        for (text, global) in [
+            ("2600:1f18::7", true),
+            ("fe80::1", false),
+            ("fd00::1", false),
+            ("::1", false),
+            ("::ffff:203.0.113.7", false),
+            ("203.0.113.7", false),
+        ] {
+            assert_eq!(is_global_ipv6(text.parse().unwrap()), global, "{text}");
+        }
+        assert!(matches!(own_ipv6("::1".parse().unwrap()), Fact::Unknown { .. }));
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub struct SshRequest {
     pub known_types: Vec<String>,
     /// Host keys that known_hosts has for the target: algorithm and fingerprint.
     pub known: Vec<(String, String)>,
+    /// Fingerprints of host keys that known_hosts marks as revoked.
+    pub revoked: Vec<String>,
     /// Ask about the other user even when the first one's key was taken (root on cloud images).
     pub ask_both: bool,
     /// Consent to open a session as root, to hear who cloud images want to log in.
@@ -76,6 +78,7 @@ impl SshRequest {
             total_limit: Duration::from_secs(18),
             known_types: Vec::new(),
             known: Vec::new(),
+            revoked: Vec::new(),
             ask_both: false,
             inside: false,
         }
@@ -83,19 +86,20 @@ impl SshRequest {
 }
 
 impl SshRequest {
-    /// Whether known_hosts has another key of the same type than the server shows.
+    /// Whether known_hosts has another key of the same type than the server shows, or revokes this one.
     fn contradicts(&self, server: &SshServer) -> bool {
         let SshServer::Ready { host_key, host_key_type, .. } = server else { return false };
         let same_type = |kind: &str| kind == host_key_type || (kind.contains("rsa") && host_key_type.contains("rsa"));
         let known = || self.known.iter().filter(|(kind, _)| same_type(kind));
-        known().next().is_some() && !known().any(|(_, print)| print == host_key)
+        let differs = known().next().is_some() && !known().any(|(_, print)| print == host_key);
+        differs || self.revoked.contains(host_key)
     }
 }
 
 /// A key to ask about.
 #[derive(Clone)]
 pub struct SshKey {
-    /// File, as the user knows it.
+    /// File, or what the agent calls the key, as the user knows it.
     pub path: String,
     /// Public half, one OpenSSH line; without it the key cannot be offered.
     pub public: Option<String>,

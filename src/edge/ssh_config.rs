@@ -147,6 +147,13 @@ fn difference(asked: &Settings, without: &Settings, target: &Target) -> SshConfi
         .map(str::to_owned)
         .collect();
     let jumps = set("proxyjump");
+    let strict = asked.first("stricthostkeychecking").map(|value| match value.as_str() {
+        "true" => "yes".to_owned(),
+        "false" | "off" => "no".to_owned(),
+        other => other.to_owned(),
+    });
+    // Older versions know the setting under its former name.
+    let signatures = asked.first("pubkeyacceptedalgorithms").or_else(|| asked.first("pubkeyacceptedkeytypes"));
     SshConfig {
         matched: hostname.is_some(),
         hostname,
@@ -159,7 +166,12 @@ fn difference(asked: &Settings, without: &Settings, target: &Target) -> SshConfi
         proxy_jump: jumps,
         host_key_alias: set("hostkeyalias"),
         known_hosts_files,
-        ..SshConfig::default()
+        strict_host_key_checking: strict.filter(|value| value != "ask"),
+        control_path: set("controlpath"),
+        pubkey_off: asked.first("pubkeyauthentication").is_some_and(|value| value == "no" || value == "false"),
+        // "none" is a setting here: it keeps ssh from any agent.
+        identity_agent: asked.first("identityagent").filter(|v| without.first("identityagent") != Some(*v)).cloned(),
+        sha1_signatures: signatures.map(|list| list.split(',').any(|algorithm| algorithm == "ssh-rsa")),
     }
 }
 
@@ -176,13 +188,17 @@ async fn ask(ssh: &Path, arguments: &[OsString]) -> Result<Settings, Why> {
 }
 
 /// What a finished program left.
-struct Done {
-    success: bool,
-    output: String,
-    errors: String,
+pub(super) struct Done {
+    /// Whether it ended with status 0.
+    pub success: bool,
+    /// What it printed.
+    pub output: String,
+    /// What it printed as errors, cleaned.
+    pub errors: String,
 }
 
-async fn run(program: &Path, arguments: &[OsString]) -> Result<Done, Why> {
+/// Runs a program to its end, within the limit.
+pub(super) async fn run(program: &Path, arguments: &[OsString]) -> Result<Done, Why> {
     let doing = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let child = Command::new(program).args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
     match timeout(LIMIT, child).await {
@@ -197,7 +213,7 @@ async fn run(program: &Path, arguments: &[OsString]) -> Result<Done, Why> {
 }
 
 /// A program in the directories of `PATH`.
-fn find(name: &str, path: Option<OsString>) -> Option<PathBuf> {
+pub(super) fn find(name: &str, path: Option<OsString>) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let runs = |file: &PathBuf| {
         std::fs::metadata(file).is_ok_and(|seen| seen.is_file() && seen.permissions().mode() & 0o111 != 0)

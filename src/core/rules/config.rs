@@ -160,17 +160,12 @@ fn overrides(view: &View<'_>, config: &SshConfig, out: &mut Vec<Finding>) {
         add(certainty, format!("the file sets User {user}, and the instance needs {other}"));
     }
     if let (Some(port), None) = (config.port.filter(|p| *p != SSH_PORT), facts.target.port) {
-        let other = matches!(facts.wire.tcp.value(), Some(Tcp::Refused { .. }))
+        let silent = matches!(facts.wire.tcp.value(), Some(Tcp::Refused { .. } | Tcp::TimedOut { .. }))
             || matches!(facts.wire.ssh.value(), Some(SshServer::NotSsh { .. }));
-        let silent = matches!(facts.wire.tcp.value(), Some(Tcp::TimedOut { .. }));
-        if other || silent {
-            let certainty = if other { Certainty::Likely } else { Certainty::Possible };
-            add(
-                certainty,
-                format!(
-                    "the file sets Port {port}, where no SSH server answers; sshd listens on {SSH_PORT} unless it was moved"
-                ),
-            );
+        if silent {
+            // The owner may well have moved sshd there.
+            let text = format!("the file sets Port {port}, where no SSH server answers; sshd listens on {SSH_PORT} unless it was moved");
+            add(Certainty::Possible, text);
         }
     }
     if let Some(text) = other_host(facts, config) {
@@ -249,11 +244,9 @@ fn control(view: &View<'_>) -> Option<Finding> {
     let socket = hanging_socket(facts)?;
     let text = format!("the control socket {} takes the connection and does not answer", socket.path);
     let source = facts.local.control.source();
-    let without = facts
-        .wire
-        .offers
-        .iter()
-        .find(|o| o.answer == crate::core::facts::wire::Answer::LoggedIn && offering::would_offer(facts, o));
+    let without = facts.wire.offers.iter().find(|o| {
+        o.answer == crate::core::facts::wire::Answer::LoggedIn && offering::would_offer(facts, o)
+    });
     Some(match without {
         Some(offer) => Finding::new("stale-control-socket", Certainty::Proven, text, source)
             .and(format!("without it the login as {} works", offer.user), facts.wire.ssh.source()),

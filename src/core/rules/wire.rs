@@ -7,7 +7,6 @@ use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::wire::{SshServer, Tcp};
 use crate::core::recognise::Kind;
-use crate::core::target::SSH_PORT;
 use crate::core::text::millis;
 
 /// Checks `tcp-port`, `ssh-banner`, `host-key`.
@@ -130,10 +129,9 @@ fn refused(view: &View<'_>, out: &mut Vec<Finding>) {
     let booting = instance::may_be_booting(facts);
     // Without the status checks it may still be booting, or hang.
     let settled = !booting && facts.aws.status.is_known();
-    // fail2ban rejects with an ICMP message that looks like a reset; and a Port of one's own may be the wrong one.
+    // fail2ban rejects with an ICMP message that looks like a reset.
     let banned = facts.symptom().is_some_and(|s| auth::LOGIN_SYMPTOMS.contains(&s));
-    let usual = facts.port() == SSH_PORT;
-    let sure = mine && running && !impaired && settled && usual && !banned;
+    let sure = mine && running && !impaired && settled && !banned;
     let certainty = if sure { Certainty::Proven } else { Certainty::Likely };
     let finding = Finding::new(
         "sshd-not-listening",
@@ -163,7 +161,7 @@ fn refused(view: &View<'_>, out: &mut Vec<Finding>) {
     out.push(
         Finding::new(
             "sshd-other-port-or-address",
-            if usual { Certainty::Possible } else { Certainty::Likely },
+            Certainty::Possible,
             format!("sshd may listen on another port than {}", facts.port()),
             source,
         )

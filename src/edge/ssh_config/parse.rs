@@ -71,6 +71,7 @@ fn merge(config: &mut SshConfig, params: HostParams, name: &str) {
     };
     let (alias, command, only, known) =
         (other("HostKeyAlias"), other("ProxyCommand"), other("IdentitiesOnly"), other("UserKnownHostsFile"));
+    let (strict, agent) = (other("StrictHostKeyChecking"), other("IdentityAgent"));
     let hostname = params.host_name.map(|host| host.replace("%h", name));
     config.hostname = config.hostname.take().or(hostname.filter(|host| !host.eq_ignore_ascii_case(name)));
     config.user = config.user.take().or(params.user);
@@ -83,6 +84,16 @@ fn merge(config: &mut SshConfig, params: HostParams, name: &str) {
         config.proxy_jump.take().or(params.proxy_jump.map(|jumps| jumps.join(",")).filter(|jumps| jumps != "none"));
     config.proxy_command = config.proxy_command.take().or(command);
     config.host_key_alias = config.host_key_alias.take().or(alias);
+    // Without ssh nobody expands the tokens of ControlPath: it is passed over.
+    config.pubkey_off |= params.pubkey_authentication == Some(false);
+    let strict = strict.map(|value| match value.to_ascii_lowercase().as_str() {
+        "true" => "yes".to_owned(),
+        "false" | "off" => "no".to_owned(),
+        other => other.to_owned(),
+    });
+    config.strict_host_key_checking =
+        config.strict_host_key_checking.take().or(strict.filter(|value| value != "ask"));
+    config.identity_agent = config.identity_agent.take().or(agent);
     if config.known_hosts_files.is_empty() {
         config.known_hosts_files = known.iter().flat_map(|list| list.split_whitespace()).map(str::to_owned).collect();
     }

@@ -157,3 +157,31 @@ async fn the_client_tells_its_version() {
     assert_eq!(find("ssh", Some("/nonexistent".into())), None);
     assert_eq!(find("ssh", None), None);
 }
+
+#[tokio::test]
+async fn settings_that_change_a_login_are_found() {
+    let text = "Host web\n  StrictHostKeyChecking no\n  PubkeyAuthentication no\n  IdentityAgent /run/other\n";
+    for config in both(text, "web").await {
+        assert_eq!(config.strict_host_key_checking.as_deref(), Some("no"));
+        assert!(config.pubkey_off);
+        assert_eq!(config.identity_agent.as_deref(), Some("/run/other"));
+    }
+    for config in both("Host web\n  StrictHostKeyChecking accept-new\n", "web").await {
+        assert_eq!((config.strict_host_key_checking.as_deref(), config.pubkey_off), (Some("accept-new"), false));
+        assert_eq!((config.identity_agent, config.control_path), (None, None));
+    }
+}
+
+#[tokio::test]
+async fn ssh_itself_expands_the_control_path_and_tells_its_signatures() {
+    let Some(ssh) = ssh() else { return };
+    let (_dir, first) = target("Host web\n  ControlPath /run/cm-%r@%h:%p\n  User me\n  Port 2222\n  PubkeyAcceptedAlgorithms +ssh-rsa\n", "web");
+    let fact = effective_by(Some(&ssh), &first).await;
+    let config = fact.value().unwrap();
+    assert_eq!(config.control_path.as_deref(), Some("/run/cm-me@web:2222"));
+    assert_eq!(config.sha1_signatures, Some(true));
+    let (_dir, second) = target("Host web\n  IdentityAgent none\n  PubkeyAcceptedAlgorithms ssh-ed25519\n", "web");
+    let fact = effective_by(Some(&ssh), &second).await;
+    let config = fact.value().unwrap();
+    assert_eq!((config.identity_agent.as_deref(), config.sha1_signatures), (Some("none"), Some(false)));
+}
