@@ -74,7 +74,9 @@ pub async fn probe(name: &str, target: &Target, only_here: bool, limits: Limits)
     }
     let config = config.value().cloned().unwrap_or_default();
     if config.proxy_jump.is_some() || config.proxy_command.is_some() {
-        return Fact::unknown(Why::needs("a probe through the proxy that your ssh configuration names for the jump host"));
+        return Fact::unknown(Why::needs(
+            "a probe through the proxy that your ssh configuration names for the jump host",
+        ));
     }
     let host = config.hostname.unwrap_or(named.host);
     let port = named.port.or(config.port).unwrap_or(SSH_PORT);
@@ -233,7 +235,9 @@ mod tests {
         let closed = TcpSocket::new_v4().unwrap();
         closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let port = closed.local_addr().unwrap().port();
-        let text = format!("Host bastion\n  HostName 127.0.0.1\n  Port {port}\nHost far\n  HostName 127.0.0.1\n  ProxyJump bastion\n");
+        let text = format!(
+            "Host bastion\n  HostName 127.0.0.1\n  Port {port}\nHost far\n  HostName 127.0.0.1\n  ProxyJump bastion\n"
+        );
         std::fs::write(&path, text).unwrap();
         let target = Target { config_file: path.to_str().map(str::to_owned), ..Target::default() };
         let fact = probe("me@bastion", &target, true, LIMITS).await;

@@ -7,6 +7,7 @@ pub mod aws;
 pub mod chmod;
 pub mod control;
 pub mod dns;
+mod inside;
 pub mod journal_file;
 pub mod jump;
 pub mod keys;

@@ -37,8 +37,6 @@ pub struct Settings {
     pub source_ip: Option<IpAddr>,
     /// `--timeout`: shortens the TCP and SSH limits.
     pub limit: Option<Duration>,
-    /// `--inside`: consent to open a session, read-only.
-    pub inside: bool,
     /// `--read-only`: not even DryRun is asked.
     pub read_only: bool,
 }
@@ -61,6 +59,11 @@ impl RealWorld {
     /// Regions that are asked.
     pub fn regions(&self) -> &[String] {
         self.aws.regions()
+    }
+
+    /// The AWS side.
+    pub(super) fn aws(&self) -> &Aws {
+        &self.aws
     }
 
     fn limit(&self, own: Duration) -> Duration {
@@ -130,11 +133,17 @@ impl RealWorld {
             request.total_limit = request.total_limit.min(limit);
         }
         let known = facts.local.known_hosts.value().map(|k| k.entries.clone()).unwrap_or_default();
-        request.revoked =
-            facts.local.known_hosts.value().into_iter().flat_map(|k| &k.revoked).map(|e| e.fingerprint.clone()).collect();
+        request.revoked = facts
+            .local
+            .known_hosts
+            .value()
+            .into_iter()
+            .flat_map(|k| &k.revoked)
+            .map(|e| e.fingerprint.clone())
+            .collect();
         request.known_types = known.iter().map(|e| e.algorithm.clone()).collect();
         request.known = known.into_iter().map(|e| (e.algorithm, e.fingerprint)).collect();
-        request.inside = self.settings.inside;
+        request.inside = facts.inside_agreed;
         request.ask_both = request.users.first().is_some_and(|user| user == "root");
         let candidates = rules::offering::keys_to_offer(facts, request.users.len(), request.cap);
         request.keys.extend(candidates.into_iter().filter_map(Self::ssh_key));
@@ -149,7 +158,7 @@ impl RealWorld {
         known_hosts::lookup(&host_names(facts), port, &known_hosts_files(facts)).await
     }
 
-    fn ssh_key(candidate: Candidate<'_>) -> Option<SshKey> {
+    pub(super) fn ssh_key(candidate: Candidate<'_>) -> Option<SshKey> {
         match candidate {
             Candidate::File(probe) => Self::file_key(probe),
             // Asked about only: whether the agent signs without a question to the user cannot be known before.
@@ -263,6 +272,11 @@ impl World for RealWorld {
                 ProbeId::Instance => vec![Observation::Instance(self.aws.find(&facts).await)],
                 ProbeId::Tcp => self.tcp(&facts).await,
                 ProbeId::Ssh => self.ssh(&facts).await,
+                ProbeId::Inside => vec![Observation::Inside(Box::new(self.inside(&facts).await))],
+                ProbeId::Session => match facts.instance() {
+                    Some(instance) => vec![Observation::Session(self.aws.prove_session(instance).await)],
+                    None => Vec::new(),
+                },
                 other => self.aws.about_instance(other, &facts).await,
             }
         };

@@ -164,7 +164,9 @@ fn overrides(view: &View<'_>, config: &SshConfig, out: &mut Vec<Finding>) {
             || matches!(facts.wire.ssh.value(), Some(SshServer::NotSsh { .. }));
         if silent {
             // The owner may well have moved sshd there.
-            let text = format!("the file sets Port {port}, where no SSH server answers; sshd listens on {SSH_PORT} unless it was moved");
+            let text = format!(
+                "the file sets Port {port}, where no SSH server answers; sshd listens on {SSH_PORT} unless it was moved"
+            );
             add(Certainty::Possible, text);
         }
     }
@@ -244,9 +246,11 @@ fn control(view: &View<'_>) -> Option<Finding> {
     let socket = hanging_socket(facts)?;
     let text = format!("the control socket {} takes the connection and does not answer", socket.path);
     let source = facts.local.control.source();
-    let without = facts.wire.offers.iter().find(|o| {
-        o.answer == crate::core::facts::wire::Answer::LoggedIn && offering::would_offer(facts, o)
-    });
+    let without = facts
+        .wire
+        .offers
+        .iter()
+        .find(|o| o.answer == crate::core::facts::wire::Answer::LoggedIn && offering::would_offer(facts, o));
     Some(match without {
         Some(offer) => Finding::new("stale-control-socket", Certainty::Proven, text, source)
             .and(format!("without it the login as {} works", offer.user), facts.wire.ssh.source()),

@@ -156,6 +156,16 @@ pub fn login_user(facts: &Facts) -> Option<String> {
     View::new(facts).user()
 }
 
+/// The image's default user.
+pub fn default_user(facts: &Facts) -> Option<String> {
+    View::new(facts).default_user()
+}
+
+/// Whether the image may carry EC2 Instance Connect: not where it is known to come without.
+pub fn may_carry_instance_connect(facts: &Facts) -> bool {
+    View::new(facts).family.is_none_or(|guess| guess.family.eic_preinstalled != Some(false))
+}
+
 /// Users to ask the server about: the one to log in as, and at most one other that the image suggests.
 pub fn users_to_try(facts: &Facts) -> Vec<String> {
     let view = View::new(facts);

@@ -76,6 +76,22 @@ impl Aws {
         }
     }
 
+    /// Pushes a public key that sshd may accept for 60 seconds (EC2 Instance Connect API, SendSSHPublicKey).
+    pub(crate) async fn push_key(&self, instance: &Instance, user: &str, public: &str) -> Result<(), Why> {
+        let doing = format!("push a key of 60 seconds for {user} to {}", instance.id);
+        let call = self
+            .instance_connect(&instance.region)
+            .send_ssh_public_key()
+            .instance_id(&instance.id)
+            .instance_os_user(user)
+            .ssh_public_key(public);
+        match call.send().await {
+            Ok(answer) if answer.success() => Ok(()),
+            Ok(_) => Err(Why::failed(doing, "the service did not take the key")),
+            Err(e) => Err(error::why(&e, "ec2-instance-connect:SendSSHPublicKey", &doing)),
+        }
+    }
+
     /// Opens a session and ends it at once: the proof that the caller's rights and the agent's way both work.
     pub(crate) async fn prove_session(&self, instance: &Instance) -> Fact<SessionProof> {
         let doing = format!("open a Session Manager session on {}", instance.id);

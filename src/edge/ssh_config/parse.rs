@@ -91,8 +91,7 @@ fn merge(config: &mut SshConfig, params: HostParams, name: &str) {
         "false" | "off" => "no".to_owned(),
         other => other.to_owned(),
     });
-    config.strict_host_key_checking =
-        config.strict_host_key_checking.take().or(strict.filter(|value| value != "ask"));
+    config.strict_host_key_checking = config.strict_host_key_checking.take().or(strict.filter(|value| value != "ask"));
     config.identity_agent = config.identity_agent.take().or(agent);
     if config.known_hosts_files.is_empty() {
         config.known_hosts_files = known.iter().flat_map(|list| list.split_whitespace()).map(str::to_owned).collect();

@@ -175,7 +175,10 @@ async fn settings_that_change_a_login_are_found() {
 #[tokio::test]
 async fn ssh_itself_expands_the_control_path_and_tells_its_signatures() {
     let Some(ssh) = ssh() else { return };
-    let (_dir, first) = target("Host web\n  ControlPath /run/cm-%r@%h:%p\n  User me\n  Port 2222\n  PubkeyAcceptedAlgorithms +ssh-rsa\n", "web");
+    let (_dir, first) = target(
+        "Host web\n  ControlPath /run/cm-%r@%h:%p\n  User me\n  Port 2222\n  PubkeyAcceptedAlgorithms +ssh-rsa\n",
+        "web",
+    );
     let fact = effective_by(Some(&ssh), &first).await;
     let config = fact.value().unwrap();
     assert_eq!(config.control_path.as_deref(), Some("/run/cm-me@web:2222"));
