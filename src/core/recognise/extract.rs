@@ -93,10 +93,12 @@ const PATTERNS: &[&str] = &[
     r#"Passphrase for key "(?P<key>[^"]*[/\\.][^"]*)""#,
     r"ENOENT: no such file or directory, open '(?P<key>[^']+)'",
     r"FileNotFoundException: (?P<key>\S.*?) \(",
-    r"FileNotFoundError: \[Errno 2\] No such file or directory: '(?P<key>[^']+)'",
+    r"(?:\[Errno 2\]|FileNotFoundError:.*?) No such file or directory: '(?P<key>[^']+)'",
     r"open (?P<key>\S+\.(?:pem|key|ppk)): (?:no such file|The system cannot find)",
     r"Server accepts key: (?P<key>\S+)",
     // Libraries.
+    r"problem while connecting to (?P<host>[0-9A-Za-z_.-]+):(?P<port>\d+)",
+    r"parse key (?P<key>\S+): ",
     r"for `(?P<host>[^`]+)` on port (?P<port>\d+)",
     r"Opening SSH connection to (?P<host>[0-9A-Za-z_.-]+):(?P<port>\d+)\.",
     r"Future\[(?P<user>[^\s@\]]+)@\S*?/(?P<host>[0-9A-Za-z_.:-]+?):(?P<port>\d+)\]",

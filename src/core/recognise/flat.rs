@@ -79,7 +79,7 @@ impl Flat {
     }
 
     pub fn contains(&self, literal: &str) -> bool {
-        self.lower.contains(literal)
+        self.grams.may_hold(literal) && self.lower.contains(literal)
     }
 
     /// Positions where the pattern occurs, at most `max` of the first ones and the last one.
@@ -133,21 +133,20 @@ impl Flat {
     }
 }
 
-/// Which three-byte sequences occur in a text: most of the tables' patterns are ruled out by it
+/// Which four-byte sequences occur in a text: most of the tables' patterns are ruled out by it
 /// without a search, so that the tables may grow.
 struct Grams(Vec<u64>);
 
 impl Grams {
     const BITS: usize = 1 << 16;
 
-    fn slot(gram: [u8; 3]) -> usize {
-        let key = u32::from_le_bytes([gram[0], gram[1], gram[2], 0]);
-        (key.wrapping_mul(0x9e37_79b1) >> 16) as usize
+    fn slot(gram: [u8; 4]) -> usize {
+        (u32::from_le_bytes(gram).wrapping_mul(0x9e37_79b1) >> 16) as usize
     }
 
     fn of(text: &str) -> Self {
         let mut bits = vec![0; Self::BITS / 64];
-        for gram in text.as_bytes().array_windows::<3>() {
+        for gram in text.as_bytes().array_windows::<4>() {
             let slot = Self::slot(*gram);
             bits[slot / 64] |= 1_u64 << (slot % 64);
         }
@@ -156,7 +155,7 @@ impl Grams {
 
     /// `false` if the text surely does not contain the part.
     fn may_hold(&self, part: &str) -> bool {
-        part.as_bytes().array_windows::<3>().all(|gram| {
+        part.as_bytes().array_windows::<4>().all(|gram| {
             let slot = Self::slot(*gram);
             self.0[slot / 64] >> (slot % 64) & 1 == 1
         })

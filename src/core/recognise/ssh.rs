@@ -48,7 +48,7 @@ pub fn recognise(text: &str) -> Recognised {
         kind: Kind::Ssh,
         symptom: symptom.to_owned(),
         also,
-        client: client(&flat).to_owned(),
+        client: client(&flat, text).to_owned(),
         explanation: explain::ssh(symptom).to_owned(),
         causes: causes(&flat, symptom, &extract).into_iter().map(str::to_owned).collect(),
         extract,
@@ -116,6 +116,9 @@ fn is_noise(line: &str) -> bool {
         "E: ",
     ];
     NOISE.iter().any(|n| line.starts_with(n))
+        || line.starts_with("File \"")
+        || line.contains("inverse host lookup failed")
+        || line.contains("Is borg working on the server") && line.starts_with("Connection")
         || (line.starts_with("debug")
             && (line.contains("Applying options") || line.contains("matched no files") || line.contains(": include ")))
         || command_line::is_typed(line)
@@ -126,7 +129,9 @@ fn is_code(line: &str) -> bool {
     const STARTS: &[&str] = &[
         "debug", "DEBUG", "at ", "File \"", "from /", "raise ", "return ", "throw ", "await ", "self.", "#", "//", "*",
     ];
-    STARTS.iter().any(|s| line.starts_with(s)) || line.ends_with(['{', '(', ';', '^'])
+    STARTS.iter().any(|s| line.starts_with(s))
+        || line.ends_with(['{', '(', ';', '^'])
+        || (line.starts_with("[20") && line.contains("] ssh_"))
 }
 
 /// A sentence of the person who asks. Programs do not say "I" or "my".
@@ -221,6 +226,7 @@ fn decide(flat: &Flat, mut hits: Vec<Hit>) -> (&'static str, Vec<String>, Vec<St
             hit.symptom = "session_dropped";
         }
     }
+    drop_consequences(flat, &mut hits);
     let Some(best) = hits.iter().max_by_key(|h| (h.rank, h.pos)).cloned() else {
         return ("other", Vec::new(), Vec::new());
     };
@@ -243,8 +249,26 @@ fn decide(flat: &Flat, mut hits: Vec<Hit>) -> (&'static str, Vec<String>, Vec<St
     (best.symptom, also, evidence)
 }
 
-fn client(flat: &Flat) -> &'static str {
-    CLIENTS.iter().find(|(pattern, _)| !flat.find(pattern, 1).is_empty()).map_or("unknown", |(_, name)| name)
+/// A program around ssh that says that the connection is gone, after ssh said why.
+fn drop_consequences(flat: &Flat, hits: &mut Vec<Hit>) {
+    let refused = |h: &&Hit| matches!(h.symptom, "permission_denied" | "too_many_failures") && h.rank >= 60;
+    let Some(cause) = hits.iter().filter(refused).map(|h| h.pos).min() else { return };
+    hits.retain(|h| {
+        let line = flat.line_at(h.pos);
+        h.symptom != "connection_reset" || h.pos < cause || line.contains(" port ") || line.contains("xchange_")
+    });
+}
+
+/// The program: by the words that only it uses, else by the command that was typed. ssh's words come
+/// out of many programs that run it, so the command says more than they.
+fn client(flat: &Flat, text: &str) -> &'static str {
+    let named = CLIENTS.iter().find(|(pattern, _)| !flat.find(pattern, 1).is_empty()).map(|(_, name)| *name);
+    let typed = || command_line::typed_program(text);
+    match named {
+        None => typed().unwrap_or("unknown"),
+        Some(generic @ ("openssh" | "putty" | "telnet" | "plink")) => typed().unwrap_or(generic),
+        Some(name) => name,
+    }
 }
 
 /// Root causes that the client's text proves by itself.

@@ -3,6 +3,7 @@
 //! Reads, never runs. It must not guess: a word that only looks like a command in prose is none.
 //! Used by the recogniser and by the start screen's paste box.
 
+mod others;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -38,19 +39,31 @@ enum Program {
     Rsync,
     Git,
     CopyId,
+    Autossh,
+    Mosh,
+    Sshfs,
+    Sshuttle,
+    Ansible,
+    Aws,
+    Url,
+    Probe,
 }
 
 /// The last command of this family in a text, behind any prompt.
 pub fn command_line(text: &str) -> Option<SshCommand> {
     let lines = clean::lines(text);
     let mut found: Option<SshCommand> = None;
+    let mut probe = true;
     let mut i = 0;
     while i < lines.len() {
         let (line, used) = logical(&lines[i..]);
-        if let Some(command) = parse_line(&line) {
+        if let Some((program, command)) = parse_line(&line) {
+            let only_looks = program == Program::Probe;
             let better = found.as_ref().is_none_or(|f| command.target.is_some() || f.target.is_none());
-            if better {
+            // What was pinged after a failed login says less than the login.
+            if better && (probe || !only_looks) {
                 found = Some(command);
+                probe = only_looks;
             }
         }
         i += used;
@@ -76,7 +89,7 @@ fn logical(lines: &[Line]) -> (String, usize) {
     (out, lines.len().clamp(1, 12))
 }
 
-fn parse_line(line: &str) -> Option<SshCommand> {
+fn parse_line(line: &str) -> Option<(Program, SshCommand)> {
     if line.len() > 4000 || is_noise(line) {
         return None;
     }
@@ -90,7 +103,7 @@ fn parse_line(line: &str) -> Option<SshCommand> {
         }
         let command = read::read(program, &words[at + 1..]);
         if command.as_ref().is_some_and(|c| c.target.is_some() || !c.keys.is_empty()) {
-            return command;
+            return Some((program, command?));
         }
     }
     None
@@ -113,7 +126,10 @@ fn part_prompt(line: &str) -> std::borrow::Cow<'_, str> {
 pub fn is_typed(line: &str) -> bool {
     const TYPED: &str = "ssh scp sftp rsync git aws ping telnet nc ncat nmap mtr traceroute tracert curl \
         ansible ansible-playbook ssh-add ssh-keygen plink pscp psftp dbclient mstsc xfreerdp \
-        rdesktop timeout sudo lftp parallel-ssh mosh vagrant packer terraform test- \
+        rdesktop timeout sudo lftp python python3 ruby node npm npx php perl java go cargo erl iex bundle \
+        gradle mvn dotnet make bash sh zsh pdsh fping borg unison sshuttle sshfs autossh sshpass \
+        nc.traditional nc.openbsd busybox tracepath socat docker kubectl salt-ssh bolt knife kitchen \
+        duplicity restic rclone terragrunt pulumi mssh gcloud time env ssh-copy-id ssh-keyscan parallel-ssh mosh vagrant packer terraform test- \
         netconnection tnc eb cap fab chmod cat ls vi vim nano export";
     let Some((_, rest)) = line.split_once(['$', '#', '>', '%', '❯', '➜']) else {
         return false;
@@ -121,7 +137,76 @@ pub fn is_typed(line: &str) -> bool {
     let mut words = rest.split_whitespace();
     let first = words.next().unwrap_or_default().to_ascii_lowercase();
     let first = first.strip_suffix(".exe").unwrap_or(&first);
-    line.find(['$', '#', '>', '%', '❯', '➜']).is_some_and(|at| at < 70) && TYPED.split(' ').any(|t| t == first)
+    let near = line.find(['$', '#', '>', '%', '❯', '➜']).is_some_and(|at| at < 70);
+    let script = ["./", "~/", "../", "/"].iter().any(|p| first.starts_with(p)) && !first.ends_with(':');
+    near && (script || TYPED.split(' ').any(|t| t == first))
+}
+
+/// Commands that people type, and the program's name in the answer.
+const NAMES: &[(&str, &str)] = &[
+    ("ssh", "openssh"),
+    ("scp", "openssh"),
+    ("sftp", "openssh"),
+    ("ssh-add", "openssh"),
+    ("ssh-copy-id", "openssh"),
+    ("ssh-keyscan", "openssh"),
+    ("dbclient", "dbclient"),
+    ("plink", "plink"),
+    ("pscp", "pscp"),
+    ("psftp", "psftp"),
+    ("mosh", "mosh"),
+    ("autossh", "autossh"),
+    ("sshuttle", "sshuttle"),
+    ("sshfs", "sshfs"),
+    ("sshpass", "sshpass"),
+    ("rsync", "rsync"),
+    ("git", "git"),
+    ("borg", "borg"),
+    ("unison", "unison"),
+    ("pdsh", "pdsh"),
+    ("parallel-ssh", "pssh"),
+    ("pssh", "pssh"),
+    ("cap", "capistrano"),
+    ("ansible", "ansible"),
+    ("ansible-playbook", "ansible"),
+    ("salt-ssh", "salt-ssh"),
+    ("knife", "chef"),
+    ("bolt", "bolt"),
+    ("terraform", "terraform"),
+    ("packer", "packer"),
+    ("vagrant", "vagrant"),
+    ("docker", "docker"),
+    ("rclone", "rclone"),
+    ("aws", "awscli"),
+    ("mssh", "mssh"),
+    ("curl", "curl"),
+    ("lftp", "lftp"),
+    ("nc", "nc"),
+    ("nc.traditional", "nc"),
+    ("nc.openbsd", "nc"),
+    ("ncat", "ncat"),
+    ("telnet", "telnet"),
+    ("nmap", "nmap"),
+    ("ping", "ping"),
+    ("fping", "fping"),
+    ("mtr", "mtr"),
+    ("xfreerdp", "freerdp"),
+    ("rdesktop", "rdesktop"),
+    ("mstsc", "mstsc"),
+];
+
+/// The program that was typed last behind a prompt.
+pub fn typed_program(text: &str) -> Option<&'static str> {
+    clean::lines(text).iter().rev().find_map(|line| {
+        let line = line.text.as_str();
+        let (head, rest) = line.split_once(['$', '#', '>', '%', '❯', '➜'])?;
+        let first = rest.split_whitespace().find(|w| *w != "sudo" && !w.contains('='))?;
+        let name = first.strip_suffix(".exe").unwrap_or(first);
+        if head.len() > 70 || is_noise(rest) {
+            return None;
+        }
+        NAMES.iter().find(|(typed, _)| *typed == name).map(|(_, name)| *name)
+    })
 }
 
 /// Whether a line is the command of a Remote Desktop client, typed behind a prompt.
@@ -144,7 +229,16 @@ fn program(word: &str) -> Option<Program> {
     let name = word.rsplit(['/', '\\']).next().unwrap_or(word).to_ascii_lowercase();
     let name = name.strip_suffix(".exe").unwrap_or(&name);
     Some(match name {
-        "ssh" | "autossh" | "mosh" | "slogin" | "dbclient" | "mssh" => Program::Ssh,
+        "ssh" | "slogin" | "dbclient" | "mssh" => Program::Ssh,
+        "autossh" => Program::Autossh,
+        "mosh" => Program::Mosh,
+        "sshfs" => Program::Sshfs,
+        "sshuttle" => Program::Sshuttle,
+        "ansible" | "ansible-playbook" => Program::Ansible,
+        "aws" => Program::Aws,
+        "curl" | "winscp" | "winscp.com" | "docker" | "lftp" => Program::Url,
+        "nc" | "ncat" | "netcat" | "telnet" | "ping" | "ping6" | "tracert" | "traceroute" | "mtr" | "nmap" | "tnc"
+        | "test-netconnection" => Program::Probe,
         "sftp" => Program::Sftp,
         "scp" => Program::Scp,
         "plink" | "putty" | "kitty" | "puttytel" => Program::Plink,

@@ -1,11 +1,13 @@
 //! Reads the arguments of each program of the family.
 
-use super::{Program, SshCommand, split};
+use super::{Program, SshCommand, others, split};
 
 const SFTP_WITH_ARGUMENT: &str = "BbcDFiJloPRSsX";
 const SCP_WITH_ARGUMENT: &str = "cDFiJloPSX";
 /// ssh's options that take an argument (ssh.c, getopt string).
 const SSH_WITH_ARGUMENT: &str = "BbcDEeFIiJLlmOoPpQRSWw";
+const AUTOSSH_WITH_ARGUMENT: &str = "BbcDEeFIiJLlMmOoPpQRSWw";
+
 pub fn read(program: Program, words: &[String]) -> Option<SshCommand> {
     match program {
         Program::Ssh => Some(read_ssh(words, SSH_WITH_ARGUMENT, 'p')),
@@ -19,6 +21,18 @@ pub fn read(program: Program, words: &[String]) -> Option<SshCommand> {
         Program::Plink | Program::Pscp => Some(read_putty(words, program == Program::Pscp)),
         Program::Rsync => read_rsync(words),
         Program::Git => read_git(words),
+        Program::Autossh => Some(read_ssh(words, AUTOSSH_WITH_ARGUMENT, 'p')),
+        Program::Mosh => Some(read_mosh(words)),
+        Program::Sshfs => {
+            let mut command = read_ssh(&remote_first(words, "opF"), "opF", 'p');
+            drop_path(&mut command, true);
+            Some(command)
+        }
+        Program::Sshuttle => read_sshuttle(words),
+        Program::Ansible => others::read_ansible(words),
+        Program::Aws => others::read_aws(words),
+        Program::Url => others::read_url(words),
+        Program::Probe => others::read_probe(words),
     }
 }
 
@@ -188,6 +202,33 @@ fn read_putty(words: &[String], copies: bool) -> SshCommand {
         }
     }
     command
+}
+
+/// mosh takes ssh's options as one word of its own.
+fn read_mosh(words: &[String]) -> SshCommand {
+    let inner = words.iter().find_map(|w| w.strip_prefix("--ssh=")).map(split).unwrap_or_default();
+    let inside = read_ssh(inner.get(1..).unwrap_or_default(), SSH_WITH_ARGUMENT, 'p');
+    let rest: Vec<String> = words.iter().filter(|w| !w.starts_with("--")).cloned().collect();
+    let outside = read_ssh(&rest, "p", ' ');
+    SshCommand { target: outside.target, user: outside.user.or(inside.user), ..inside }
+}
+
+fn read_sshuttle(words: &[String]) -> Option<SshCommand> {
+    let mut command = SshCommand::default();
+    let mut words = words.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        match word {
+            "-r" | "--remote" => set_target(&mut command, words.next()?),
+            "-e" | "--ssh-cmd" => {
+                let inner = split(words.next()?);
+                let inside = read_ssh(inner.get(1..).unwrap_or_default(), SSH_WITH_ARGUMENT, 'p');
+                command.keys = inside.keys;
+                command.port = command.port.or(inside.port);
+            }
+            _ => {}
+        }
+    }
+    Some(command)
 }
 
 fn read_rsync(words: &[String]) -> Option<SshCommand> {
