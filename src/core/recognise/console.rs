@@ -22,6 +22,8 @@ pub use kind::looks_like_console;
 
 /// From this rank on a fault is worth naming beside the deciding one.
 const SERIOUS: u8 = 60;
+/// Bytes around a sign, within its line, that may say that it is harmless.
+const NEAR: usize = 400;
 /// Lines that are shown for the answer.
 const MOST_EVIDENCE: usize = 4;
 
@@ -198,10 +200,66 @@ fn standing(flat: &Flat) -> Vec<Found> {
 /// Messages that look like faults in healthy boots: cloud-init's locale module, drives of a virtual
 /// machine without a medium, faults of a program (not the kernel), and IPv6 where there is none.
 fn is_harmless(flat: &Flat, pos: usize) -> bool {
-    let line = flat.line_at(pos).to_ascii_lowercase();
+    let (start, end) = flat.line_bounds(pos);
+    let start = flat.lower.floor_char_boundary(start.max(pos.saturating_sub(NEAR)));
+    let line = &flat.lower[start..flat.lower.floor_char_boundary(end.min(pos + NEAR))];
     let any = |words: &[&str]| words.iter().any(|w| line.contains(w));
     any(&["running module locale", "update-locale", "mark the need to relabel", "autorelabel-m"])
         || (line.contains("i/o error") && any(&["dev fd0", "dev sr0", "device fd0", "device sr0", "dev loop"]))
         || (line.contains("general protection") && any(&["traps: ", " ip:"]))
         || (line.contains("network is unreachable") && line.contains("::") && !line.contains("169.254.169.254"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::recognise;
+    use proptest::prelude::*;
+
+    /// Pieces that the readers of this module look for, whole and torn.
+    const PIECES: &[&str] = &[
+        "\n",
+        "\r\r\n",
+        "\\r\\n",
+        "\u{1b}[0;1;31m",
+        "?[0m",
+        "\"Output\": \"",
+        "<output>",
+        "\\u00",
+        "\\",
+        "\"",
+        "[    0.000000] Linux version ",
+        "[ 9999.999999] ",
+        "SeaBIOS (version",
+        "elfcorehdr=",
+        "Failed to start ",
+        "ssh.service",
+        "Dependency failed for ",
+        "Failed to mount /home",
+        "A start job is running for ",
+        "(1min 5s / ",
+        " Job a.service/start running (",
+        "ci-info: | ens5 | True | 10.0.0.9 |",
+        "ci-info: | lo | True | 127.0.0.1 |",
+        "Authorized keys from /x for user root",
+        "-----BEGIN SSH HOST KEY KEYS-----",
+        "ssh-ed25519 AAAA",
+        "-----BEGIN SSH HOST KEY FINGERPRINTS-----",
+        "SHA256:",
+        "Welcome to Ubuntu",
+        "!",
+        "Kernel 6 on an x",
+        "日本…",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_log_gives_an_answer(pieces in proptest::collection::vec(0..PIECES.len(), 0..60), noise in ".{0,40}") {
+            let text: String = pieces.iter().map(|i| PIECES[*i]).chain([noise.as_str()]).collect();
+            let answer = recognise(&text);
+            prop_assert!(!answer.symptom.is_empty() && !answer.explanation.is_empty());
+            prop_assert!(!answer.also.contains(&answer.symptom));
+        }
+    }
 }

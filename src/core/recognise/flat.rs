@@ -55,9 +55,10 @@ impl Flat {
         self.starts.get(index + 1).copied().unwrap_or(self.text.len())
     }
 
-    /// Where the line around a position ends.
-    pub fn line_end_at(&self, pos: usize) -> usize {
-        self.line_end(self.line_index(pos))
+    /// Where the line around a position begins and ends.
+    pub fn line_bounds(&self, pos: usize) -> (usize, usize) {
+        let index = self.line_index(pos);
+        (self.starts.get(index).copied().unwrap_or(0), self.line_end(index))
     }
 
     /// The line around a position.

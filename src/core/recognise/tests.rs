@@ -35,6 +35,11 @@ struct ConsoleCase {
     user: Option<String>,
     host_keys: Option<Vec<String>>,
     keys: Option<usize>,
+    os: Option<String>,
+    public_keys: Option<usize>,
+    /// Too short to be told from a client's output.
+    #[serde(default)]
+    ssh: bool,
 }
 
 /// One file for each family of programs.
@@ -112,6 +117,18 @@ fn console_cases() {
         if let Some(keys) = case.keys {
             assert_eq!(answer.console_key_fingerprints.len(), keys, "{:?}", case.text);
         }
+        if case.os.is_some() {
+            assert_eq!(answer.os_name, case.os, "{:?}", case.text);
+        }
+        if let Some(keys) = case.public_keys {
+            assert_eq!(answer.host_public_keys.len(), keys, "{:?}", case.text);
+        }
+        assert_eq!(
+            identify(&case.text, None).kind,
+            if case.ssh { Kind::Ssh } else { Kind::Console },
+            "{:?}",
+            case.text
+        );
     }
 }
 

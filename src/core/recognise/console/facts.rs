@@ -195,7 +195,7 @@ pub fn os_name(flat: &Flat) -> Option<String> {
             let named = captures.iter().skip(1).flatten().next();
             banner = named.map(|m| m.as_str().trim().to_owned()).or(banner);
         } else if line.starts_with("Kernel ") && line.contains(" on an ") && looks_like_name(before) {
-            banner = Some(before.to_owned());
+            banner = Some(before.strip_prefix("Welcome to ").unwrap_or(before).to_owned());
         } else if let Some(found) = WELCOME.as_ref().and_then(|re| re.captures(line)).and_then(|c| c.get(1)) {
             let name = found.as_str().split(" dracut-").next().unwrap_or_default().trim();
             if !name.contains("GRUB") && !name.starts_with("emergency") && looks_like_name(name) {

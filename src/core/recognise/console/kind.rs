@@ -104,6 +104,12 @@ const CONSOLE_WORDS: &[&str] = &[
     "root file system: /dev",
     "starting cron",
     "init: entering runlevel",
+    "networkmanager[",
+    "gnu grub",
+    "systemd-udevd[",
+    "dhclient[",
+    "systemd-networkd",
+    "fsck failed",
 ];
 /// Words that only a client, a tool or a server's log has.
 const CLIENT_WORDS: &[&str] = &[

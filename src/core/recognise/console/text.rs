@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 
 /// Shorter runs of base64 letters are words.
 const SHORTEST_BASE64: usize = 64;
+/// base64 that is wrapped into shorter lines is not recognised.
+const SHORTEST_LINE: usize = 40;
 /// Lines before the first mark of a boot that may belong to it: firmware and loader say a few.
 const PREAMBLE: usize = 60;
 
@@ -95,21 +97,24 @@ fn unescape(text: &str, quoted: bool) -> String {
     out
 }
 
-/// The text that base64 carries; `None` if the text is something else. A torn end is dropped.
+/// The text that base64 carries, with or without words and marks around it; `None` if the text is
+/// something else. A torn end is dropped.
 fn decode(text: &str) -> Option<String> {
-    let word = text.trim().trim_matches(['"', '\'', '`', ',']);
-    if word.len() < SHORTEST_BASE64 {
+    let mut letters = String::new();
+    let mut size = 0;
+    let mut inside = false;
+    for line in text.lines() {
+        let line = line.trim_matches(|c: char| c.is_whitespace() || "\"'`,>|".contains(c));
+        size += line.len();
+        let coded = line.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='));
+        inside = coded && (inside || line.len() >= SHORTEST_LINE);
+        if inside {
+            letters.push_str(line.trim_end_matches('='));
+        }
+    }
+    if letters.len() < SHORTEST_BASE64 || letters.len() * 2 < size {
         return None;
     }
-    let mut letters = String::with_capacity(word.len());
-    for line in word.lines() {
-        let line = line.trim();
-        if !line.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=')) {
-            return None;
-        }
-        letters.push_str(line.trim_end_matches('='));
-    }
-    letters.truncate(letters.len() / 4 * 4 + usize::from(letters.len() % 4 > 1) * (letters.len() % 4));
     let decode = |letters: &str| STANDARD_NO_PAD.decode(letters).ok();
     let bytes = decode(&letters).or_else(|| decode(letters.get(..letters.len() / 4 * 4)?))?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -213,6 +218,7 @@ mod tests {
         assert_eq!(unpack(&wrapped.join("\n")), log);
         assert_eq!(unpack(r"a\r\nb\nc\nd"), "a\r\nb\nc\nd");
         assert_eq!(unpack("[^[[0;32m OK ^[[0m] ?[0;1;39mx?[0m [?[0;1;31mFAILED?[0m]"), "[ OK ] x [FAILED]");
+        assert_eq!(unpack(&format!("What is this?\n```\n> {}\n```\n", wrapped.join("\n> "))), log);
         for same in ["", "plain words", "C:\\new\\n", "a? [x]"] {
             assert_eq!(unpack(same), same);
         }

@@ -116,7 +116,7 @@ pub fn failures(flat: &Flat) -> Vec<Failure> {
 
 /// The name that begins here, to the end of its line.
 fn name_at(flat: &Flat, start: usize) -> &str {
-    let end = flat.line_end_at(start).min(start + LONGEST_NAME);
+    let end = flat.line_bounds(start).1.min(start + LONGEST_NAME);
     let end = flat.lower.floor_char_boundary(end);
     let name = flat.lower.get(start..end).unwrap_or_default();
     let stops = ["see 'systemctl", " [ ok ]", " [failed]", " systemd[1]:", ". "];
