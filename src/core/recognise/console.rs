@@ -4,7 +4,10 @@
 //! boot did not overcome decides, and a boot that came to its end without one is healthy. It must
 //! not judge the network path.
 
+mod boot;
+mod cloud;
 mod facts;
+mod good;
 mod kind;
 mod services;
 mod table;
@@ -13,10 +16,10 @@ mod units;
 
 use super::flat::Flat;
 use super::{Extract, Kind, Recognised, explain};
+use good::{FINISHED, GOOD, KERNEL_RUNS, NETWORK_RUNS, ROOT_FOUND, SSHD_RUNS};
 use regex::Regex;
-use services::{FINISHED, GOOD, KERNEL_RUNS, NETWORK_RUNS, ROOT_FOUND, SERVICES, SSHD_RUNS};
 use std::sync::LazyLock;
-use table::{BOOT, Fault, Phase};
+use table::{Fault, Phase};
 
 pub use kind::looks_like_console;
 
@@ -170,7 +173,8 @@ fn standing(flat: &Flat) -> Vec<Found> {
     let address = ADDRESS.as_ref().and_then(|re| re.find_iter(&flat.lower).last()).map(|m| m.start());
     let network = last(NETWORK_RUNS).max(address);
     let mut found = Vec::new();
-    for fault in BOOT.iter().chain(SERVICES) {
+    let tables = [boot::BOOT, table::KERNEL, services::SERVICES, cloud::CLOUD];
+    for fault in tables.into_iter().flatten() {
         for (rank, pattern) in fault.signs {
             let places = flat.find(pattern, 3).into_iter().filter(|pos| !is_harmless(flat, *pos));
             found.extend(places.map(|pos| Found { fault, rank: *rank, pos }));
@@ -205,6 +209,7 @@ fn is_harmless(flat: &Flat, pos: usize) -> bool {
     let line = &flat.lower[start..flat.lower.floor_char_boundary(end.min(pos + NEAR))];
     let any = |words: &[&str]| words.iter().any(|w| line.contains(w));
     any(&["running module locale", "update-locale", "mark the need to relabel", "autorelabel-m"])
+        || (line.contains("py[warning]") && any(&["deprecated", "did not find either path /sys/class/dmi"]))
         || (line.contains("i/o error") && any(&["dev fd0", "dev sr0", "device fd0", "device sr0", "dev loop"]))
         || (line.contains("general protection") && any(&["traps: ", " ip:"]))
         || (line.contains("network is unreachable") && line.contains("::") && !line.contains("169.254.169.254"))

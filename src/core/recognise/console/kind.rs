@@ -110,6 +110,9 @@ const CONSOLE_WORDS: &[&str] = &[
     "dhclient[",
     "systemd-networkd",
     "fsck failed",
+    "sulogin",
+    "start_image() returned",
+    "initramfs",
 ];
 /// Words that only a client, a tool or a server's log has.
 const CLIENT_WORDS: &[&str] = &[

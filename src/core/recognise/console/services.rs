@@ -1,9 +1,8 @@
-//! What SSH servers, networks, cloud-init and SELinux print on the console when they fail, and the
-//! words of boots that went well.
+//! What SSH servers, networks and SELinux print on the console when they fail.
 //!
 //! Data only; units that systemd could not start: `units`. Words are those of OpenSSH, sysvinit,
 //! OpenRC, upstart, FreeBSD's rc, ifupdown, dhclient, udhcpc, NetworkManager, networkd, wicked,
-//! ENA and Xen drivers, cloud-init 0.7 to 25, Ignition, Bottlerocket and policycoreutils.
+//! ENA and Xen drivers, cloud-init 0.7 to 25 and policycoreutils.
 
 use super::table::{Fault, Phase};
 
@@ -40,6 +39,12 @@ pub const SERVICES: &[Fault] = &[
             (76, "failed to start `/usr/sbin/sshd'"),
             (76, "warning: failed to start sshd"),
             (76, "precmd routine for sshd"),
+            (76, "job for ssh.service failed"),
+            (76, "job for sshd.service failed"),
+            (76, "sshd: error while loading shared libraries"),
+            (76, "openssl version mismatch. built against"),
+            (76, "symbol lookup error: /usr/sbin/sshd"),
+            (76, "sshd re-exec requires execution with an absolute path"),
             (76, "ssh main process * terminated with status"),
             (76, "ssh pre-start process * terminated with status"),
         ],
@@ -53,6 +58,7 @@ pub const SERVICES: &[Fault] = &[
             (77, "bind to port * failed: address already in use"),
             (77, "bind to port * failed: cannot assign requested address"),
             (77, "cannot bind any address"),
+            (77, "bind to port * failed: permission denied"),
         ],
     },
     Fault {
@@ -114,6 +120,13 @@ pub const SERVICES: &[Fault] = &[
             (76, "unit ssh.service could not be found"),
             (76, "/usr/sbin/sshd: no such file or directory"),
             (76, "/usr/sbin/sshd: not found"),
+            (77, "failed at step exec spawning /usr/sbin/sshd"),
+            (76, "sshd: unrecognized service"),
+            (74, "sshd_not_to_be_run"),
+            (74, "secure shell server being skipped"),
+            (74, "openssh server daemon being skipped"),
+            (74, "secure shell server was skipped"),
+            (74, "openssh server daemon was skipped"),
         ],
     },
     Fault {
@@ -147,6 +160,15 @@ pub const SERVICES: &[Fault] = &[
             (70, "state change: ip-config -> failed"),
             (66, "activation: failed for connection"),
             (66, "activation of network connection failed"),
+            (66, "ignoring unknown interface e"),
+            (66, "dhcp lease lost"),
+            (66, "unable to obtain a dhcp lease"),
+            (66, "could not set dhcpv4 address"),
+            (60, "perhaps the pf driver isn't up yet"),
+            (60, "device reset failed"),
+            (54, "dhcpdiscover on *dhcpdiscover on *dhcpdiscover on"),
+            (54, "sending discover... sending discover... sending discover..."),
+            (54, "broadcasting discover*broadcasting discover*broadcasting discover"),
             (70, "timeout occurred while waiting for network connectivity"),
             (70, "event loop failed: timeout"),
             (70, "error in network definition"),
@@ -212,146 +234,4 @@ pub const SERVICES: &[Fault] = &[
             (62, "^relabeled /* from "),
         ],
     },
-    Fault {
-        symptom: "cloud_init_failure",
-        cause: "user-data-failed",
-        also: &[],
-        phase: Phase::Lasting,
-        signs: &[
-            (62, "failed running /var/lib/cloud/instance/scripts/"),
-            (62, "failed to run module scripts"),
-            (62, "failed to run module runcmd"),
-            (62, "failed to shellify"),
-            (62, "failed to run bootcmd"),
-            (62, "scripts-user (scripts in /var/lib/cloud"),
-            (62, "running module scripts-user*failed"),
-            (62, "running module scripts_user*failed"),
-            (62, "unhandled non-multipart"),
-            (62, "unhandled unknown content-type"),
-            (62, "failed loading yaml blob"),
-            (62, "failed at merging in cloud config part"),
-            (62, "failed to parse cloud-config"),
-            (62, "failed loading of cloud config"),
-            (62, "failed to apply cloud-config"),
-            (62, "invalid cloud-config provided"),
-            (62, "cloud config schema errors"),
-            (62, "cloud-config failed schema validation"),
-            (62, "error parsing user-data"),
-            (62, "error parsing toml user data"),
-            (62, "calling handler cloudconfigparthandler*failed"),
-            (61, "failed to write user data"),
-            (61, "failed to execute user-data"),
-            (61, "error: user data"),
-            (58, "cloudinit*processexecutionerror"),
-            (58, "cloud-init*traceback"),
-            (58, "/var/lib/cloud/instance/scripts/part-*not found"),
-            (58, "/var/lib/cloud/instance/scripts/part-*exec format error"),
-            (58, "/var/lib/cloud/instance/scripts/part-*command not found"),
-            (57, "likely bad things to come"),
-            (40, "datasourcenotfoundexception"),
-            (36, "[warning]: running *(<module 'cloudinit"),
-            (36, "log_util.py[warning]"),
-            (36, "py[error]: "),
-            (36, "py[critical]: "),
-            (34, "url_helper.py[warning]: exception(s)"),
-        ],
-    },
-    Fault {
-        symptom: "cloud_init_failure",
-        cause: "user-data-failed",
-        also: &["fstab_emergency", "bootloader"],
-        phase: Phase::Root,
-        signs: &[
-            (87, "ignition has failed"),
-            (87, "ignition failed: "),
-            (87, "ignition[*]: error at line"),
-            (86, "ignition[*]: failed to "),
-            (86, "looking for beginning of object key string"),
-        ],
-    },
-    Fault {
-        symptom: "cloud_init_failure",
-        cause: "instance-without-keypair",
-        also: &["other"],
-        phase: Phase::Lasting,
-        signs: &[(40, "used fallback datasource"), (38, "no ssh authorized keys provided by ignition or afterburn")],
-    },
-];
-
-/// Signs that the boot went through.
-pub const GOOD: &[&str] = &[
-    " login: ",
-    " login:$",
-    "reached target multi-user",
-    "reached target cloud-init.target",
-    "reached target cloud-init target",
-    "reached target graphical",
-    "cloud-init v. * finished at",
-    "started openssh server daemon",
-    "started openssh daemon",
-    "started ssh.service",
-    "started sshd.service",
-    "started openbsd secure shell server",
-    "starting sshd: [ ok ]",
-    "starting crond: [ ok ]",
-    "starting sshd ... [ ok ]",
-    "starting sshd.",
-    "starting cron: ok",
-    "begin ssh host key fingerprints",
-    "begin ssh host key keys",
-    "startup finished in",
-    "reached target login prompts",
-    "reached target getty.target",
-    "authorized keys from /",
-    "wrote ssh authorized keys file for user",
-    "windows is ready to use",
-    "meta-data is now available",
-    "welcome to alpine linux",
-    "<<< welcome to nixos",
-    "freebsd/amd64 (",
-    "freebsd/arm64 (",
-];
-
-/// Signs that a boot came to its end: what it waited for before did not stop it.
-pub const FINISHED: &[&str] = &[
-    " login: ",
-    " login:$",
-    "reached target multi-user",
-    "reached target graphical",
-    "cloud-init v. * finished at",
-    "begin ssh host key fingerprints",
-    "windows is ready to use",
-];
-
-/// Signs that the root was found after all.
-pub const ROOT_FOUND: &[&str] =
-    &["reached target switch root", "starting switch root", "switching root", "starting initrd-switch-root"];
-
-/// Signs that a kernel runs.
-pub const KERNEL_RUNS: &[&str] =
-    &["] linux version ", "^linux version ", "] systemd[1]:", "[ ok ]", "] booting linux on"];
-
-/// Signs that an SSH server runs.
-pub const SSHD_RUNS: &[&str] = &[
-    "started openssh server daemon",
-    "started openssh daemon",
-    "started openssh server",
-    "started openbsd secure shell server",
-    "started ssh.serv",
-    "started sshd.serv",
-    "server listening on",
-    "starting sshd: [ ok ]",
-    "starting sshd ... [ ok ]",
-];
-
-/// Signs that the guest has an address, or that its metadata was read.
-pub const NETWORK_RUNS: &[&str] = &[
-    "dhcpack",
-    "|bound to ",
-    "lease of * obtained",
-    "datasource datasourceec2",
-    "meta-data is now available",
-    "state change: ip-config -> ip-check",
-    "device activated",
-    "device (*: activation: successful",
 ];

@@ -13,6 +13,8 @@ const LONGEST_NAME: usize = 140;
 const MOST_PLACES: usize = 200;
 /// A start job that has run so many seconds is what the boot waits for.
 const LONG_WAIT: u64 = 60;
+/// A network that is awaited so many seconds has no answer yet.
+const SHORT_WAIT: u64 = 15;
 
 const fn fault(symptom: &'static str, cause: &'static str, also: &'static [&'static str], phase: Phase) -> Fault {
     Fault { symptom, cause, also, phase, signs: &[] }
@@ -22,6 +24,8 @@ static SSHD: Fault = fault("sshd_failed", "", &[], Phase::Sshd);
 static SSHD_KEYS: Fault = fault("sshd_failed", "hostkeys-missing", &[], Phase::Sshd);
 static SSHD_SOCKET: Fault = fault("sshd_failed", "port-in-use", &[], Phase::Sshd);
 static NETWORK: Fault = fault("network_failure", "guest-network-failed", &[], Phase::Network);
+/// The network was still awaited when the log ended; a boot that ended has overcome it.
+static NETWORK_WAIT: Fault = fault("network_failure", "guest-network-failed", &["other"], Phase::Mount);
 static CLOUD: Fault = fault("cloud_init_failure", "user-data-failed", &[], Phase::Lasting);
 static IGNITION: Fault =
     fault("cloud_init_failure", "user-data-failed", &["fstab_emergency", "bootloader"], Phase::Root);
@@ -162,6 +166,13 @@ fn not_started(name: &str) -> Vec<(&'static Fault, u8)> {
         one(&ROOT, 92)
     } else if any(name, &["file system check", "systemd-fsck"]) {
         one(&MOUNT, 86)
+    } else if any(name, &["remount root", "systemd-remount-fs"]) {
+        one(&MOUNT, 54)
+    } else if any(
+        name,
+        &["dracut initqueue", "dracut pre-mount", "dracut mount hook", "dracut-initqueue", "dracut-mount"],
+    ) {
+        one(&ROOT, 90)
     } else if any(name, &["cryptography setup", "systemd-cryptsetup"]) {
         one(&MOUNT, 58)
     } else if any(name, &["permit user sessions", "user-sessions"]) {
@@ -205,10 +216,11 @@ fn not_mounted(name: &str) -> Vec<(&'static Fault, u8)> {
 fn waiting(name: &str) -> Vec<(&'static Fault, u8)> {
     let Some((what, times)) = name.rsplit_once('(') else { return Vec::new() };
     let elapsed: u64 = times.split('/').next().unwrap_or_default().split_whitespace().map(seconds).sum();
+    let network = is_network(what) || is_wait_online(what);
     if elapsed < LONG_WAIT {
-        return Vec::new();
+        return if network && elapsed >= SHORT_WAIT { vec![(&NETWORK_WAIT, 40)] } else { Vec::new() };
     }
-    if is_network(what) || is_wait_online(what) {
+    if network {
         vec![(&NETWORK, 64)]
     } else if any(what, &["/dev/", "dev-", "disk-by", ".device"]) {
         vec![(&MOUNT, 56)]
