@@ -241,7 +241,9 @@ fn decide(flat: &Flat, mut hits: Vec<Hit>) -> (&'static str, Vec<String>, Vec<St
     let mut places: Vec<&Hit> = hits.iter().filter(|h| h.symptom == best.symptom && h.rank + 8 >= best.rank).collect();
     places.sort_by_key(|h| (std::cmp::Reverse(h.rank), h.pos));
     for hit in places {
-        let line = super::super::text::shorten(flat.line_at(hit.pos), 300);
+        // The reason of a denial stands at the end of a long line; the encoded message after it tells nobody anything.
+        let line = flat.line_at(hit.pos).split("Encoded authorization failure").next().unwrap_or_default().trim_end();
+        let line = super::super::text::shorten(line, 600);
         if !evidence.contains(&line) && evidence.len() < 3 {
             evidence.push(line);
         }

@@ -93,9 +93,9 @@ pub fn fits_question(view: &View<'_>, id: &str) -> bool {
         Stage::State => true,
         Stage::Config => asked(view.facts) != Asked::Ssm,
         Stage::Network => asked(view.facts) != Asked::Ssm || id.starts_with("wrong-region"),
-        Stage::Server | Stage::HostKey | Stage::KeyFile | Stage::Login => {
-            !matches!(asked(view.facts), Asked::Ssm | Asked::Rdp)
-        }
+        // A pushed key stands in for one's own.
+        Stage::KeyFile => !matches!(asked(view.facts), Asked::Ssm | Asked::Rdp | Asked::Connect),
+        Stage::Server | Stage::HostKey | Stage::Login => !matches!(asked(view.facts), Asked::Ssm | Asked::Rdp),
     }
 }
 

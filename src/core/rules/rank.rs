@@ -203,6 +203,10 @@ pub fn rank(view: &View<'_>, found: Vec<Finding>, works: bool) -> Vec<Finding> {
             // What was seen of SSH on another port than 22 was no SSH.
             out.retain(|f| !matches!(stage(&f.id), Stage::Server | Stage::HostKey | Stage::KeyFile | Stage::Login));
         }
+        if asked(view.facts) == Asked::Connect {
+            // A pushed key stands in for one's own.
+            out.retain(|f| stage(&f.id) != Stage::KeyFile);
+        }
         put_aside(view, &mut out);
     }
     let failing = failing_stage(view);

@@ -54,7 +54,12 @@ pub(super) fn findings(view: &View<'_>) -> Vec<Finding> {
         && !may_be_booting(facts)
     {
         let text = format!("port {} answers with a reset: the packet arrives and nothing listens there", facts.port());
-        out.push(Finding::new("rdp-not-listening", Certainty::Proven, text, facts.wire.tcp.source()));
+        // Without the time of the start nobody knows whether Windows still boots.
+        let certainty = match facts.instance().and_then(|i| i.launched) {
+            Some(_) => Certainty::Proven,
+            None => Certainty::Likely,
+        };
+        out.push(Finding::new("rdp-not-listening", certainty, text, facts.wire.tcp.source()));
     }
     if view.running() {
         out.extend(password(view));

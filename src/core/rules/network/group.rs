@@ -2,6 +2,7 @@
 
 use super::View;
 use crate::core::cause::Finding;
+use crate::core::target::RDP_PORT;
 use crate::core::vpc::flow::{Flow, Protocol};
 use crate::core::vpc::hops::denial_text;
 use crate::core::vpc::security_group::{RuleRef, SgDecision, covers, entries, is_everything, port_range};
@@ -172,7 +173,8 @@ fn other_port(view: &View, rule: &SgRule) -> bool {
     let meant = if flow.port == 22 {
         (high - low <= 10 && SSH_LIKE.iter().any(|p| here(*p))) || (low == high && has_word(rule, &["ssh", "sftp"]))
     } else {
-        here(22) && high - low <= 10
+        // A rule for SSH was not meant for Remote Desktop.
+        flow.port != RDP_PORT && here(22) && high - low <= 10
     };
     let at = Flow { port: u16::try_from(low).unwrap_or_default(), ..flow.clone() };
     meant && at.port != 0 && admits(view, rule)

@@ -17,14 +17,17 @@ const NEEDED: [&str; 5] = [
     "ssmmessages:OpenDataChannel",
 ];
 
+/// What would prove that the agent has no other credentials.
+const HOSTED: &str = "whether Default Host Management is on in this Region (ssm:GetServiceSetting)";
+
 /// What is known of the agent's credentials.
 enum Rights {
     /// They suffice: why, and source.
     Enough(String, String),
     /// There is no role; proven, or what would prove it.
     NoRole(String, String, Option<String>),
-    /// The role lacks rights.
-    Lacks(String, String),
+    /// The role lacks rights; proven, or what would prove it.
+    Lacks(String, String, Option<String>),
     Unknown(Why),
 }
 
@@ -39,11 +42,7 @@ fn rights(view: &View<'_>) -> Rights {
         Fact::Known { value: None, .. } => {
             Rights::NoRole(format!("{text}, and Default Host Management is off"), source.to_owned(), None)
         }
-        _ => Rights::NoRole(
-            text.to_owned(),
-            source.to_owned(),
-            Some("whether Default Host Management is on in this Region (ssm:GetServiceSetting)".to_owned()),
-        ),
+        _ => Rights::NoRole(text.to_owned(), source.to_owned(), Some(HOSTED.to_owned())),
     };
     if instance.profile_arn.is_none() {
         return without("the instance has no instance profile", facts.aws.instance.source());
@@ -67,16 +66,16 @@ fn rights(view: &View<'_>) -> Rights {
         }
     }
     // The agent only turns to Default Host Management when its own role may not register it.
-    if lacks.iter().any(|(action, _)| *action == NEEDED[0])
-        && let Some(Some(default)) = hosted.value()
-    {
+    let by_default = lacks.iter().any(|(action, _)| *action == NEEDED[0]);
+    if let (true, Some(Some(default))) = (by_default, hosted.value()) {
         return by_host(default);
     }
+    let needs = (by_default && !hosted.is_known()).then(|| HOSTED.to_owned());
     match (lacks.first(), unsure) {
         (Some((_, why)), _) => {
             let actions: Vec<String> = lacks.iter().map(|(action, _)| (*action).to_owned()).collect();
             let text = format!("role {} may not {}: {why}", role.name, crate::core::text::list(&actions));
-            Rights::Lacks(text, source.clone())
+            Rights::Lacks(text, source.clone(), needs)
         }
         (None, Some(why)) => Rights::Unknown(Why::needs(format!("to know more of role {}: {why}", role.name))),
         (None, None) => {
@@ -90,12 +89,15 @@ pub(super) fn check(view: &View<'_>) -> CheckResult {
     let id = "ssm-role";
     match rights(view) {
         Rights::Enough(text, source) => CheckResult::pass(id, text.clone()).seen(text, source),
-        Rights::NoRole(text, source, None) => CheckResult::fail(id, text.clone()).seen(text, source),
-        Rights::NoRole(text, source, Some(needs)) => {
+        // The role may have been taken away since, or given in another way: what counts is that it works.
+        _ if online(view) => CheckResult::pass(id, "the agent is online, so its credentials suffice")
+            .seen("PingStatus Online", view.facts.aws.ssm.source()),
+        Rights::NoRole(text, source, None) | Rights::Lacks(text, source, None) => {
+            CheckResult::fail(id, text.clone()).seen(text, source)
+        }
+        Rights::NoRole(text, source, Some(needs)) | Rights::Lacks(text, source, Some(needs)) => {
             CheckResult::unclear(id, format!("cannot tell: {text}, and it needs {needs}")).seen(text, source)
         }
-        Rights::Lacks(text, source) => CheckResult::fail(id, text.clone()).seen(text, source),
-        Rights::Unknown(_) if online(view) => CheckResult::pass(id, "the agent is online, so its credentials suffice"),
         Rights::Unknown(why) => CheckResult::cannot_tell(id, &why),
     }
 }
@@ -108,20 +110,21 @@ fn online(view: &View<'_>) -> bool {
 pub(super) fn state(view: &View<'_>) -> (DoorState, String) {
     match rights(view) {
         Rights::Enough(text, _) => (DoorState::Open, text),
-        Rights::NoRole(text, _, None) | Rights::Lacks(text, _) => (DoorState::Closed, text),
-        Rights::NoRole(text, _, Some(_)) => (DoorState::Unknown, text),
+        Rights::NoRole(text, _, None) | Rights::Lacks(text, _, None) => (DoorState::Closed, text),
+        Rights::NoRole(text, ..) | Rights::Lacks(text, ..) => (DoorState::Unknown, text),
         Rights::Unknown(why) => (DoorState::Unknown, why.text()),
     }
 }
 
 /// The cause, when the agent has no role or one that does not suffice.
 pub(super) fn finding(view: &View<'_>) -> Option<Finding> {
-    match rights(view) {
-        Rights::NoRole(text, source, None) => Some(Finding::new("ssm-no-role", Certainty::Proven, text, source)),
-        Rights::NoRole(text, source, Some(needs)) => {
-            Some(Finding::new("ssm-no-role", Certainty::Likely, text, source).would_prove(needs))
-        }
-        Rights::Lacks(text, source) => Some(Finding::new("ssm-role-lacks-policy", Certainty::Proven, text, source)),
-        Rights::Enough(..) | Rights::Unknown(_) => None,
-    }
+    let (id, text, source, needs) = match rights(view) {
+        Rights::NoRole(text, source, needs) => ("ssm-no-role", text, source, needs),
+        Rights::Lacks(text, source, needs) => ("ssm-role-lacks-policy", text, source, needs),
+        Rights::Enough(..) | Rights::Unknown(_) => return None,
+    };
+    Some(match needs {
+        None => Finding::new(id, Certainty::Proven, text, source),
+        Some(needs) => Finding::new(id, Certainty::Likely, text, source).would_prove(needs),
+    })
 }

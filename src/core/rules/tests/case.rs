@@ -1,5 +1,7 @@
 //! The form of a case, and the facts that it stands for.
 
+mod more;
+
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::aws::{Image, InstanceStatus, KeyPair, SsmAgent};
@@ -54,7 +56,7 @@ pub(super) struct Case {
     /// Content of the key pair named at launch, `none` when launched without, `deleted`, `denied`; `+new` when created after the instance.
     #[serde(default = "rsa")]
     pair: String,
-    /// `al2023`, `ubuntu`, `bottlerocket`, `windows`, `unknown`, `denied`.
+    /// `al2023`, `ubuntu`, `bottlerocket`, `windows`, `debian`, `bionic`, `flatcar`, `nixos`, `unknown`, `denied`.
     #[serde(default = "al2023")]
     image: String,
     state: Option<String>,
@@ -96,6 +98,9 @@ pub(super) struct Case {
     paste: Option<String>,
     #[serde(default)]
     answers: BTreeMap<String, String>,
+    /// Machine, doors and what else the instance has: see [`more::More`].
+    #[serde(default)]
+    more: more::More,
 
     pub(super) verdict: String,
     /// All causes, `id certainty`, in order.
@@ -108,6 +113,8 @@ pub(super) struct Case {
     pub(super) checks: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) doors: BTreeMap<String, String>,
+    /// The first open door.
+    pub(super) way_in: Option<String>,
     #[serde(default)]
     pub(super) hops: BTreeMap<String, String>,
     pub(super) leaf: Option<String>,
@@ -230,6 +237,8 @@ fn image(name: &str) -> Fact<Option<Image>> {
         "alpine" => ("538276064493", "", "alpine-3.20.2-x86_64-uefi-cloudinit-r0"),
         "bottlerocket" => ("092701018921", "amazon", "bottlerocket-aws-k8s-1.30-x86_64-v1.20.5-a3e8bda1"),
         "windows" => ("801119661308", "amazon", "Windows_Server-2022-English-Full-Base-2024.08.14"),
+        "bionic" => ("099720109477", "", "ubuntu/images/hvm-ssd/ubuntu-bionic-18.04-amd64-server-20230607"),
+        "flatcar" => ("075585003325", "", "Flatcar-stable-3975.2.0-hvm"),
         "nixos" => ("427812963091", "", "nixos/24.05.3345.1811c4fec88-x86_64-linux"),
         "unknown" => return Fact::known(None, "DescribeImages"),
         "denied" => return refused("ec2:DescribeImages"),
@@ -359,6 +368,7 @@ pub(super) fn facts(case: &Case) -> Facts {
     facts.paste = case.paste.as_ref().map(|text| recognise::identify(text, None));
     local(case, &mut facts);
     aws(case, &mut facts);
+    more::apply(&case.more, &mut facts);
     wire(case, &mut facts);
     facts.inside = case.inside.as_ref().map_or(Fact::NotAsked, inside);
     facts

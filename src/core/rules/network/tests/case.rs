@@ -116,7 +116,7 @@ fn one_interface() -> Vec<Card> {
 }
 
 /// `tcp 22 198.51.100.4/32 home office`.
-fn sg_rule(group: &str, number: usize, text: &str) -> SgRule {
+pub(in crate::core::rules) fn sg_rule(group: &str, number: usize, text: &str) -> SgRule {
     let mut words = text.split(' ');
     let (protocol, ports, peer) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
     let description = words.collect::<Vec<_>>().join(" ");
@@ -276,6 +276,8 @@ fn network(case: &Case, facts: &mut Facts, subnets: Vec<String>) {
         id: id.clone(),
         name: format!("name-of-{id}"),
         inbound: rules.iter().enumerate().map(|(n, text)| sg_rule(id, n, text)).collect(),
+        // As EC2 makes it with every group.
+        outbound: vec![sg_rule(id, 99, "-1 all 0.0.0.0/0")],
         ..SecurityGroup::default()
     });
     facts.aws.groups = told(case, "groups", "DescribeSecurityGroups", groups.collect());
