@@ -20,6 +20,7 @@ CLIENT, FORMER = "203.0.113.10/32", "203.0.113.77/32"
 IMAGES = {
     "nixos": ("ami-0000000000000a001", "427812963091", "nixos/24.05.1234.abcdef-x86_64-linux"),
     "al2023": ("ami-0000000000000a002", "137112412989", "al2023-ami-2023.5.20240903.0-kernel-6.1-x86_64"),
+    "debian": ("ami-0000000000000a004", "136693071363", "debian-12-amd64-20250316-2053"),
     "ubuntu": ("ami-0000000000000a003", "099720109477", "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20240801"),
 }
 
@@ -184,11 +185,16 @@ class World:
         urllib.request.urlopen(request).read()
 
 
-def main():
+def serve(make):
+    """Answers questions with what `make` makes, until the standard input ends."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     # What a library prints must not stand between the answers.
     os.dup2(2, 1)
-    world = World(start())
+    try:
+        world = make()
+    except Exception as error:  # pylint: disable=broad-except
+        print(json.dumps({"error": f"{error}\n{traceback.format_exc()}"}), file=answers)
+        return
     print(json.dumps({"ok": world.endpoint}), file=answers)
     for line in sys.stdin:
         question = json.loads(line)
@@ -200,4 +206,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    serve(lambda: World(start()))
