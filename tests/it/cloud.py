@@ -9,7 +9,8 @@ import threading
 import time
 import uuid
 
-GAPS = []
+# What was asked for and is not here; ids of the commands that were sent.
+GAPS, SENT = [], []
 # By instance id: what runs a script inside, as (stdout, stderr, exit status); and console texts.
 GUESTS, CONSOLES = {}, {}
 # An invocation is not known at once.
@@ -65,6 +66,7 @@ def tag(instance, name):
 def patch():
     """Before the server starts."""
     from moto.core.exceptions import ServiceException
+    from moto.ssm.exceptions import SSMException
     from moto.core.responses import ActionResult, BaseResponse
     from moto.ec2.models import ec2_backends
     from moto.ec2.responses import EC2Response
@@ -78,7 +80,9 @@ def patch():
             return plain(self)
         except NotImplementedError as error:
             GAPS.append(str(error))
-            refusal = ServiceException("UnsupportedOperation", f"Not in this double: {error}")
+            # moto finds the service, and with it the form of the answer, by the exception's module.
+            kind = type("Refusal", (ServiceException,), {"__module__": type(self).__module__})
+            refusal = kind("UnsupportedOperation", f"Not in this double: {error}")
             status, headers, body = self.serialized(ActionResult(refusal))
             return 400 if status >= 500 else status, headers, body
 
@@ -134,11 +138,12 @@ def patch():
         document, ids = self._get_param("DocumentName"), self._get_param("InstanceIds", [])
         parameters, timeout = self._get_param("Parameters", {}), self._get_int_param("TimeoutSeconds") or 3600
         if document != "AWS-RunShellScript":
-            raise ServiceException("InvalidDocument", f"Document with name {document} does not exist.")
+            raise SSMException("InvalidDocument", f"Document with name {document} does not exist.")
         here = managed(self)
         if not ids or any(one not in here or tag(here[one], "test:ssm") != "Online" or one not in GUESTS for one in ids):
-            raise ServiceException("InvalidInstanceId", "Instances not in a valid state for account")
+            raise SSMException("InvalidInstanceId", "Instances not in a valid state for account")
         command = str(uuid.uuid4())
+        SENT.append(command)
         for one in ids:
             invocations[command, one] = Invocation(command, one, document, parameters, timeout)
         return ActionResult({"Command": {
@@ -152,7 +157,7 @@ def patch():
         command, instance = self._get_param("CommandId"), self._get_param("InstanceId")
         found = invocations.get((command, instance))
         if found is None or time.monotonic() - found.begun < UNKNOWN_SECONDS:
-            raise ServiceException("InvocationDoesNotExist", "")
+            raise SSMException("InvocationDoesNotExist", "")
         return ActionResult(found.describe())
 
     Ssm.describe_instance_information = describe_instance_information
@@ -168,7 +173,7 @@ def status_of(instance):
         return {"Status": word, "Details": [{"Name": "reachability", "Status": details}]}
 
     return {
-        "InstanceId": instance.id, "AvailabilityZone": instance.placement.zone if hasattr(instance.placement, "zone") else "us-east-1a",
+        "InstanceId": instance.id, "AvailabilityZone": instance.placement.zone,
         "InstanceState": {"Code": instance.state_code, "Name": instance.state},
         "InstanceStatus": summary(tag(instance, "test:status")), "SystemStatus": summary(tag(instance, "test:system")),
     }

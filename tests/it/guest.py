@@ -6,6 +6,7 @@ loopback: no packet leaves it, port 22 is free in it, and at its end every mount
 an overlay over the unpacked root, with its own processes, host name and /proc; its files, accounts
 and processes are its own, nothing of the host is seen in it or changed by it.
 
+`guest.py make` only makes the root that all guests share, and keeps it under target/guest.
 `guest.py prove [NAME...]` breaks one guest after the other as tests/cases/guest/faults.toml says, and
 proves with the ssh client alone that the login then fails, or works, as the table has it.
 """
@@ -401,6 +402,11 @@ def world():
             cloud.CONSOLES[instance] = text
 
         @staticmethod
+        def commands():
+            """How many commands were sent to instances."""
+            return len(cloud.SENT)
+
+        @staticmethod
         def gaps():
             """What was asked of the double, and it has not."""
             return sorted(set(cloud.GAPS))
@@ -484,10 +490,12 @@ def main():
     try:
         enter()
     except Unable as error:
-        if sys.argv[1:2] == ["serve"]:
-            print(json.dumps({"error": str(error)}))
-            return 1
-        sys.exit(f"guest.py: {error}")
+        if sys.argv[1:]:
+            sys.exit(f"guest.py: {error}")
+        print(json.dumps({"error": str(error)}))
+        return 1
+    if sys.argv[1:2] == ["make"]:
+        return 0
     if sys.argv[1:2] == ["prove"]:
         return prove([one for one in sys.argv[2:] if not one.startswith("-")])
     sys.path.insert(0, HERE)

@@ -5,6 +5,8 @@ mod catalogue;
 mod contract;
 mod diagnose_moto;
 mod fix_moto;
+#[cfg(target_os = "linux")]
+mod guest;
 mod host;
 mod identify_cli;
 mod lab_cli;

@@ -108,9 +108,13 @@ impl Moto {
 
     /// A server for one test alone, which changes what holds for the whole server.
     pub fn start() -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/world.py");
+        Self::of("world.py")
+    }
+
+    /// What this script of tests/it serves.
+    pub fn of(script: &str) -> Self {
         let mut child = Command::new(python())
-            .arg(script)
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(script))
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env_remove("AWS_PROFILE")
@@ -131,6 +135,12 @@ impl Moto {
         let mut pipes = self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
         writeln!(pipes.0, "{question}").expect("world.py listens");
         read(&mut pipes.1)
+    }
+
+    /// Id of the server's process.
+    #[cfg(target_os = "linux")]
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     fn answer(&self) -> Value {

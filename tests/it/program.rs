@@ -17,6 +17,8 @@ pub const PORT22: &str = env!("CARGO_BIN_EXE_port22");
 pub struct Home {
     dir: TempDir,
     environment: Vec<(String, String)>,
+    /// A program and its arguments that runs the program under test.
+    through: Vec<String>,
 }
 
 /// How a run ended.
@@ -51,7 +53,7 @@ impl Home {
             ("LC_ALL".to_owned(), "C".to_owned()),
             ("PATH".to_owned(), std::env::var("PATH").unwrap_or_default()),
         ];
-        Self { dir, environment }
+        Self { dir, environment, through: Vec::new() }
     }
 
     /// With this endpoint, and keys that it takes.
@@ -63,6 +65,12 @@ impl Home {
         self.environment.retain(|(n, _)| n != name);
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Runs port22 in the network namespace of this process.
+    #[cfg(target_os = "linux")]
+    pub fn in_network_of(self, process: u32) -> Self {
+        Self { through: vec!["nsenter".to_owned(), format!("--net=/proc/{process}/ns/net"), "--".to_owned()], ..self }
     }
 
     pub fn keys(self, id: &str, secret: &str) -> Self {
@@ -93,8 +101,9 @@ impl Home {
 
     /// Runs the program with this standard input.
     pub fn run_with(&self, arguments: &[&str], input: &[u8]) -> Run {
-        let mut child = Command::new(PORT22)
-            .args(arguments)
+        let mut words = self.through.iter().map(String::as_str).chain([PORT22]).chain(arguments.iter().copied());
+        let mut child = Command::new(words.next().expect("a program"))
+            .args(words)
             .env_clear()
             .envs(self.environment.iter().map(|(n, v)| (n, v)))
             .current_dir(self.path())
