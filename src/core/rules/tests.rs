@@ -306,3 +306,21 @@ fn a_repair_by_user_data_has_ten_minutes_to_leave_its_mark() {
     assert_eq!(certainty(Some("cloud-init: sshfix[a1b2] FAIL symlink"), 1010), Some(Certainty::Proven));
     assert_eq!(said(None, 9999), None, "without a console log nothing is known");
 }
+
+/// Step by step and at once, a diagnosis comes to the same causes.
+#[test]
+fn the_walk_ends_where_the_judgement_does() {
+    for (name, case) in all_cases() {
+        let diagnosis = judge(&facts(&case));
+        let end = diagnosis.tree.last().map(|s| s.at.clone()).unwrap_or_default();
+        let found: Vec<String> = diagnosis.causes.iter().map(|c| format!("cause:{}", c.id)).collect();
+        let proven = diagnosis.causes.iter().any(|c| c.certainty == Certainty::Proven);
+        match diagnosis.overall {
+            // Where nothing is proven yet, the walk may end at the door to look further.
+            crate::core::diagnosis::Overall::CauseFound => {
+                assert!(found.contains(&end) || (!proven && end.starts_with("door:")), "{name}: {end}, {found:?}");
+            }
+            _ => assert!(!end.starts_with("cause:") || found.is_empty() || !proven, "{name}: {end}, {found:?}"),
+        }
+    }
+}
