@@ -19,6 +19,8 @@ pub enum Answer {
     Allowed(String),
     /// Not allowed, and why: nothing allows it, or a statement denies it.
     Refused(String),
+    /// The simulator refuses it, and what could speak against that was not read: very likely not allowed.
+    Doubtful(String),
     /// The policies do not tell, and why.
     Unknown(String),
 }
@@ -77,16 +79,26 @@ const MANAGED: &[(&str, &[&str])] = &[
 pub fn may(policies: &RolePolicies, action: &str) -> Answer {
     let simulated = policies.simulated.iter().find(|(asked, _)| asked.eq_ignore_ascii_case(action));
     let read = by_documents(policies, action);
+    let simulator = format!("the policy simulator refuses {action}");
     match (simulated, read) {
         (Some((_, true)), _) => Answer::Allowed("the policy simulator".to_owned()),
+        (Some((_, false)), _) if nothing_read(policies) => Answer::Refused(simulator),
         // The simulator has no request: what depends on a condition or a resource it refuses, and IAM may not.
-        (Some((_, false)), Answer::Unknown(why)) if !nothing_read(policies) => Answer::Unknown(why),
-        (Some((_, false)), Answer::Allowed(by)) => {
-            Answer::Unknown(format!("the policy simulator refuses {action}, though {by} allows it"))
+        (Some((_, false)), Answer::Unknown(why)) if conditional(policies, action) => Answer::Unknown(why),
+        (Some((_, false)), Answer::Unknown(why)) => Answer::Doubtful(format!("{simulator}; {why}")),
+        // A permissions boundary, which is not among the documents, would do that.
+        (Some((_, false)), Answer::Allowed(by)) => Answer::Doubtful(format!("{simulator}, though {by} allows it")),
+        (Some((_, false)), _) => Answer::Refused(simulator),
+        (None, _) if nothing_read(policies) && !policies.simulated.is_empty() => {
+            Answer::Unknown(format!("the policy simulator was not asked about {action}"))
         }
-        (Some((_, false)), _) => Answer::Refused(format!("the policy simulator refuses {action}")),
         (None, read) => read,
     }
+}
+
+/// Whether a document that was read allows the action on a condition.
+fn conditional(policies: &RolePolicies, action: &str) -> bool {
+    policies.inline.iter().chain(&policies.documents).any(|(_, text)| says(text, action) == Says::PerhapsAllow)
 }
 
 /// Whether only the simulator was asked, and no policy is known by name or text.
@@ -130,7 +142,7 @@ fn by_documents(policies: &RolePolicies, action: &str) -> Answer {
         (_, Some((true, why))) => Answer::Unknown(why),
         (Some(by), _) => Answer::Allowed(by),
         (None, Some((_, why))) => Answer::Unknown(why),
-        (None, None) if nothing_read(policies) && policies.simulated.is_empty() => {
+        (None, None) if nothing_read(policies) => {
             Answer::Refused(format!("the role has no policy at all, so nothing allows {action}"))
         }
         (None, None) => Answer::Refused(format!("no policy of the role allows {action}")),
@@ -163,7 +175,7 @@ pub fn says(document: &str, action: &str) -> Says {
         }
         let free = statement.get("Condition").is_none_or(|c| c.as_object().is_some_and(serde_json::Map::is_empty));
         let whole = statement.get("NotResource").is_none()
-            && statement.get("Resource").is_none_or(|r| words(r).is_some_and(|w| w.iter().any(|w| *w == "*")));
+            && statement.get("Resource").is_none_or(|r| words(r).is_some_and(|w| w.contains(&"*")));
         let next = match (statement.get("Effect").and_then(Value::as_str), free && whole) {
             (Some("Deny"), true) => return Says::Deny,
             (Some("Deny"), false) => Says::PerhapsDeny,
@@ -232,15 +244,12 @@ fn percent_decoded(text: &str) -> String {
     let mut at = 0;
     while at < bytes.len() {
         let hex = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
-        match hex.and_then(|h| u8::from_str_radix(h, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
+        if let Some(byte) = hex.and_then(|h| u8::from_str_radix(h, 16).ok()) {
+            out.push(byte);
+            at += 3;
+        } else {
+            out.push(bytes[at]);
+            at += 1;
         }
     }
     String::from_utf8_lossy(&out).into_owned()

@@ -87,5 +87,11 @@ fn the_simulator_comes_first_except_where_it_lacks_the_request() {
     assert!(matches!(answer(false, r#"{"Effect":"Allow","Action":"s3:*","Resource":"*"}"#), Answer::Refused(_)));
     let conditional = r#"{"Effect":"Allow","Action":"ssm:*","Resource":"*","Condition":{"StringEquals":{"a":"b"}}}"#;
     assert!(matches!(answer(false, conditional), Answer::Unknown(_)));
-    assert!(matches!(answer(false, r#"{"Effect":"Allow","Action":"*","Resource":"*"}"#), Answer::Unknown(_)));
+    assert!(matches!(answer(false, r#"{"Effect":"Allow","Action":"*","Resource":"*"}"#), Answer::Doubtful(_)));
+    let mut unread = attached("mine", "111122223333");
+    unread.simulated.insert(ASKED.to_owned(), false);
+    assert!(matches!(may(&unread, ASKED), Answer::Doubtful(_)));
+    let mut other = RolePolicies::default();
+    other.simulated.insert("ssmmessages:OpenDataChannel".to_owned(), false);
+    assert!(matches!(may(&other, ASKED), Answer::Unknown(_)), "it was asked about something else");
 }

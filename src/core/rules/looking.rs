@@ -172,7 +172,9 @@ fn pasted_denial(facts: &Facts) -> Option<Finding> {
     if reads && finding.id == "iam-denied-fix" {
         "iam-denied-read".clone_into(&mut finding.id);
     }
-    finding.evidence[0].source = "pasted text".to_owned();
+    for evidence in &mut finding.evidence {
+        "pasted text".clone_into(&mut evidence.source);
+    }
     Some(finding)
 }
 

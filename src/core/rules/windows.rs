@@ -54,12 +54,14 @@ pub(super) fn findings(view: &View<'_>) -> Vec<Finding> {
         && !may_be_booting(facts)
     {
         let text = format!("port {} answers with a reset: the packet arrives and nothing listens there", facts.port());
-        // Without the time of the start nobody knows whether Windows still boots.
-        let certainty = match facts.instance().and_then(|i| i.launched) {
-            Some(_) => Certainty::Proven,
-            None => Certainty::Likely,
-        };
-        out.push(Finding::new("rdp-not-listening", certainty, text, facts.wire.tcp.source()));
+        let finding = Finding::new("rdp-not-listening", Certainty::Proven, text, facts.wire.tcp.source());
+        // Without the time of the start it may still be booting.
+        let old = facts.instance().is_some_and(|i| i.launched.is_some());
+        out.push(if old {
+            finding
+        } else {
+            Finding { certainty: Certainty::Likely, ..finding }.would_prove("the same refusal some minutes later")
+        });
     }
     if view.running() {
         out.extend(password(view));

@@ -299,7 +299,10 @@ fn silent(view: &View) -> Vec<Finding> {
     let mut egress = Finding::new(
         "client-egress-blocked",
         Certainty::Possible,
-        format!("the network of this client may drop outgoing {}", view.path.flow.what()),
+        format!(
+            "AWS lets the packet in, and no answer comes: the network of this client may drop outgoing {}",
+            view.path.flow.what()
+        ),
         source,
     );
     egress = egress.would_prove(

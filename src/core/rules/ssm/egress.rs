@@ -11,7 +11,7 @@ use crate::core::fact::Why;
 use crate::core::facts::aws::Interface;
 use crate::core::facts::doors::VpcEndpoint;
 use crate::core::rules::View;
-use crate::core::vpc::owner::owner_of;
+use crate::core::vpc::owner::{interfaces_of, owner_of};
 use crate::core::vpc::route::{best, route_text, table_of};
 use crate::core::vpc::toward::{Gate, Peer, Side, acl_leaving, groups};
 use crate::core::vpc::types::{Route, RouteDestination, RouteTable, RouteTarget};
@@ -91,7 +91,13 @@ fn way(view: &View<'_>) -> Judged {
     all.dedup_by(|a, b| a.1 == b.1);
     let gate = all.iter().fold(Gate::Open, |gate, (next, _)| gate.and(*next));
     let said: Vec<String> = all.into_iter().filter(|(g, _)| *g == gate).map(|(_, text)| text).collect();
-    (gate, said.join("; "))
+    let text = said.join("; ");
+    let elsewhere = interfaces_of(facts).is_ok_and(|(cards, _)| cards.iter().any(|c| c.subnet_id != card.subnet_id));
+    match gate {
+        // The guest may go out by another interface.
+        Gate::Closed if elsewhere => (Gate::Unknown, format!("{text}; it has interfaces in other subnets too")),
+        gate => (gate, text),
+    }
 }
 
 fn by_service(

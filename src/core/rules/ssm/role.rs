@@ -56,12 +56,17 @@ fn rights(view: &View<'_>) -> Rights {
         return Rights::Unknown(facts.doors.policies.why_not().unwrap_or(Why::needs("the role's policies")));
     };
     let mut unsure = None;
+    let mut doubt = false;
     let mut lacks = Vec::new();
     let mut by = String::new();
     for action in NEEDED {
         match may(policies, action) {
             Answer::Allowed(name) => by = name,
             Answer::Refused(why) => lacks.push((action, why)),
+            Answer::Doubtful(why) => {
+                doubt = true;
+                lacks.push((action, why));
+            }
             Answer::Unknown(why) => unsure = Some(why),
         }
     }
@@ -70,7 +75,11 @@ fn rights(view: &View<'_>) -> Rights {
     if let (true, Some(Some(default))) = (by_default, hosted.value()) {
         return by_host(default);
     }
-    let needs = (by_default && !hosted.is_known()).then(|| HOSTED.to_owned());
+    let needs = match (by_default && !hosted.is_known(), doubt) {
+        (true, _) => Some(HOSTED.to_owned()),
+        (false, true) => Some("the text of all policies of the role, and its permissions boundary".to_owned()),
+        (false, false) => None,
+    };
     match (lacks.first(), unsure) {
         (Some((_, why)), _) => {
             let actions: Vec<String> = lacks.iter().map(|(action, _)| (*action).to_owned()).collect();

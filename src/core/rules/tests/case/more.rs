@@ -81,7 +81,7 @@ fn known<T, U>(fact: &mut Fact<U>, said: Option<&T>, source: &str, read: impl Fn
     }
 }
 
-fn endpoint(text: &String) -> VpcEndpoint {
+fn endpoint(text: &str) -> VpcEndpoint {
     let words: Vec<&str> = text.split(' ').collect();
     VpcEndpoint {
         id: words[0].to_owned(),
@@ -94,8 +94,8 @@ fn endpoint(text: &String) -> VpcEndpoint {
     }
 }
 
-fn tunnel(text: &String) -> ConnectEndpoint {
-    let (text, message) = text.split_once(" : ").map_or((text.as_str(), None), |(t, m)| (t, Some(m.to_owned())));
+fn tunnel(text: &str) -> ConnectEndpoint {
+    let (text, message) = text.split_once(" : ").map_or((text, None), |(t, m)| (t, Some(m.to_owned())));
     let words: Vec<&str> = text.split(' ').collect();
     ConnectEndpoint {
         id: words[0].to_owned(),
@@ -109,7 +109,7 @@ fn tunnel(text: &String) -> ConnectEndpoint {
     }
 }
 
-fn automation(text: &String) -> Automation {
+fn automation(text: &str) -> Automation {
     let words: Vec<&str> = text.splitn(4, ' ').collect();
     Automation {
         id: "e-1".to_owned(),
@@ -195,7 +195,7 @@ pub(super) fn apply(more: &More, facts: &mut Facts) {
             _ => None,
         },
     });
-    let runs = |all: &Vec<String>| all.iter().map(automation).collect();
+    let runs = |all: &Vec<String>| all.iter().map(|t| automation(t)).collect();
     known(&mut host.automations, more.automations.as_ref(), "DescribeAutomationExecutions", runs);
     doors(more, facts);
     for (name, text) in &more.unknown {
@@ -256,14 +256,14 @@ fn doors(more: &More, facts: &mut Facts) {
         Some(role.clone()).filter(|r| r != "off")
     });
     known(&mut doors.endpoints, more.endpoints.as_ref(), "DescribeVpcEndpoints", |all| {
-        all.iter().map(endpoint).collect()
+        all.iter().map(|t| endpoint(t)).collect()
     });
     known(&mut doors.role, more.role.as_ref(), "GetInstanceProfile", |name| {
         Some(Role { name: name.clone(), ..Role::default() }).filter(|r| r.name != "none")
     });
     known(&mut doors.policies, more.policies.as_ref(), "SimulatePrincipalPolicy", policies);
     known(&mut doors.connect_endpoints, more.tunnels.as_ref(), "DescribeInstanceConnectEndpoints", |all| {
-        all.iter().map(tunnel).collect()
+        all.iter().map(|t| tunnel(t)).collect()
     });
     let rules = |id: &String, texts: &Vec<String>| texts.iter().map(|t| sg_rule(id, 0, t)).collect::<Vec<_>>();
     let everything = vec!["-1 all 0.0.0.0/0".to_owned()];
