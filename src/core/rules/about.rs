@@ -37,6 +37,11 @@ pub fn asked(facts: &Facts) -> Asked {
     }
 }
 
+/// Whether Remote Desktop is asked about, and the port in question is not that of SSH.
+pub fn remote_desktop(facts: &Facts) -> bool {
+    asked(facts) == Asked::Rdp && facts.port() != crate::core::target::SSH_PORT
+}
+
 /// Whether the symptom itself shows that an SSH server answered.
 pub fn ssh_was_seen(facts: &Facts) -> bool {
     facts.symptom().is_some_and(|symptom| {

@@ -222,7 +222,8 @@ pub fn judge(facts: &Facts) -> Diagnosis {
     if !found.iter().any(|f| rank::explains(&view, f)) {
         found.extend(looking::deeper(&view));
     }
-    let works = auth::login_works(&view);
+    // A login by SSH on 22 is no answer to a question about Remote Desktop.
+    let works = auth::login_works(&view) && !about::remote_desktop(facts);
     await_pending(facts, &mut found);
     let mut causes = rank::rank(&view, found, works);
     if works {

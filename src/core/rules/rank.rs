@@ -4,10 +4,9 @@
 //! the stage of the login, as an ssh client meets them.
 
 use super::View;
-use super::about::{Asked, asked, concerns, fits_question};
+use super::about::{Asked, asked, concerns, fits_question, remote_desktop};
 use crate::core::cause::{Certainty, Finding};
 use crate::core::facts::wire::{SshServer, Tcp};
-use crate::core::target::SSH_PORT;
 
 /// Stage of a login at which a cause bites, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -199,8 +198,8 @@ pub fn rank(view: &View<'_>, found: Vec<Finding>, works: bool) -> Vec<Finding> {
         // The login is not in question any more; another door may be.
         out.retain(|f| is_aside(&f.id) && f.certainty >= Certainty::Likely && concerns(view, &f.id));
     } else {
-        if asked(view.facts) == Asked::Rdp && view.facts.port() != SSH_PORT {
-            // What was seen of SSH on another port than 22 was no SSH.
+        if remote_desktop(view.facts) {
+            // What a Remote Desktop server says to an SSH client proves nothing.
             out.retain(|f| !matches!(stage(&f.id), Stage::Server | Stage::HostKey | Stage::KeyFile | Stage::Login));
         }
         if asked(view.facts) == Asked::Connect {
@@ -229,9 +228,10 @@ pub fn rank(view: &View<'_>, found: Vec<Finding>, works: bool) -> Vec<Finding> {
             () if matches!(stage(&f.id), Stage::Door | Stage::Obstacle) && !concerns(view, &f.id) => 3,
             () => 2,
         };
-        // Windows on port 22: that no rule lets 22 in is true, and would be repaired in vain.
-        let weight =
-            if f.id == "rdp-not-ssh" && f.certainty == Certainty::Likely { Certainty::Proven } else { f.certainty };
+        // Windows on port 22: that no rule lets 22 in is true, and would be repaired in vain. And what the
+        // message itself says comes before what would be met next.
+        let leads = matches!(f.id.as_str(), "rdp-not-ssh" | "ssm-plugin-missing") && f.certainty == Certainty::Likely;
+        let weight = if leads { Certainty::Proven } else { f.certainty };
         // "Not registered" only says that one of its reasons holds.
         let general = f.id == "ssm-not-registered";
         (group, general, !first, std::cmp::Reverse(weight), stage(&f.id))

@@ -240,7 +240,12 @@ pub(super) fn door(view: &View<'_>) -> (DoorState, String) {
         if causes.is_empty() { String::new() } else { format!(": {}", causes.join("; ")) }
     };
     match agent(facts) {
-        Agent::Online => (DoorState::Open, "the SSM agent is online".to_owned()),
+        Agent::Online => match &facts.doors.session {
+            Fact::Unknown { why } if !matches!(why, Why::Needs { .. } | Why::Cancelled) => {
+                (DoorState::Unknown, format!("the SSM agent is online, but no session could be opened: {}", why.text()))
+            }
+            _ => (DoorState::Open, "the SSM agent is online".to_owned()),
+        },
         Agent::NoChannel => {
             (DoorState::Closed, format!("the SSM agent is online, but Session Manager says notconnected{}", links()))
         }

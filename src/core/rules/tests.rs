@@ -203,32 +203,31 @@ fn every_cause_of_these_rules_has_a_case() {
 /// Takes the facts of every case away one by one: nothing becomes proven because less is known.
 #[test]
 fn a_missing_fact_never_makes_a_proof() {
-    type Take = (&'static str, fn(&mut Facts));
+    type Take = (&'static str, fn(&mut Facts) -> bool);
     let takes: &[Take] = &[
-        ("inside", |f| f.inside = Fact::default()),
-        ("status", |f| f.aws.status = Fact::default()),
-        ("image", |f| f.aws.image = Fact::default()),
-        ("key pair", |f| f.aws.key_pair = Fact::default()),
-        ("console", |f| f.aws.console = Fact::default()),
-        ("ssm", |f| f.aws.ssm = Fact::default()),
-        ("groups", |f| f.aws.groups = Fact::default()),
-        ("launched", |f| {
-            if let Fact::Known { value, .. } = &mut f.aws.instance {
-                value.launched = None;
-            }
+        ("inside", |f| std::mem::take(&mut f.inside).is_known()),
+        ("status", |f| std::mem::take(&mut f.aws.status).is_known()),
+        ("image", |f| std::mem::take(&mut f.aws.image).is_known()),
+        ("key pair", |f| std::mem::take(&mut f.aws.key_pair).is_known()),
+        ("console", |f| std::mem::take(&mut f.aws.console).is_known()),
+        ("ssm", |f| std::mem::take(&mut f.aws.ssm).is_known()),
+        ("groups", |f| std::mem::take(&mut f.aws.groups).is_known()),
+        ("launched", |f| match &mut f.aws.instance {
+            Fact::Known { value, .. } => value.launched.take().is_some(),
+            _ => false,
         }),
-        ("known hosts", |f| f.local.known_hosts = Fact::default()),
-        ("ssh version", |f| f.local.ssh_version = Fact::default()),
-        ("metrics", |f| f.host.metrics = Fact::default()),
-        ("credit mode", |f| f.host.credit_mode = Fact::default()),
-        ("volumes", |f| f.host.volumes = Fact::default()),
-        ("automations", |f| f.host.automations = Fact::default()),
-        ("host management", |f| f.doors.host_management = Fact::default()),
-        ("role", |f| f.doors.role = Fact::default()),
-        ("policies", |f| f.doors.policies = Fact::default()),
-        ("endpoints", |f| f.doors.endpoints = Fact::default()),
-        ("endpoint groups", |f| f.doors.endpoint_groups = Fact::default()),
-        ("route tables", |f| f.aws.route_tables = Fact::default()),
+        ("known hosts", |f| std::mem::take(&mut f.local.known_hosts).is_known()),
+        ("ssh version", |f| std::mem::take(&mut f.local.ssh_version).is_known()),
+        ("metrics", |f| std::mem::take(&mut f.host.metrics).is_known()),
+        ("credit mode", |f| std::mem::take(&mut f.host.credit_mode).is_known()),
+        ("volumes", |f| std::mem::take(&mut f.host.volumes).is_known()),
+        ("automations", |f| std::mem::take(&mut f.host.automations).is_known()),
+        ("host management", |f| std::mem::take(&mut f.doors.host_management).is_known()),
+        ("role", |f| std::mem::take(&mut f.doors.role).is_known()),
+        ("policies", |f| std::mem::take(&mut f.doors.policies).is_known()),
+        ("endpoints", |f| std::mem::take(&mut f.doors.endpoints).is_known()),
+        ("endpoint groups", |f| std::mem::take(&mut f.doors.endpoint_groups).is_known()),
+        ("route tables", |f| std::mem::take(&mut f.aws.route_tables).is_known()),
     ];
     let proven = |facts: &Facts| -> Vec<String> {
         judge(facts).causes.into_iter().filter(|c| c.certainty == Certainty::Proven).map(|c| c.id).collect()
@@ -239,7 +238,9 @@ fn a_missing_fact_never_makes_a_proof() {
         let works = judge(&full).overall == crate::core::diagnosis::Overall::Healthy;
         for (what, take) in takes {
             let mut less = full.clone();
-            take(&mut less);
+            if !take(&mut less) {
+                continue;
+            }
             let new: Vec<String> = proven(&less).into_iter().filter(|id| !before.contains(id)).collect();
             // Without the console log a changed host key is no longer verified, which is less.
             let new: Vec<String> = new.into_iter().filter(|id| id != "host-key-changed-unverified").collect();
@@ -321,6 +322,34 @@ fn the_walk_ends_where_the_judgement_does() {
                 assert!(found.contains(&end) || (!proven && end.starts_with("door:")), "{name}: {end}, {found:?}");
             }
             _ => assert!(!end.starts_with("cause:") || found.is_empty() || !proven, "{name}: {end}, {found:?}"),
+        }
+    }
+}
+
+/// Whatever is asked about: the report keeps its contract, and another door neither explains nor precedes the login's cause.
+#[test]
+fn no_question_breaks_the_report_or_the_order() {
+    use super::rank::{Stage, stage};
+    use crate::core::diagnosis::Overall;
+    let aside = |id: &str| matches!(stage(id), Stage::Door | Stage::Obstacle);
+    for (nth, (name, case)) in all_cases().into_iter().enumerate() {
+        let told = facts(&case);
+        let symptoms = ["ssm_not_connected", "eic_error", "rdp_error", "ping_failure", "aws_credentials"];
+        for symptom in ["timeout", symptoms[nth % 5]] {
+            let mut asked = Facts { symptom: Some(symptom.to_owned()), ..told.clone() };
+            asked.wire.port = asked.wire.port.map(|_| asked.port());
+            let diagnosis = judge(&asked);
+            let wrong: Vec<String> =
+                careless(&diagnosis).into_iter().chain(contract::broken(&asked, &diagnosis)).collect();
+            assert!(wrong.is_empty(), "{name}, {symptom}: {wrong:?}");
+            if symptom != "timeout" {
+                continue;
+            }
+            let ids: Vec<&str> = diagnosis.causes.iter().map(|c| c.id.as_str()).collect();
+            let last = ids.iter().rposition(|id| !aside(id)).map_or(0, |at| at + 1);
+            assert!(ids[..last].iter().all(|id| !aside(id)), "{name}: {ids:?}");
+            let login = diagnosis.causes.iter().any(|c| !aside(&c.id) && c.certainty >= Certainty::Likely);
+            assert!(diagnosis.overall != Overall::CauseFound || login, "{name}: {ids:?}");
         }
     }
 }

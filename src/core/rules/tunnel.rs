@@ -10,6 +10,7 @@ use crate::core::fact::Why;
 use crate::core::facts::Facts;
 use crate::core::facts::doors::ConnectEndpoint;
 use crate::core::facts::wire::{SshServer, Tcp};
+use crate::core::target::{RDP_PORT, SSH_PORT};
 use crate::core::vpc::owner::owner_of;
 use crate::core::vpc::toward::{Gate, Peer, Side, groups};
 use ipnet::IpNet;
@@ -65,7 +66,7 @@ fn tunnel(facts: &Facts) -> Tunnel {
 
 /// Port 22 or 3389, the only ones that a tunnel leads to (EC2 User Guide, "EC2 Instance Connect Endpoint").
 fn port(facts: &Facts) -> u16 {
-    if facts.port() == 3389 { 3389 } else { 22 }
+    if facts.port() == RDP_PORT { RDP_PORT } else { SSH_PORT }
 }
 
 /// Whether the groups of both ends let an endpoint's connection pass.
@@ -167,6 +168,10 @@ pub(super) fn door(view: &View<'_>) -> (DoorState, String) {
     let facts = view.facts;
     if facts.instance().is_some() && !view.running() {
         return (DoorState::Closed, "the instance is not running".to_owned());
+    }
+    if ![SSH_PORT, RDP_PORT].contains(&facts.port()) {
+        let text = format!("a tunnel leads to ports 22 and 3389 only, and the login goes to {}", facts.port());
+        return (DoorState::Closed, text);
     }
     match tunnel(facts) {
         Tunnel::Missing => (DoorState::Closed, "the VPC has no endpoint (eice-missing)".to_owned()),

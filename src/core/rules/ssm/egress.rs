@@ -86,11 +86,16 @@ fn way(view: &View<'_>) -> Judged {
             _ => (Gate::Unknown, format!("{}; whether the VPC has endpoints is not known: {why}", internet.1)),
         };
     };
-    let mut all: Vec<Judged> =
+    let all: Vec<Judged> =
         SERVICES.iter().map(|service| by_service(view, &card, endpoints, service, &internet)).collect();
-    all.dedup_by(|a, b| a.1 == b.1);
     let gate = all.iter().fold(Gate::Open, |gate, (next, _)| gate.and(*next));
-    let said: Vec<String> = all.into_iter().filter(|(g, _)| *g == gate).map(|(_, text)| text).collect();
+    // What both services share is said once.
+    let mut said: Vec<&str> = Vec::new();
+    for part in all.iter().filter(|(g, _)| *g == gate).flat_map(|(_, text)| text.split("; ")) {
+        if !said.contains(&part) {
+            said.push(part);
+        }
+    }
     let text = said.join("; ");
     let elsewhere = interfaces_of(facts).is_ok_and(|(cards, _)| cards.iter().any(|c| c.subnet_id != card.subnet_id));
     match gate {

@@ -105,7 +105,7 @@ pub(super) fn check(view: &View<'_>) -> CheckResult {
             CheckResult::fail(id, text.clone()).seen(text, source)
         }
         Rights::NoRole(text, source, Some(needs)) | Rights::Lacks(text, source, Some(needs)) => {
-            CheckResult::unclear(id, format!("cannot tell: {text}, and it needs {needs}")).seen(text, source)
+            CheckResult::unclear(id, format!("cannot tell: {text}; still to be known: {needs}")).seen(text, source)
         }
         Rights::Unknown(why) => CheckResult::cannot_tell(id, &why),
     }

@@ -55,7 +55,7 @@ pub(in crate::core::rules::tests) struct More {
     names: BTreeMap<String, String>,
     /// `on`, `off`, `off declarative-policy`.
     serial: Option<String>,
-    /// `opened`, or `denied REASON`.
+    /// `opened`, `denied REASON` or `failed REASON`.
     session: Option<String>,
     imds: Option<bool>,
     /// Volume at the root device, `none`, or `instance-store`.
@@ -288,6 +288,7 @@ fn doors(more: &More, facts: &mut Facts) {
                 reason.clone_into(said);
             }
         }
+        Some(("failed", reason)) => doors.session = Fact::unknown(Why::failed("opening a session", reason)),
         Some(_) => doors.session = Fact::known(SessionProof::default(), "StartSession"),
     }
 }
