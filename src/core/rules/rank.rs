@@ -1,7 +1,8 @@
 //! Which cause to act on first.
 //!
 //! A finding that explains what the wire showed comes before one that does not; then certainty; then
-//! the stage of the login, as an ssh client meets them.
+//! the stage of the login, as an ssh client meets them. Causes of other doors and obstacles of repairs stand
+//! aside, behind every cause of the login, unless the user asks about that door.
 
 use super::View;
 use super::about::{Asked, asked, concerns, fits_question, remote_desktop};
