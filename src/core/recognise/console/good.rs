@@ -47,9 +47,14 @@ pub const FINISHED: &[&str] = &[
     "windows is ready to use",
 ];
 
-/// Signs that the root was found after all.
-pub const ROOT_FOUND: &[&str] =
-    &["reached target switch root", "starting switch root", "switching root", "starting initrd-switch-root"];
+/// Signs that the root was found after all; the second systemd of a boot runs on it.
+pub const ROOT_FOUND: &[&str] = &[
+    "reached target switch root",
+    "starting switch root",
+    "switching root",
+    "starting initrd-switch-root",
+    "running in system mode (",
+];
 
 /// Signs that a kernel runs.
 pub const KERNEL_RUNS: &[&str] =

@@ -111,6 +111,8 @@ const CONSOLE_WORDS: &[&str] = &[
     "systemd-networkd",
     "fsck failed",
     "sulogin",
+    "/start running (",
+    "a start job is running",
     "start_image() returned",
     "initramfs",
 ];

@@ -222,7 +222,7 @@ fn waiting(name: &str) -> Vec<(&'static Fault, u8)> {
     }
     if network {
         vec![(&NETWORK, 64)]
-    } else if any(what, &["/dev/", "dev-", "disk-by", ".device"]) {
+    } else if any(what, &["/dev/", "dev-", "disk-by", ".device"]) && !what.contains("tty") {
         vec![(&MOUNT, 56)]
     } else {
         vec![(&WAITING, 32)]
