@@ -54,6 +54,7 @@ struct Found {
     pos: usize,
 }
 
+/// Recognises a console log, as EC2 gives it or as it was pasted.
 pub fn recognise(text: &str) -> Recognised {
     let log = text::unpack(text);
     let (whole, _) = Flat::both(&log);

@@ -127,6 +127,7 @@ fn is_of_type(kind: &str, body: &str) -> bool {
 /// What the authorized-keys table says.
 #[derive(Debug, Default)]
 pub struct Keys {
+    /// The login name that the table is for.
     pub user: Option<String>,
     /// Hexadecimal with colons: SHA-256, or MD5 in old logs.
     pub fingerprints: Vec<String>,

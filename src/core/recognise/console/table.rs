@@ -25,10 +25,13 @@ pub enum Phase {
 /// Messages of one fault.
 #[derive(Debug, Clone, Copy)]
 pub struct Fault {
+    /// Symptom id of the contract.
     pub symptom: &'static str,
     /// Root-cause id; empty if the messages do not tell.
     pub cause: &'static str,
+    /// Symptom ids that the same words leave open.
     pub also: &'static [&'static str],
+    /// Until when the boot may overcome it.
     pub phase: Phase,
     /// Rank (the most specific fault in a log decides) and pattern.
     pub signs: &'static [(u8, &'static str)],
