@@ -163,7 +163,8 @@ fn line(raw: &str) -> Option<Line> {
         Some(re) if raw.contains('[') => re.replace_all(raw, ""),
         _ => raw.into(),
     };
-    let mut rest: &str = coloured.as_ref();
+    let plain = unescape(coloured.as_ref());
+    let mut rest: &str = plain.as_ref();
     let mut wrapped = is_full(rest);
     for _ in 0..5 {
         let before = rest;
@@ -187,6 +188,34 @@ fn line(raw: &str) -> Option<Line> {
         rest = rest.strip_suffix("```").unwrap_or(rest);
     }
     Some(Line { text: rest.trim_end().to_owned(), wrapped })
+}
+
+/// Undoes the escapes of HTML that a web form leaves behind.
+fn unescape(line: &str) -> std::borrow::Cow<'_, str> {
+    const MARKS: &[(&str, &str)] = &[
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#34;", "\""),
+        ("&#39;", "'"),
+        ("&#x27;", "'"),
+        ("&apos;", "'"),
+        ("&nbsp;", " "),
+        ("&#64;", "@"),
+        ("<br>", " "),
+        ("<br/>", " "),
+        ("<br />", " "),
+        ("&amp;", "&"),
+    ];
+    if !line.contains(['&', '<']) {
+        return line.into();
+    }
+    MARKS.iter().fold(
+        line.into(),
+        |text: std::borrow::Cow<'_, str>, (from, to)| {
+            if text.contains(from) { text.replace(from, to).into() } else { text }
+        },
+    )
 }
 
 /// Takes one quote mark (`> ` of mail and forums, `| ` of CI logs) off the beginning.
@@ -242,6 +271,7 @@ mod tests {
         assert_eq!(clean(text), "ssh: a\nssh: b");
         assert_eq!(clean("2026/11/21 06:45:03 x"), "x");
         assert_eq!(clean("[1;31mred[0m"), "red");
+        assert_eq!(clean("&gt; can&#39;t open &quot;a&quot; &amp; b"), "can't open \"a\" & b");
     }
 
     #[test]

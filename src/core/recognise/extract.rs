@@ -133,6 +133,7 @@ const PATTERNS: &[&str] = &[
     r"getaddrinfo E\w+ (?P<host>[0-9A-Za-z_.-]+)",
     r"lookup (?P<host>[0-9A-Za-z_.-]+)(?: on \S+)?: (?:no such host|i/o timeout|server misbehaving|Temporary)",
     r"dial tcp \[?(?P<host>[0-9A-Za-z_.:-]+?)\]?:(?P<port>\d+): ",
+    r"dial tcp \*+:(?P<port>\d+): ",
     r"->\[?(?P<host>[0-9A-Za-z_.:-]+?)\]?:(?P<port>\d+): ",
     r#"connect\(2\) for "?(?P<host>[0-9A-Za-z_.:-]+?)"?(?::| port )(?P<port>\d+)"#,
     r"Connect call failed \('(?P<host>[^']+)', (?P<port>\d+)",
@@ -237,6 +238,13 @@ pub fn from_command(extract: &mut Extract, command: Option<&SshCommand>) {
     let same = extract.host.is_none() || target.is_none() || extract.host == target || command.jump.is_none();
     if !same {
         return;
+    }
+    // A command that fills its line to the last column is glued to the message below it.
+    if let (Some(named), Some(typed)) = (&extract.user, &command.user)
+        && named.len() > typed.len()
+        && named.ends_with(typed.as_str())
+    {
+        extract.user = None;
     }
     extract.host = extract.host.take().or(target);
     extract.user = extract.user.take().or_else(|| command.user.as_deref().and_then(user));

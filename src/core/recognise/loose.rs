@@ -29,11 +29,57 @@ const FAILED: &str = "fail|error|unable|could not|couldn't|cannot|can't|denied|r
 /// In order: the first pair that fits a line names it.
 const PAIRS: &[Pair] = &[
     Pair {
+        symptom: "ssm_plugin_missing",
+        also: &["ssm_not_connected"],
+        subject: "session-manager-plugin|session manager plugin|sessionmanagerplugin",
+        trouble: "not found|not installed|missing|install |not recognized|cannot find|no such file|見つかりません",
+        unless: "",
+    },
+    Pair {
+        symptom: "ssm_not_connected",
+        also: &["aws_credentials", "other"],
+        subject: "session manager|ssm agent|ssm session|systems manager|start-session|startsession",
+        trouble: "not connected|offline|not online|failed|unable|could not|couldn't|not registered|not managed|\
+             terminated|接続でき|失敗|オンラインでは",
+        unless: "credential|token|authoriz|accessdenied",
+    },
+    Pair {
+        symptom: "eic_error",
+        also: &["timeout", "other"],
+        subject: "instance connect|instance-connect",
+        trouble: "failed|unable|could not|couldn't|error|not found|not available|失敗|できません",
+        unless: "credential|token|authoriz|accessdenied",
+    },
+    Pair {
+        symptom: "aws_credentials",
+        also: &["other"],
+        subject: "aws credential|aws access|sso token|sso session|aws sso|security token|session token|\
+             aws profile|access key id|aws login|assume role|assumerole|iam role|aws configure|sts:",
+        trouble: "expired|invalid|no aws|not found|missing|could not|couldn't|unable|fail|denied|refresh|\
+             not authorized|無効|期限",
+        unless: "",
+    },
+    Pair {
+        symptom: "rdp_error",
+        also: &["other"],
+        subject: "remote desktop|rdp |mstsc|リモートデスクトップ|リモート デスクトップ|远程桌面",
+        trouble: FAILED,
+        unless: "",
+    },
+    Pair {
+        symptom: "unprotected_key",
+        also: &["invalid_key_format"],
+        subject: "private key|key file|keyfile|identity file|.pem|秘密鍵|キーファイル",
+        trouble: "too permissive|too open|insecure permission|unsafe permission|bad permissions|world readable|\
+             world-readable|readable by|chmod 600|chmod 400|accessible by others|group readable|0644|0777|権限",
+        unless: "authorized_keys|ssh_host|acme",
+    },
+    Pair {
         symptom: "host_key_changed",
         also: &["host_key_unknown"],
         subject: "host key|hostkey|host-key|server key|host identification|ホスト鍵|ホストキー|ホスト公開鍵|主机密钥",
         trouble: "mismatch|changed|not match|differ|conflict|doesn't match|revoked|compromis|\
-             man-in-the-middle|一致し|変更|異なる|異なり|違う|違い|不匹配|更改",
+             man-in-the-middle|no longer matches|一致し|変更|異なる|異なり|違う|違い|不匹配|更改",
         unless: "algorithm|no matching|type mismatch",
     },
     Pair {
@@ -41,7 +87,7 @@ const PAIRS: &[Pair] = &[
         also: &["host_key_changed"],
         subject: "host key|hostkey|host-key|server key|known_hosts|known hosts|knownhosts|server's identity|\
              identity of the server|server identity|host authenticity|ホスト鍵|ホストキー|ホスト公開鍵|主机密钥",
-        trouble: "unknown|verif|trust|not found|reject|not known|not cached|no entry|not recogni|not accept|\
+        trouble: "unknown|verif|trust|not found|reject|not known|not cached|no entry|not in |not listed|refusing|not recogni|not accept|\
              missing|new host|確認でき|未知|不明|登録されていません|見つかりません|検証|信頼",
         unless: "no matching|algorithm|no hostkeys available|verified|bad permissions|load",
     },
@@ -49,7 +95,7 @@ const PAIRS: &[Pair] = &[
         symptom: "passphrase_needed",
         also: &["invalid_key_format", "permission_denied"],
         subject: "passphrase|pass phrase|パスフレーズ|密码短语|encrypted key|encrypted private|key is encrypted|decrypt",
-        trouble: "wrong|incorrect|bad|invalid|required|need|must|missing|not provided|no passphrase|without|\
+        trouble: "wrong|incorrect|bad|invalid|required|need|must|missing|not provided|no passphrase|without|protected|provide|\
              not specified|not given|fail|unable|could not|cannot|can't|empty|mismatch|null|正しく|必要|間違|違い|\
              入力|错误",
         unless: "packet|password vault|vault",
@@ -102,8 +148,8 @@ const PAIRS: &[Pair] = &[
     Pair {
         symptom: "algorithm_mismatch",
         also: &["other"],
-        subject: "algorithm|cipher|key exchange|kex|hmac|encryption method|signature type|鍵交換|暗号|アルゴリズム|算法",
-        trouble: "no match|no common|not match|mismatch|negotiation failed|negotiation error|not negotiate|\
+        subject: "algorithm|host key type|ssh-rsa|ssh-dss|diffie-hellman|cipher|key exchange|kex|hmac|encryption method|signature type|鍵交換|暗号|アルゴリズム|算法",
+        trouble: "no match|no common|in common|deprecated|no longer|not match|mismatch|negotiation failed|negotiation error|not negotiate|\
              to negotiate|not agree|n't agree|cannot agree|not support|unsupported|unknown|no suitable|\
              no mutual|incompatible|disabled|not allowed|none of|not available|unavailable|一致|サポートされて|合意|\
              対応して|失敗|不支持",
@@ -112,7 +158,7 @@ const PAIRS: &[Pair] = &[
     Pair {
         symptom: "dns_failure",
         also: &[],
-        subject: "hostname|host name|resolve|resolution|dns|address lookup|ホスト名|名前解決|主机名",
+        subject: "hostname|host name|look up|lookup|no such domain|domain name|resolve|resolution|dns|address lookup|ホスト名|名前解決|主机名",
         trouble: "fail|unable|could not|couldn't|cannot|can't|unknown|not found|error|invalid|no address|失敗|\
              できません|見つかりません|不明|无法",
         unless: "host key|password|known_hosts|not match|certificate|resolver error",
@@ -120,8 +166,8 @@ const PAIRS: &[Pair] = &[
     Pair {
         symptom: "banner_timeout",
         also: &["timeout"],
-        subject: "timed out|timeout|time out|time-out|タイムアウト|超时",
-        trouble: "banner|handshake|version string|identification|kex|key exchange|negotiat|greeting|バナー",
+        subject: "no banner|banner not|no ssh banner|timed out|timeout|time out|time-out|タイムアウト|超时",
+        trouble: "received|banner|handshake|version string|identification|kex|key exchange|negotiat|greeting|バナー",
         unless: "",
     },
     Pair {
@@ -140,10 +186,17 @@ const PAIRS: &[Pair] = &[
         unless: "proxy|permission|auth|key",
     },
     Pair {
+        symptom: "session_dropped",
+        also: &["connection_reset", "timeout"],
+        subject: "session|connection|セッション",
+        trouble: "inactivity|inactive|idle t|was idle|keepalive|keep-alive|アイドル",
+        unless: "setting|option|interval",
+    },
+    Pair {
         symptom: "connection_reset",
         also: &["session_dropped", "other"],
         subject: "connection|socket|transport|remote end|remote host|peer|server|接続|连接",
-        trouble: "closed by|was closed|has been closed|been aborted|aborted|terminated|hung up|dropped|\
+        trouble: "closed by|closed the|closed before|was closed|has been closed|been aborted|aborted|terminated|hung up|dropped|\
              disconnected|reset by|was reset|closed unexpectedly|unexpectedly closed|was lost|been lost|\
              closed the connection|切断され|閉じられ|リセット|断开|关闭",
         unless: "tunnel|after|window|by user",

@@ -5,6 +5,7 @@
 //! rather than guess. They do not look at the world: probes do. Used by `identify`, by the start
 //! screen, by `port22 ssh`, and (console) by the checks on an instance's console output.
 
+mod causes;
 mod clean;
 mod command_line;
 mod console;

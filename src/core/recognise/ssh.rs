@@ -6,7 +6,7 @@
 use super::command_line::{self, command_line as find_command};
 use super::flat::Flat;
 use super::tables::{CLIENTS, groups};
-use super::{Extract, Kind, Recognised, explain, extract, loose};
+use super::{Kind, Recognised, causes, explain, extract, loose};
 
 /// A message that was found.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ pub fn recognise(text: &str) -> Recognised {
         also,
         client: client(&flat, text).to_owned(),
         explanation: explain::ssh(symptom).to_owned(),
-        causes: causes(&flat, symptom, &extract).into_iter().map(str::to_owned).collect(),
+        causes: causes::proven(&flat, symptom, &extract).into_iter().map(str::to_owned).collect(),
         extract,
         login_user_hint,
         command,
@@ -100,6 +100,9 @@ fn is_noise(line: &str) -> bool {
         "hostfile_replace_entries",
         "update_known_hosts:",
         "No Kerberos credentials available",
+        "** This session may",
+        "** The server may need",
+        "WARNING: connection is not using a post-quantum",
         "debug1: identity file",
         "debug1: Reading configuration data",
         "debug1: load_hostkeys:",
@@ -169,6 +172,12 @@ fn special(flat: &Flat, hits: &mut Vec<Hit>) {
         let also = &["key_file_missing", "unprotected_key", "invalid_key_format"];
         hits.push(Hit { symptom: "permission_denied", rank: 67, pos, also });
     }
+    if let Some((pos, _)) = flat.lines().find(|(_, line)| line.starts_with("sftp>")) {
+        hits.push(Hit { symptom: "success", rank: 48, pos, also: &[] });
+    }
+    if let Some((pos, _)) = flat.lines().last().filter(|(_, line)| is_idle_prompt(line)) {
+        hits.push(Hit { symptom: "success", rank: 44, pos, also: &[] });
+    }
     if let Some((pos, _)) = flat.lines().find(|(_, line)| command_line::is_remote_desktop(line)) {
         hits.push(Hit { symptom: "rdp_error", rank: 81, pos, also: &[] });
     }
@@ -178,6 +187,12 @@ fn special(flat: &Flat, hits: &mut Vec<Hit>) {
     for (pos, symptom) in extract::printed_into_protocol(flat) {
         hits.push(Hit { symptom, rank: 90, pos, also: &["other"] });
     }
+}
+
+/// The prompt of a shell on an instance of EC2, with nothing typed behind it.
+fn is_idle_prompt(line: &str) -> bool {
+    let Some((head, _)) = line.strip_suffix(['$', '#']).and_then(|l| l.split_once("@ip-")) else { return false };
+    head.trim_start_matches('[').chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)) && line.len() < 80
 }
 
 /// Where a debug log stops, if the client was still waiting then.
@@ -270,52 +285,5 @@ fn client(flat: &Flat, text: &str) -> &'static str {
         None => typed().unwrap_or("unknown"),
         Some(generic @ ("openssh" | "putty" | "telnet" | "plink")) => typed().unwrap_or(generic),
         Some(name) => name,
-    }
-}
-
-/// Root causes that the client's text proves by itself.
-fn causes(flat: &Flat, symptom: &str, extract: &Extract) -> Vec<&'static str> {
-    let windows = flat.contains("try removing permissions for user");
-    match symptom {
-        "unprotected_key" if windows => vec!["key-acl-open-windows"],
-        "unprotected_key" => vec!["key-perms-open"],
-        "key_file_missing" => vec!["key-file-missing"],
-        "passphrase_needed" => vec!["key-passphrase-needed"],
-        "ssm_plugin_missing" => vec!["ssm-plugin-missing"],
-        "wrong_login_user" => vec!["wrong-user-name"],
-        "not_ssh_server" => vec!["non-ssh-service-on-port"],
-        "config_error" => vec!["ssh-config-invalid"],
-        "agent_error" if flat.contains("signing failed") || flat.contains("refused operation") => {
-            vec!["agent-sign-failed"]
-        }
-        "agent_error" => vec!["agent-unavailable"],
-        "booting_nologin" => vec!["nologin-file"],
-        "permission_denied" if !flat.find("load key*: permission denied", 1).is_empty() => {
-            vec!["key-unreadable-owner"]
-        }
-        "permission_denied" if extract.methods.as_ref().is_some_and(Vec::is_empty) => {
-            vec!["pubkey-disabled"]
-        }
-        "account_locked_or_expired" if flat.contains("password") => vec!["password-change-forced"],
-        "account_locked_or_expired" if flat.contains("account has expired") => {
-            vec!["account-expired"]
-        }
-        "shell_or_home_missing" if flat.contains("currently not available") => {
-            vec!["shell-nologin"]
-        }
-        "invalid_key_format" if flat.contains("old pem format") => {
-            vec!["key-format-pem-with-putty"]
-        }
-        "invalid_key_format" if flat.contains("putty key format too new") => {
-            vec!["ppk-version-too-new"]
-        }
-        "connection_reset" if flat.contains("not allowed at this time") => {
-            vec!["persource-penalty"]
-        }
-        "connection_reset" if flat.contains("maxstartups") => vec!["maxstartups"],
-        "algorithm_mismatch" if flat.contains("no mutual signature") => {
-            vec!["sha1-signature-refused"]
-        }
-        _ => Vec::new(),
     }
 }

@@ -17,6 +17,7 @@ struct SshCase {
     also: Vec<String>,
     client: Option<String>,
     hint: Option<String>,
+    causes: Option<Vec<String>>,
     #[serde(default)]
     extract: toml::Table,
 }
@@ -60,6 +61,10 @@ const SSH_FILES: &[&str] = &[
     include_str!("../../../tests/cases/recognise/ssh-ping.toml"),
     include_str!("../../../tests/cases/recognise/ssh-ja.toml"),
     include_str!("../../../tests/cases/recognise/ssh-misc.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-more.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-lang.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-cmd.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-causes.toml"),
 ];
 
 #[test]
@@ -67,7 +72,7 @@ fn ssh_cases() {
     let mut wrong = Vec::new();
     let cases: Vec<SshCase> =
         SSH_FILES.iter().flat_map(|file| toml::from_str::<SshCases>(file).unwrap().case).collect();
-    assert!(cases.len() >= 900);
+    assert!(cases.len() >= 1300);
     for case in cases {
         let answer = ssh(&case.text);
         let mut problems = Vec::new();
@@ -82,6 +87,9 @@ fn ssh_cases() {
         }
         if case.hint.is_some() && case.hint != answer.login_user_hint {
             problems.push(format!("hint {:?}", answer.login_user_hint));
+        }
+        if case.causes.as_ref().is_some_and(|c| *c != answer.causes) {
+            problems.push(format!("causes {:?}", answer.causes));
         }
         let named = toml::Table::try_from(&answer.extract).unwrap();
         for (field, value) in &case.extract {

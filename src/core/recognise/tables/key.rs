@@ -201,6 +201,8 @@ pub const GROUPS: &[Group] = &[
             r(84, "openssh ssh-2 private key (old pem format)"),
             r(58, "key_load_public: invalid format"),
             r(84, "鍵の形式が無効"),
+            r(84, "キーを読み込めません"),
+            r(84, "プライベートキーの先頭は"),
             r(84, "無効な形式"),
             r(84, "無効なフォーマット"),
             r(84, "キーファイルを使用できません"),
