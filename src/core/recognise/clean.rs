@@ -121,6 +121,15 @@ static STAMP: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
     .ok()
 });
+/// What logging libraries put before a message: `ERROR [main] deploy - `, `- deploy - ERROR - `. A
+/// name with dots stays: it tells the library that speaks.
+static LOG_PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(
+        r"^(?x: (?:TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL)\ +(?:\[[^\]]{1,40}\]\ +)?[\w$/-]{1,60}\ +-\ +
+          | -\ +\w{1,60}\ +-\ +(?:TRACE|DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL)\ +-\ +)",
+    )
+    .ok()
+});
 /// Colour codes whose ESC was lost on the way through a web form.
 static TORN_COLOUR: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\[(?:\d{1,3};){0,5}\d{1,3}m").ok());
 
@@ -154,7 +163,65 @@ pub struct Line {
 /// The lines of a text, each without control sequences, quote marks, fences and time stamps.
 pub fn lines(text: &str) -> Vec<Line> {
     let plain = strip_controls(&cap(text));
-    plain.split('\n').filter_map(line).collect()
+    let mut out = Vec::new();
+    for raw in plain.split('\n') {
+        match unpacked(raw) {
+            Some(parts) => out.extend(parts.split('\n').filter_map(line)),
+            None => out.extend(line(raw)),
+        }
+    }
+    out
+}
+
+/// The lines of a message that a log keeps in a JSON string, each on its own; `None` for a line that
+/// is no such log or keeps no line ends.
+fn unpacked(raw: &str) -> Option<String> {
+    let json = raw.trim_start().starts_with(['{', '[']) && raw.contains("\":") || raw.contains("=> {\"");
+    if !json || !raw.contains("\\n") || raw.len() > LONGEST_LINE {
+        return None;
+    }
+    let mut out = String::with_capacity(raw.len());
+    let mut chars = raw.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, chars.peek()) {
+            ('\\', Some('n')) => out.push('\n'),
+            ('\\', Some('r' | 't')) => out.push(' '),
+            ('\\', Some(&next @ ('"' | '/' | '\\'))) => out.push(next),
+            // A value begins or ends: what it says stands at the beginning of a line.
+            ('"', Some(':' | '}' | ',')) => {
+                out.push(c);
+                if chars.peek() != Some(&':') {
+                    out.push('\n');
+                }
+                continue;
+            }
+            ('"', _) if out.ends_with("\": ") || out.ends_with("\":") => {
+                out.push(c);
+                if value_is_long(&chars) {
+                    out.push('\n');
+                }
+                continue;
+            }
+            (c, _) => {
+                out.push(c);
+                continue;
+            }
+        }
+        chars.next();
+    }
+    Some(strip_controls(&out.replace("\\u001b", "\u{1b}").replace("u001b[", "\u{1b}[")))
+}
+
+/// Whether the JSON string that begins here is a message rather than a word.
+fn value_is_long(chars: &Chars) -> bool {
+    let mut escaped = false;
+    for (i, c) in chars.clone().take(25).enumerate() {
+        if c == '"' && !escaped {
+            return i > 24;
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    true
 }
 
 fn line(raw: &str) -> Option<Line> {
@@ -169,7 +236,11 @@ fn line(raw: &str) -> Option<Line> {
     for _ in 0..5 {
         let before = rest;
         rest = unquote(rest);
+        wrapped |= is_full(rest);
         if let Some(found) = STAMP.as_ref().and_then(|re| re.find(rest)) {
+            rest = &rest[found.end()..];
+        }
+        if let Some(found) = LOG_PREFIX.as_ref().and_then(|re| re.find(rest)) {
             rest = &rest[found.end()..];
         }
         wrapped |= is_full(rest);
@@ -238,11 +309,12 @@ fn unquote(line: &str) -> &str {
 }
 
 fn is_full(line: &str) -> bool {
-    if line.ends_with(' ') || line.len() < 80 {
+    if line.ends_with(' ') || line.len() < 79 {
         return false;
     }
     let width: usize = line.chars().map(cells).sum();
-    width == 80
+    // A wide character that does not fit into the last cell goes to the next line.
+    width == 80 || (width == 79 && line.chars().next_back().is_some_and(|c| cells(c) == 2))
 }
 
 /// Terminal cells of a character: two for East Asian wide ones.
@@ -271,6 +343,12 @@ mod tests {
         assert_eq!(clean(text), "ssh: a\nssh: b");
         assert_eq!(clean("2026/11/21 06:45:03 x"), "x");
         assert_eq!(clean("[1;31mred[0m"), "red");
+        assert_eq!(clean("2026-11-21 10:00:00,123 ERROR [main] deploy - x"), "x");
+        assert_eq!(
+            clean(r#"{"level": "error", "msg": "first line of it\\r\\nssh: \\"C:\\\\new\\" is cut"}"#),
+            "{\"level\": \"error\",\"msg\": \"\nfirst line of it \nssh: \"C:\\new\" is cut\"\n}"
+                .replace("\",\"msg", "\"\n, \"msg")
+        );
         assert_eq!(clean("&gt; can&#39;t open &quot;a&quot; &amp; b"), "can't open \"a\" & b");
     }
 

@@ -12,7 +12,8 @@ const GAP: usize = 140;
 pub struct Flat {
     /// As printed.
     pub text: String,
-    /// The same bytes with ASCII letters in lower case.
+    /// The same bytes with ASCII letters in lower case, and `x` for the letters of host names: a host
+    /// may be called `old-bastion` or `auth-failed`.
     pub lower: String,
     starts: Vec<usize>,
     grams: Grams,
@@ -34,7 +35,7 @@ impl Flat {
             push_words(&mut text, line.text.trim_start());
             glue = join && line.wrapped;
         }
-        let lower = text.to_ascii_lowercase();
+        let lower = mask_hosts(text.to_ascii_lowercase());
         let grams = Grams::of(&lower);
         Self { text, lower, starts, grams }
     }
@@ -132,6 +133,34 @@ impl Flat {
         let at = self.lower.len() - rest.len();
         rest.is_empty() || self.starts.binary_search(&at).is_ok()
     }
+}
+
+/// Puts `x` for the letters of names such as `old-bastion.example.org`.
+fn mask_hosts(text: String) -> String {
+    const TOP: &str = "com net org io jp dev internal local example invalid test cloud app info biz de fr uk cn us eu in \
+        br kr ru co me ai";
+    // Names that messages of programs contain.
+    const KNOWN: &[&str] = &["amazon.com", "openssh.com", "libssh.org", "ubuntu.com", "github.com", "gitlab.com"];
+    let mut bytes = text.into_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = at + bytes[at..].iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-')).count();
+        if end == at {
+            at += 1;
+            continue;
+        }
+        let name = std::str::from_utf8(&bytes[at..end]).unwrap_or_default().trim_end_matches('.');
+        let host = name.split_once('.').zip(name.rsplit_once('.')).is_some_and(|((first, _), (_, last))| {
+            let top = |label: &str| TOP.split(' ').any(|t| t == label);
+            top(last) && !top(first) && !KNOWN.iter().any(|k| name.ends_with(k))
+        });
+        if host {
+            bytes[at..end].iter_mut().filter(|b| b.is_ascii_alphabetic() || **b == b'-').for_each(|b| *b = b'x');
+        }
+        at = end;
+    }
+    // Only ASCII letters were put for ASCII letters.
+    String::from_utf8(bytes).unwrap_or_default()
 }
 
 /// Which four-byte sequences occur in a text: most of the tables' patterns are ruled out by it
@@ -232,6 +261,17 @@ mod tests {
         let f = flat(r#""msg": "Load key \"/k\": bad\r\nPermission denied.\nX""#);
         assert_eq!(f.text, r#""msg": "Load key "/k": bad Permission denied. X""#);
         assert_eq!(flat(r"C:\nice\router").text, r"C:\nice\router");
+    }
+
+    #[test]
+    fn host_names_say_nothing() {
+        let f =
+            flat("lookup old-bastion.example.org: com.jcraft.jsch.JSchException in key.pem of 日本 a.b-c.internal.");
+        assert_eq!(
+            f.lower,
+            "lookup xxxxxxxxxxx.xxxxxxx.xxx: com.jcraft.jsch.jschexception in key.pem of 日本 x.xxx.xxxxxxxx."
+        );
+        assert_eq!(f.lower.len(), f.text.len());
     }
 
     #[test]

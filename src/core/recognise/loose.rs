@@ -216,7 +216,7 @@ const PAIRS: &[Pair] = &[
         subject: "authenticat|authoriz|authoris|login|log in|logon|log on|credential|userauth|\
              user name or password|username or password|認証|ログイン|ログオン|身份验证|登录",
         trouble: FAILED,
-        unless: "agent|license|git-lfs|certificate verify|api key|http|authorized_keys file",
+        unless: "ssh-agent|ssh agent|pageant|auth_sock|license|git-lfs|certificate verify|api key|http|authorized_keys file",
     },
     Pair {
         symptom: "permission_denied",
@@ -253,9 +253,29 @@ pub fn guesses(flat: &Flat, keep: impl Fn(&str) -> bool) -> Vec<Guess> {
             continue;
         }
         let end = flat.lower.floor_char_boundary((pos + line.len().min(LONGEST)).min(flat.lower.len()));
-        let line = flat.lower.get(pos..end).unwrap_or_default();
-        if let Some(found) = pairs.iter().find(|p| fits(p, line)) {
+        let line = without_names(flat.lower.get(pos..end).unwrap_or_default());
+        if let Some(found) = pairs.iter().find(|p| fits(p, &line)) {
             out.push(Guess { symptom: found.pair.symptom, also: found.pair.also, pos });
+        }
+    }
+    out
+}
+
+/// Takes logins and paths out of a line; of a path the file name's ending stays.
+fn without_names(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    for word in line.split_inclusive(' ') {
+        let bare = word.trim_end();
+        let path = bare.contains(['/', '\\']) && !bare.contains("://") && bare.len() > 2;
+        if path || bare.contains('@') {
+            let cut = bare.rfind(['/', '\\', '@']).map_or(0, |i| i + 1);
+            let name = &bare[cut..];
+            let ending = if name.starts_with("id_") { 0 } else { name.find('.').unwrap_or(name.len()) };
+            out.push_str("… ");
+            out.push_str(&name[ending..]);
+            out.push_str(&word[bare.len()..]);
+        } else {
+            out.push_str(word);
         }
     }
     out

@@ -20,9 +20,11 @@ pub struct Hit {
 /// A rank that a debug line keeps: below every message proper.
 const DEBUG_RANK: u8 = 25;
 /// What a person's own sentence keeps: it tells of a message, it is none.
-const PROSE_RANK: u8 = 40;
+const PROSE_RANK: u8 = 36;
 /// What a line keeps that only says what it is about, in words that no table knows.
-const LOOSE_RANK: u8 = 35;
+const LOOSE_RANK: u8 = 38;
+/// The same of a person's own sentence.
+const LOOSE_PROSE_RANK: u8 = 32;
 /// Hits of one pattern that are kept, besides the last.
 const MOST: usize = 6;
 
@@ -83,8 +85,18 @@ fn find(flat: &Flat) -> Vec<Hit> {
     }
     special(flat, &mut hits);
     let told = |line: &str| !is_noise(line) && !is_code(line);
+    let only_prose = flat.lines().all(|(_, line)| line.is_empty() || is_prose(line) || !line.contains([':', '(', '$']));
     for guess in loose::guesses(flat, told) {
-        hits.push(Hit { symptom: guess.symptom, rank: LOOSE_RANK, pos: guess.pos, also: guess.also });
+        let line = flat.line_at(guess.pos);
+        let prose = is_prose(line);
+        // "I cannot log in" is no message of any program.
+        let vague = guess.symptom == "permission_denied"
+            && !["uthentic", "enied", "認証", "拒否"].iter().any(|w| line.contains(w));
+        if prose && (vague || !only_prose) {
+            continue;
+        }
+        let rank = if prose { LOOSE_PROSE_RANK } else { LOOSE_RANK };
+        hits.push(Hit { symptom: guess.symptom, rank, pos: guess.pos, also: guess.also });
     }
     hits
 }
@@ -137,10 +149,68 @@ fn is_code(line: &str) -> bool {
         || (line.starts_with("[20") && line.contains("] ssh_"))
 }
 
-/// A sentence of the person who asks. Programs do not say "I" or "my".
+/// A sentence of the person who asks. Programs do not say "I" or "my", nor ask for help.
 fn is_prose(line: &str) -> bool {
-    let mut words = line.split([' ', ',', '.', '(']);
-    words.any(|w| matches!(w, "I" | "I'm" | "I've" | "My" | "my" | "me")) && !line.contains(": ")
+    const STARTS: &[&str] = &[
+        "Hi ",
+        "Hi,",
+        "Hello",
+        "Hey ",
+        "Trying to",
+        "Tried ",
+        "Getting ",
+        "Got ",
+        "When ",
+        "After ",
+        "Since ",
+        "Why ",
+        "How ",
+        "Any idea",
+        "Anyone",
+        "Has anyone",
+        "Can someone",
+        "Can anyone",
+        "Yesterday",
+        "Today",
+        "Thanks",
+        "Our ",
+        "We are ",
+        "We have ",
+        "Now ",
+        "Followed ",
+    ];
+    const WORDS: &[&str] =
+        &["I", "I'm", "I've", "I'd", "My", "my", "me", "yesterday", "anyone", "somebody", "colleague", "coworker"];
+    const JAPANESE: &[&str] = &[
+        "のですが",
+        "んですが",
+        "ようとすると",
+        "ようとしたところ",
+        "したところ",
+        "困って",
+        "教えて",
+        "どうすれば",
+        "でしょうか",
+        "エラーが出",
+        "エラーになり",
+        "と表示され",
+        "と言われ",
+        "お願いします",
+        "つながりません",
+        "繋がりません",
+        "繋がらない",
+        "つながらない",
+        "できなくなりました",
+        "昨日",
+        "わかりません",
+    ];
+    if line.contains(": ") && !line.ends_with(['?', '。']) {
+        return false;
+    }
+    STARTS.iter().any(|s| line.starts_with(s))
+        || line.split([' ', ',', '.', '(']).any(|w| WORDS.contains(&w))
+        || (line.ends_with('?') && line.contains(' ') && !is_program_question(line))
+        || JAPANESE.iter().any(|w| line.contains(w))
 }
 
 /// Messages that need more than a pattern.
@@ -193,6 +263,13 @@ fn special(flat: &Flat, hits: &mut Vec<Hit>) {
 fn is_idle_prompt(line: &str) -> bool {
     let Some((head, _)) = line.strip_suffix(['$', '#']).and_then(|l| l.split_once("@ip-")) else { return false };
     head.trim_start_matches('[').chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)) && line.len() < 80
+}
+
+/// A question that a program asks, not a person.
+fn is_program_question(line: &str) -> bool {
+    const ASKED: &[&str] =
+        &["Do you", "Are you sure", "Would you", "Continue", "Update", "Store", "Accept", "Trust", "(y/n)", "yes/no"];
+    ASKED.iter().any(|w| line.contains(w))
 }
 
 /// Where a debug log stops, if the client was still waiting then.

@@ -6,7 +6,7 @@
 use super::{SshCommand, split};
 
 /// `ansible` and `ansible-playbook`: user and key; the host if the inventory is written in place.
-pub fn read_ansible(words: &[String]) -> Option<SshCommand> {
+pub fn read_ansible(words: &[String]) -> SshCommand {
     let mut command = SshCommand::default();
     let mut words = words.iter().map(String::as_str);
     while let Some(word) = words.next() {
@@ -28,7 +28,7 @@ pub fn read_ansible(words: &[String]) -> Option<SshCommand> {
             _ => {}
         }
     }
-    Some(command)
+    command
 }
 
 fn extra_vars(command: &mut SshCommand, text: &str) {

@@ -29,7 +29,7 @@ pub fn read(program: Program, words: &[String]) -> Option<SshCommand> {
             Some(command)
         }
         Program::Sshuttle => read_sshuttle(words),
-        Program::Ansible => others::read_ansible(words),
+        Program::Ansible => Some(others::read_ansible(words)),
         Program::Aws => others::read_aws(words),
         Program::Url => others::read_url(words),
         Program::Probe => others::read_probe(words),

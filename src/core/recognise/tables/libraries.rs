@@ -108,6 +108,8 @@ pub const GROUPS: &[Group] = &[
             r(56, "error: hup$"),
             r(60, "unexpectedeof"),
             r(60, "early eof"),
+            r(61, "error reading from socket"),
+            ra(56, "expected ssh_msg_", &["other"]),
             r(60, "connection closed prematurely"),
             ra(64, "are you sure you're connect", &["not_ssh_server"]),
             ra(66, "closed before any data was received", &["not_ssh_server"]),
@@ -322,6 +324,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "agent_error",
         rules: &[
+            r(84, "openssh-ssh-agent: "),
             r(84, "|agent: failed to"),
             r(84, "|agent: failure"),
             r(84, "dial unix*agent*: connect:"),
