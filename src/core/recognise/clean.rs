@@ -345,9 +345,8 @@ mod tests {
         assert_eq!(clean("[1;31mred[0m"), "red");
         assert_eq!(clean("2026-11-21 10:00:00,123 ERROR [main] deploy - x"), "x");
         assert_eq!(
-            clean(r#"{"level": "error", "msg": "first line of it\\r\\nssh: \\"C:\\\\new\\" is cut"}"#),
-            "{\"level\": \"error\",\"msg\": \"\nfirst line of it \nssh: \"C:\\new\" is cut\"\n}"
-                .replace("\",\"msg", "\"\n, \"msg")
+            clean(r#"{"level": "error", "msg": "first line of it\r\nssh: \"C:\\new\" is cut"}"#),
+            "{\"level\": \"error\"\n, \"msg\": \"\nfirst line of it\nssh: \"C:\\new\" is cut\"\n}"
         );
         assert_eq!(clean("&gt; can&#39;t open &quot;a&quot; &amp; b"), "can't open \"a\" & b");
     }

@@ -48,7 +48,8 @@ impl Flat {
         (Self::new(&lines, true), wrapped.then(|| Self::new(&lines, false)))
     }
 
-    fn line_index(&self, pos: usize) -> usize {
+    /// The number of the line around a position, from 0.
+    pub fn line_index(&self, pos: usize) -> usize {
         self.starts.partition_point(|s| *s <= pos).saturating_sub(1)
     }
 

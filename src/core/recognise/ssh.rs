@@ -7,6 +7,7 @@ use super::command_line::{self, command_line as find_command};
 use super::flat::Flat;
 use super::tables::{CLIENTS, groups};
 use super::{Kind, Recognised, causes, explain, extract, loose};
+use std::collections::HashMap;
 
 /// A message that was found.
 #[derive(Debug, Clone)]
@@ -15,6 +16,32 @@ pub struct Hit {
     pub rank: u8,
     pub pos: usize,
     pub also: &'static [&'static str],
+}
+
+/// Who speaks on a line.
+#[derive(Clone, Copy)]
+enum Voice {
+    /// A client's chatter, or what was typed: decides nothing.
+    Noise,
+    Debug,
+    /// The person who asks.
+    Prose,
+    Message,
+}
+
+impl Voice {
+    fn of(flat: &Flat, pos: usize) -> Self {
+        let line = flat.line_at(pos);
+        if is_noise(line) {
+            Self::Noise
+        } else if flat.is_debug(pos) {
+            Self::Debug
+        } else if is_prose(line) {
+            Self::Prose
+        } else {
+            Self::Message
+        }
+    }
 }
 
 /// A rank that a debug line keeps: below every message proper.
@@ -67,17 +94,17 @@ pub fn recognise(text: &str) -> Recognised {
 
 fn find(flat: &Flat) -> Vec<Hit> {
     let mut hits = Vec::new();
+    // What kind of line each one is, asked once: a line may hold many hits.
+    let mut kinds: HashMap<usize, Voice> = HashMap::new();
     for group in groups() {
         for rule in group.rules {
             for pos in flat.find(rule.pattern, MOST) {
-                if is_noise(flat.line_at(pos)) {
-                    continue;
-                }
-                let debug = flat.is_debug(pos) && !rule.pattern.starts_with("debug1:");
-                let rank = match (debug, is_prose(flat.line_at(pos))) {
-                    (true, _) => rule.rank.min(DEBUG_RANK),
-                    (false, true) => rule.rank.min(PROSE_RANK),
-                    (false, false) => rule.rank,
+                let voice = *kinds.entry(flat.line_index(pos)).or_insert_with(|| Voice::of(flat, pos));
+                let rank = match voice {
+                    Voice::Noise => continue,
+                    Voice::Debug if !rule.pattern.starts_with("debug1:") => rule.rank.min(DEBUG_RANK),
+                    Voice::Prose => rule.rank.min(PROSE_RANK),
+                    Voice::Debug | Voice::Message => rule.rank,
                 };
                 hits.push(Hit { symptom: group.symptom, rank, pos, also: rule.also });
             }
