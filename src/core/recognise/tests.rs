@@ -62,6 +62,7 @@ const SSH_FILES: &[&str] = &[
     include_str!("../../../tests/cases/recognise/ssh-ja.toml"),
     include_str!("../../../tests/cases/recognise/ssh-misc.toml"),
     include_str!("../../../tests/cases/recognise/ssh-more.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-more2.toml"),
     include_str!("../../../tests/cases/recognise/ssh-wrapped.toml"),
     include_str!("../../../tests/cases/recognise/ssh-lang.toml"),
     include_str!("../../../tests/cases/recognise/ssh-cmd.toml"),

@@ -53,6 +53,31 @@ fn relatives_of_ssh() {
 }
 
 #[test]
+fn commands_that_reach_a_host_otherwise() {
+    let c = parse("ansible all -i 203.0.113.7, -u ubuntu --private-key=k.pem -m ping");
+    assert_eq!((c.target.as_deref(), c.user.as_deref()), (Some("203.0.113.7"), Some("ubuntu")));
+    assert_eq!(c.keys, ["k.pem"]);
+    let c = parse("ansible web -u ubuntu -e 'ansible_port=2222 ansible_ssh_private_key_file=k.pem' -m ping");
+    assert_eq!((c.user.as_deref(), c.port, c.keys.len()), (Some("ubuntu"), Some(2222), 1));
+    assert_eq!(
+        parse("$ aws ssm start-session --region us-east-1 --target i-0123456789abcdef0").target.as_deref(),
+        Some("i-0123456789abcdef0")
+    );
+    let c = parse("aws ec2-instance-connect ssh --instance-id=i-0123456789abcdef0 --os-user ubuntu");
+    assert_eq!((c.target.as_deref(), c.user.as_deref()), (Some("i-0123456789abcdef0"), Some("ubuntu")));
+    let c = parse("curl -u ubuntu: sftp://203.0.113.7:2222/home/ubuntu/");
+    assert_eq!((c.target.as_deref(), c.user.as_deref(), c.port), (Some("203.0.113.7"), Some("ubuntu"), Some(2222)));
+    let c = parse("nc -vz -w 3 203.0.113.7 22");
+    assert_eq!((c.target.as_deref(), c.port), (Some("203.0.113.7"), Some(22)));
+    let c = parse("PS C:\\> Test-NetConnection -ComputerName web.example.com -Port 2222");
+    assert_eq!((c.target.as_deref(), c.port), (Some("web.example.com"), Some(2222)));
+    // What was pinged afterwards says less than the login.
+    let c = parse("$ ssh -i k.pem ubuntu@203.0.113.7\nssh: connect to host x\n$ ping 203.0.113.8");
+    assert_eq!((c.target.as_deref(), c.keys.len()), (Some("203.0.113.7"), 1));
+    assert_eq!(parse("aws ec2 describe-instances --instance-ids i-0123456789abcdef0"), SshCommand::default());
+}
+
+#[test]
 fn prose_is_no_command() {
     for text in [
         "I tried to ssh into the box",
@@ -61,6 +86,10 @@ fn prose_is_no_command() {
         "my ssh client is old",
         "Please ssh first",
         "the ssh server said no",
+        "aws is down",
+        "ping me when it works",
+        "telnet works but ssh does not",
+        "docker is not involved",
         "ssh",
     ] {
         assert_eq!(command_line(text), None, "{text}");

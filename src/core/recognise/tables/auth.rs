@@ -269,6 +269,7 @@ pub const GROUPS: &[Group] = &[
             r(70, "^/usr/bin/*sh: no such file or directory"),
             r(90, "server refused to start a shell"),
             r(88, "failed to start user's shell"),
+            ra(84, "su: failed to execute", &["other"]),
             ra(70, "exec: *bin/*sh*no such file or directory", &["other"]),
             r(88, "no such file or directory: /usr/bin/zsh"),
             r(90, "this account is currently not available"),

@@ -121,6 +121,7 @@ pub const GROUPS: &[Group] = &[
             r(46, "connected successfully"),
             r(46, "connection successful"),
             r(50, "successfully authenticated"),
+            r(44, ":22: connected"),
             r(50, "authentication (publickey) successful"),
             r(50, "ssh session opened"),
             r(50, "you've successfully authenticated"),
