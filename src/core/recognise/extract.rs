@@ -331,7 +331,10 @@ fn host(text: &str) -> Option<(String, Option<u16>)> {
         && name.len() < 254
         && name.starts_with(|c: char| c.is_alphanumeric() || c == ':' || c == '_')
         && name.chars().all(|c| c.is_alphanumeric() || "._:%-".contains(c));
-    let known = ["UNKNOWN", "unknown", "remote", "host", "the", "target", "server", "proxy"].contains(&name);
+    // Words of a sentence that stand where a host stands.
+    const WORDS: &str = "unknown remote host the target server proxy public fatal error an a it my your this port ssh \
+        connection socket agent gateway backend device instance";
+    let known = WORDS.split(' ').any(|w| name.eq_ignore_ascii_case(w));
     (fits && !known).then(|| (name.to_owned(), None))
 }
 

@@ -48,24 +48,24 @@ const SSH_FILES: &[&str] = &[
     include_str!("../../../tests/cases/recognise/ssh.toml"),
     include_str!("../../../tests/cases/recognise/ssh-openssh.toml"),
     include_str!("../../../tests/cases/recognise/ssh-putty.toml"),
-    include_str!("../../../tests/cases/recognise/ssh-c.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-c-libraries.toml"),
     include_str!("../../../tests/cases/recognise/ssh-java.toml"),
     include_str!("../../../tests/cases/recognise/ssh-dotnet.toml"),
     include_str!("../../../tests/cases/recognise/ssh-go.toml"),
     include_str!("../../../tests/cases/recognise/ssh-ruby.toml"),
-    include_str!("../../../tests/cases/recognise/ssh-rustphp.toml"),
-    include_str!("../../../tests/cases/recognise/ssh-py.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-rust-php.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-python.toml"),
     include_str!("../../../tests/cases/recognise/ssh-editors.toml"),
     include_str!("../../../tests/cases/recognise/ssh-aws.toml"),
     include_str!("../../../tests/cases/recognise/ssh-rdp.toml"),
     include_str!("../../../tests/cases/recognise/ssh-ping.toml"),
-    include_str!("../../../tests/cases/recognise/ssh-ja.toml"),
-    include_str!("../../../tests/cases/recognise/ssh-misc.toml"),
-    include_str!("../../../tests/cases/recognise/ssh-more.toml"),
-    include_str!("../../../tests/cases/recognise/ssh-more2.toml"),
-    include_str!("../../../tests/cases/recognise/ssh-wrapped.toml"),
-    include_str!("../../../tests/cases/recognise/ssh-lang.toml"),
-    include_str!("../../../tests/cases/recognise/ssh-cmd.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-japanese.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-not-a-login.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-situations.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-wrappers.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-surroundings.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-languages.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-commands.toml"),
     include_str!("../../../tests/cases/recognise/ssh-causes.toml"),
 ];
 
@@ -101,6 +101,25 @@ fn ssh_cases() {
         }
         if !problems.is_empty() {
             wrong.push(format!("{:?}: {}", case.text, problems.join("; ")));
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn surroundings_change_no_answer() {
+    let quoted = |t: &str| t.lines().map(|l| format!("> \u{1b}[0;31m{l}\u{1b}[0m\r\n")).collect::<String>();
+    let logged = |t: &str| t.lines().map(|l| format!("2026-11-21T10:00:00.123Z {l}\n")).collect::<String>();
+    let fenced = |t: &str| format!("EC2に接続しようとすると以下のエラーが出て困っています。\n```console\n{t}\n```\n");
+    let named = |t: &str| t.replace("203.0.113.10", "old-bastion.auth-failed.example.org");
+    let cases = SSH_FILES.iter().flat_map(|file| toml::from_str::<SshCases>(file).unwrap().case);
+    let mut wrong = Vec::new();
+    for case in cases.step_by(4) {
+        for text in [quoted(&case.text), logged(&case.text), fenced(&case.text), named(&case.text)] {
+            let answer = ssh(&text);
+            if answer.symptom != case.symptom && !case.also.contains(&answer.symptom) {
+                wrong.push(format!("{text:?}: {} instead of {}", answer.symptom, case.symptom));
+            }
         }
     }
     assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
