@@ -30,6 +30,7 @@ if has timeout; then
   elif timeout -t 5 -s KILL true; then TO=old
   fi
 fi
+SID=; has setsid && SID=setsid
 
 # t SECONDS COMMAND...: runs it for so long at most, and not at all once the whole budget is used up.
 t() {
@@ -42,12 +43,12 @@ t() {
     old) timeout -t "$t_s" -s KILL "$@" 3>&- ;;
     *)
       # Fd 4: some shells give a background command /dev/null as its input whatever is asked for.
-      { "$@" <&4 3>&- 4<&- & } 4<&0
+      { $SID "$@" <&4 3>&- 4<&- & } 4<&0
       t_p=$!
       # A parent that hangs on nobody's pipe, and that is gone as soon as the command is.
       ( t_n=0
         while [ "$t_n" -lt "$t_s" ]; do sleep 1; t_n=$((t_n + 1)); kill -0 "$t_p" || exit 0; done
-        kill -9 "$t_p" ) </dev/null >/dev/null 2>&1 3>&- &
+        kill -9 "-$t_p" || kill -9 "$t_p" ) </dev/null >/dev/null 2>&1 3>&- &
       wait "$t_p" ;;
   esac
   t_r=$?
@@ -93,14 +94,14 @@ fi
 
 # ---- account ----
 short='{ print $1 ":" $3 ":" $4 ":" $6 ":" $7 }'
-NSS=
+NSS=; DUMB=
 if [ -n "$U" ]; then
   if need getent; then
     NSS=$(t 5 getent passwd "$U"); r=$?
     NSS=$(printf '%s\n' "$NSS" | awk -F: -v u="$U" 'NF >= 7 && $1 == u '"$short" | sed -n 1p)
     if [ -n "$NSS" ]; then say "passwd.nss $NSS"
     elif [ $r -eq 2 ] || [ $r -eq 0 ]; then say "passwd.nss -"
-    else say "passwd.nss ?"
+    else say "passwd.nss ?"; DUMB=1
     fi
   fi
   FILE=$(awk -F: -v u="$U" 'NF >= 7 && $1 == u '"$short" /etc/passwd | sed -n 1p)
@@ -108,9 +109,15 @@ if [ -n "$U" ]; then
   PW=${NSS:-$FILE}
   HOME_U=$(printf '%s' "$PW" | awk -F: '{ print $4 }'); UID_U=$(printf '%s' "$PW" | awk -F: '{ print $2 }')
   GID_U=$(printf '%s' "$PW" | awk -F: '{ print $3 }'); SHELL_U=$(printf '%s' "$PW" | awk -F: '{ print $5 }')
-  if [ -n "$PW" ]; then
+  # A name service that hangs is not asked again.
+  if [ -n "$PW" ] && [ -n "$DUMB" ]; then
+    awk -F: -v u="$U" -v g="$GID_U" '$3 == g { n = $1 " " n; i = $3 " " i; next } { c = split($4, m, ","); for (k = 1; k <= c; k++) if (m[k] == u) { n = n $1 " "; i = i $3 " " } }
+      END { print "groups " i; print "groupnames " substr(n, 1, 300) }' /etc/group
+  elif [ -n "$PW" ]; then
     say "groups $(t 5 id -G "$U")"
     say "groupnames $(t 5 id -Gn "$U" | cut -c1-300)"
+  fi
+  if [ -n "$PW" ]; then
     if [ -r /etc/shells ]; then
       if grep -qxF "${SHELL_U:-/bin/sh}" /etc/shells; then say "shells yes"; else say "shells no"; fi
     fi
@@ -298,7 +305,7 @@ unset IFS
 # Groups of these paths: Debian and Ubuntu bear with a group that is the owner'\''s alone.
 for g in $(say "$S" | awk '/^[0-9a-fA-F]+ [0-9]+ / && !s[$3]++ { print $3 }' | sed -n 1,12p); do
   e=
-  has getent && e=$(t 4 getent group "$g")
+  [ -z "$DUMB" ] && has getent && e=$(t 4 getent group "$g")
   [ -n "$e" ] || e=$(awk -F: -v g="$g" '$3 == g { print; exit }' /etc/group)
   awk -F: -v g="$g" -v e="$e" '$4 == g { s = s (s == "" ? "" : ",") $3; if (++n > 8) { s = s ",..."; exit } }
     END { split(e, f, ":"); print "grp " g " " (f[1] == "" ? "-" : f[1]) " " (f[4] == "" ? "-" : substr(f[4], 1, 120)) " " (s == "" ? "-" : s) }' /etc/passwd
@@ -310,13 +317,14 @@ if [ -n "${HOME_U-}" ]; then
   unset IFS
   # Whether the user themselves can open it, asked of the kernel: modes, ACLs and mounts all count.
   as() { return 9; }
+  groups_of() { [ -n "$DUMB" ] || t 5 id -G "$U" | tr ' ' ','; }
   if [ "$(id -u)" = 0 ]; then
     if has setpriv && t 3 setpriv --reuid "$UID_U" --regid "$GID_U" --clear-groups true; then
-      g=$(t 5 id -G "$U" | tr ' ' ','); as() { t 4 setpriv --reuid "$UID_U" --regid "$GID_U" --groups "${g:-$GID_U}" "$@"; }
+      g=$(groups_of); as() { t 4 setpriv --reuid "$UID_U" --regid "$GID_U" --groups "${g:-$GID_U}" "$@"; }
     elif t 3 chroot --userspec="$UID_U:$GID_U" / true; then
-      g=$(t 5 id -G "$U" | tr ' ' ','); as() { t 4 chroot --userspec="$UID_U:$GID_U" --groups="${g:-$GID_U}" / "$@"; }
-    elif [ "$(uname -s)" = FreeBSD ] && t 3 chroot -u "$U" / /usr/bin/true; then
-      as() { t 4 chroot -u "$U" / "$@"; }
+      g=$(groups_of); as() { t 4 chroot --userspec="$UID_U:$GID_U" --groups="${g:-$GID_U}" / "$@"; }
+    elif [ "$(uname -s)" = FreeBSD ] && t 3 chroot -u "$U" -g "$GID_U" -G "$GID_U" / /usr/bin/true; then
+      as() { t 4 chroot -u "$U" -g "$GID_U" -G "$GID_U" / "$@"; }
     fi
   fi
   TEST=/usr/bin/test; [ -x $TEST ] || TEST=/bin/test
@@ -453,8 +461,9 @@ has dmesg && say "oom $(t 4 dmesg 2>/dev/null | grep -c 'Out of memory: Kill')"
 # ---- the guest's own firewall ----
 # Rules about another port, or about one other address alone, decide nothing here.
 rules() { awk -v k="fw $1" -v p="$P" -v a="$A" '
-  / --dport [0-9]+ / && !index($0, " --dport " p " ") { next } / -i lo / { next }
-  / -s [0-9.]+\/32 / && (a == "" || !index($0, " -s " a "/32 ")) { next } / -s [0-9a-fA-F:]+\/128 / && (a == "" || !index($0, " -s " a "/128 ")) { next }
+  / --dport [0-9]+ / && !/ ! --dport/ && !index($0, " --dport " p " ") { next } / -i lo / && !/ ! -i/ { next }
+  / ! -s / { keep = 1 }
+  !keep && / -s [0-9.]+\/32 / && (a == "" || !index($0, " -s " a "/32 ")) { next } !keep && / -s [0-9a-fA-F:]+\/128 / && (a == "" || !index($0, " -s " a "/128 ")) { next } { keep = 0 }
   { gsub(/[^ -~]/, "?"); gsub(/ -m comment --comment ("[^"]*"|[^ ]+)/, ""); if (++n <= 70) print k " " substr($0, 1, 200) } END { if (n > 70) print "fw.cut " k }'; }
 if has iptables; then
   F=$(t 5 iptables -w 2 -S 2>/dev/null || t 5 iptables -S 2>/dev/null); say "$F" | awk '/^-P (FORWARD|OUTPUT)|^-A (FORWARD|OUTPUT|DOCKER|ufw-[a-z-]*(forward|output)|[A-Za-z_]*(FORWARD|OUTPUT|FWD|FWDI|FWDO))/ { next } /^-[PA]/' | rules iptables
@@ -465,7 +474,7 @@ fi
 if has nft; then
   t 5 nft list ruleset 2>/dev/null | awk -v p="$P" -v a="$A" '
     /^table / { tb = $2 " " $3; if ($0 ~ /# Warning: table .* is managed by iptables/) tb = tb; next }
-    /^[ \t]*(set|map|flowtable|ct) .*\{/ { skip = 1 } skip { if (/^[ \t]*\}/) skip = 0; next }
+    /^[ \t]*(set|map|flowtable|ct [a-z]+) [^ ]+ \{$/ { skip = 1 } skip { if (/^[ \t]*\}/) skip = 0; next }
     /^[ \t]*chain / { c = $2; next } /^[ \t]*\}/ { next } /^[ \t]*#/ { next }
     { gsub(/^[ \t]+/, ""); gsub(/[^ -~]/, "?"); if ($0 == "" || tb == "") next
       if (/dport [0-9]+ / && !index($0, "dport " p " ")) next
@@ -474,7 +483,10 @@ if has nft; then
 fi
 [ -r /etc/ufw/ufw.conf ] && say "ufw $(sed -n 's/^ENABLED=//p' /etc/ufw/ufw.conf)"
 if [ $SYSTEMD = yes ] && has firewall-cmd && t 3 systemctl is-active --quiet firewalld; then
-  t 8 firewall-cmd --list-all 2>/dev/null | awk '/^[^ ]/ { print "firewalld zone " $1 } { sub(/^ +/, "") } /^(target|interfaces|sources|services|ports|rich rules|source-ports):/ { print "firewalld " substr($0, 1, 240) } /^rule / { if (++n <= 12) print "firewalld rule " substr($0, 1, 240) }'
+  Z=$(t 6 firewall-cmd --get-active-zones 2>/dev/null | awk '/^[^ \t]/ { print $1 }')
+  say "firewalld zones $(say $Z | awk '{ print NF }')"
+  Z=$(say "$Z" | sed -n 1p)
+  t 8 firewall-cmd ${Z:+--zone="$Z"} --list-all 2>/dev/null | awk '/^[^ ]/ { print "firewalld zone " $1 } { sub(/^ +/, "") } /^(target|interfaces|sources|services|ports|rich rules|source-ports):/ { print "firewalld " substr($0, 1, 240) } /^rule / { if (++n <= 12) print "firewalld rule " substr($0, 1, 240) }'
 fi
 if [ "$(uname -s)" = FreeBSD ]; then
   has pfctl && t 4 pfctl -sr 2>/dev/null | clean "fw pf" 200 40
@@ -510,17 +522,17 @@ fi
 
 # ---- sshd's log since the boot ----
 # Lines about this user, or about no user at all: other people's are theirs.
-keep='function other(s, w) { sub(/^ +/, "", s); w = s; sub(/[ \047"].*/, "", w); return w != u }
+keep='function other(s, w) { sub(/^ +/, "", s); w = s; sub(/[ \047",].*/, "", w); return w != u }
+  function pid(s) { return match(s, /\[[0-9]+\]/) ? substr(s, RSTART, RLENGTH) : "-" }
   { s = $0
     if (s !~ /sshd|dropbear|pam_|PAM/) next
-    if (s ~ /pam_unix\(sshd:(auth|session)|session (opened|closed)|Received disconnect|Disconnected from|Postponed|subsystem request|Starting session|Did not receive identification|Changed root|reverse mapping|Timeout, client|pam_systemd|error: kex_exchange_identification|banner exchange|pam_env/) next
-    if (match(s, /[Ii]nvalid user /)) { if (other(substr(s, RSTART + RLENGTH))) next }
-    else if (match(s, /[Aa]uthenticating user /)) { if (other(substr(s, RSTART + RLENGTH))) next }
-    else if (match(s, /(Failed|Accepted) [a-z\/-]+ for (invalid user )?/)) { if (other(substr(s, RSTART + RLENGTH))) next }
-    else if (match(s, /maximum authentication attempts exceeded for (invalid user )?/)) { if (other(substr(s, RSTART + RLENGTH))) next }
-    else if (match(s, /(denied for user|authorized keys for|tried for|[^d] User|Account|Could not open user|by user) \047?/)) { if (other(substr(s, RSTART + RLENGTH))) next }
-    gsub(/\t/, " "); gsub(/[^ -~]/, "?"); line[++n] = substr(s, 1, 240) }
-  END { for (i = (n > 40 ? n - 39 : 1); i <= n; i++) print k " " line[i] }'
+    if (s ~ /pam_unix\(sshd:(auth|session)|session (opened|closed)|Received disconnect|Disconnected from|Postponed|subsystem request|Starting session|Did not receive identification|Changed root|reverse mapping|Timeout, client|pam_systemd|error: kex_exchange_identification|banner exchange|pam_env|: Connection from /) next
+    mine = 0; at = 0
+    if (match(s, /[Ii]nvalid user /) || match(s, /[Aa]uthenticating user /) || match(s, /(Failed|Accepted) [a-z\/-]+ for (invalid user )?/) || match(s, /maximum authentication attempts exceeded for (invalid user )?/) || match(s, /(denied for user|authorized keys for|tried for|[^d] User|Account|Could not open user|by user) [\047\140"]?/)) at = RSTART + RLENGTH
+    # What another user\047s session says besides is that user\047s too.
+    if (at) { if (other(substr(s, at))) { p = pid(s); if (p != "-") theirs[p] = 1; next } mine = 1 }
+    gsub(/\t/, " "); gsub(/[^ -~]/, "?"); n++; line[n] = substr(s, 1, 240); own[n] = mine; of[n] = pid(s) }
+  END { for (i = n; i > 0 && m < 40; i--) if (own[i] || !(of[i] in theirs)) show[++m] = i; for (i = m; i > 0; i--) print k " " line[show[i]] }'
 L=
 if [ $SYSTEMD = yes ] && has journalctl; then
   L=$(t 12 journalctl -b -q --no-pager -o short-unix -n 3000 -u ssh -u sshd -u 'ssh@*' -u 'sshd@*' -u ssh.socket -u sshd.socket 2>/dev/null)

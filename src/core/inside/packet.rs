@@ -432,6 +432,9 @@ pub fn firewalld(lines: &[String], address: Option<IpAddr>, port: u16) -> Option
     let get = |name: &str| lines.iter().find_map(|l| l.strip_prefix(name)).map(str::trim);
     let zone = get("zone ")?.to_owned();
     let target = get("target:")?;
+    if get("zones ").is_some_and(|n| n.parse::<u32>().is_ok_and(|n| n > 1)) {
+        return Some(Fate::Unclear { rule: "several zones are active".to_owned() });
+    }
     let unclear = |rule: &str| Some(Fate::Unclear { rule: format!("zone {zone}: {rule}") });
     if target == "ACCEPT" {
         return Some(Fate::Accept);
@@ -490,7 +493,12 @@ pub fn fate(inside: &Inside, address: Option<IpAddr>, port: u16) -> Option<(&'st
     // firewalld's own tables are its zones written out: the zones are the clearer answer.
     match zone {
         Some(fate) => all.push(("firewalld", Some(fate))),
-        None => all.push(("nftables", nft(&fw.nft, cut("nft"), address, port))),
+        None => {
+            // iptables over nftables shows the same rules twice; iptables' own list is the one that can be read.
+            let twice = |l: &str| !tables.0.is_empty() && (l.starts_with("ip filter ") || l.starts_with("ip6 filter "));
+            let own: Vec<String> = fw.nft.iter().filter(|l| !twice(l)).cloned().collect();
+            all.push(("nftables", nft(&own, cut("nft"), address, port)));
+        }
     }
     let pick = |want: fn(&Fate) -> bool| all.iter().find(|(_, f)| f.as_ref().is_some_and(want));
     let found = pick(|f| matches!(f, Fate::Block { .. }))

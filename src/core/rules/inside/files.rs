@@ -184,7 +184,13 @@ fn way(look: &Look<'_>, user: &Passwd, file: &KeyFileInside) -> Way {
     let state = inside.paths.get(&real).copied().unwrap_or(PathState::Unknown);
     let unreadable = !may(inside, user, &state, 0o4);
     if user.uid != 0 && access != Some(true) && (closed.is_some() || unreadable) {
-        let sure = access == Some(false);
+        let said = look.inside.log.iter().rev().find(|l| {
+            look.this_boot(l.at)
+                && l.text.contains(&file.path)
+                && l.text.contains("authorized keys")
+                && l.text.contains("Permission denied")
+        });
+        let sure = access == Some(false) || said.is_some();
         let finding = match &closed {
             Some(dir) => look.finding(
                 "home-not-traversable",
@@ -199,8 +205,11 @@ fn way(look: &Look<'_>, user: &Passwd, file: &KeyFileInside) -> Way {
                 "stat",
             ),
         };
-        let finding =
-            if sure { finding } else { finding.would_prove(format!("a test as {}: test -r {}", user.name, file.path)) };
+        let finding = match said {
+            Some(l) => finding.and(format!("{} ({})", l.text, look.ago(l.at)), look.by("sshd's log")),
+            None if sure => finding,
+            None => finding.would_prove(format!("a test as {}: test -r {}", user.name, file.path)),
+        };
         return Way::Bad(Box::new(finding));
     }
     if access == Some(false) && user.uid != 0 && state.is_file() {

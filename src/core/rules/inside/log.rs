@@ -73,7 +73,7 @@ fn about_user<'a>(look: &Look<'_>, line: &'a LogLine, all: &[&LogLine], mended: 
     let proven = |id| Some(Told { id, line, certainty: Certainty::Proven });
     let likely = |id| Some(Told { id, line, certainty: Certainty::Likely });
     if is("User ") && text.contains("not allowed because") {
-        return refusal(look, text).and_then(|id| if seen_well(look, id) { None } else { proven(id) });
+        return refusal(text).and_then(|id| if seen_well(look, id) { None } else { proven(id) });
     }
     if is("denied for user ") && text.contains("PAM account configuration") {
         return proven("pam-denies");
@@ -86,31 +86,70 @@ fn about_user<'a>(look: &Look<'_>, line: &'a LogLine, all: &[&LogLine], mended: 
     if is("attempts exceeded for ") && same_client(look, text) {
         return proven("too-many-agent-keys");
     }
-    if is("Could not open user ") && text.contains("Permission denied") {
-        let id = if look.inside.access.values().any(|may| !may) { "authkeys-unreadable" } else { return None };
-        return if look.inside.access.len() > 1 { None } else { likely(id) };
+    // Older versions do not name the user.
+    if (is("Could not open user ") || text.contains("Could not open authorized keys"))
+        && text.contains("Permission denied")
+    {
+        // Whoever could try as the user, or read the modes, knows better than an old line.
+        return if judged(look, text) { None } else { likely("authkeys-unreadable") };
+    }
+    if let Some((_, why)) = text.split_once("bad ownership or modes for ") {
+        let (kind, path) = why.split_once(' ')?;
+        let home = look.user.map(|u| u.home.trim_end_matches('/'))?;
+        if judged(look, text) || !(path.starts_with(home) || home.starts_with(path)) {
+            return None;
+        }
+        return proven(match kind {
+            "file" => "authkeys-perms",
+            _ if home.starts_with(path) => "home-perms",
+            _ => "ssh-dir-perms",
+        });
+    }
+    if text.contains("ROOT LOGIN REFUSED") && look.user.is_some_and(|u| u.uid == 0) && same_client(look, text) {
+        return if look.has_settings() { None } else { proven("root-login-refused") };
     }
     if text.contains("tried for ")
         && is("tried for ")
         && text.contains("not from a permitted host")
         && same_client(look, text)
     {
-        return None.or_else(|| if has_option(look, "from") { proven("authkeys-from-restriction") } else { None });
+        return if has_option(look, "from") { proven("authkeys-from-restriction") } else { None };
     }
-    if text.contains("signature algorithm ssh-rsa not in") || text.contains("key type ssh-rsa not in PubkeyAccepted") {
-        // The line names nobody; the same process says who it was.
-        let same = |l: &&&LogLine| l.pid.is_some() && l.pid == line.pid;
-        let of_user = all.iter().filter(same).any(|l| word_after(&l.text, "authenticating user ") == Some(name));
-        return if of_user { proven("sha1-signature-refused") } else { likely("sha1-signature-refused") };
+    let id = if text.contains("signature algorithm ssh-rsa not in")
+        || text.contains("key type ssh-rsa not in PubkeyAccepted")
+    {
+        "sha1-signature-refused"
+    } else if text.contains("refusing RSA key: Invalid key length")
+        || text.contains("signature algorithm rsa-sha2-512 not in")
+    {
+        "key-type-unsupported"
+    } else {
+        return None;
+    };
+    // The line names nobody; the same process says who it was.
+    let same = |l: &&&LogLine| l.pid.is_some() && l.pid == line.pid;
+    let of_user = all.iter().filter(same).any(|l| word_after(&l.text, "authenticating user ") == Some(name));
+    let others = all.iter().filter(same).any(|l| l.text.contains("authenticating user "));
+    match (of_user, others) {
+        (true, _) => proven(id),
+        // Another user's session.
+        (false, true) => None,
+        (false, false) => likely(id),
     }
-    None
+}
+
+/// Whether the modes of the path that a line names were seen: then they have been judged as they are now.
+fn judged(look: &Look<'_>, text: &str) -> bool {
+    look.inside.paths.iter().any(|(path, state)| {
+        state.mode().is_some() && text.split([' ', '\'', '"']).any(|word| word.trim_end_matches([':', ',']) == path)
+    })
 }
 
 fn has_option(look: &Look<'_>, name: &str) -> bool {
     look.inside.key_files.iter().any(|f| f.used && f.entries.iter().any(|l| l.options.iter().any(|(n, _)| n == name)))
 }
 
-fn refusal(look: &Look<'_>, text: &str) -> Option<&'static str> {
+fn refusal(text: &str) -> Option<&'static str> {
     let (_, why) = text.split_once("not allowed because")?;
     Some(if why.contains("account is locked") {
         "account-locked"
@@ -124,7 +163,6 @@ fn refusal(look: &Look<'_>, text: &str) -> Option<&'static str> {
     {
         "sshd-allow-deny"
     } else {
-        let _ = look;
         return None;
     })
 }
