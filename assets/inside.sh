@@ -145,7 +145,8 @@ if [ -r /etc/nsswitch.conf ]; then sed -n 's/^passwd:[[:space:]]*//p' /etc/nsswi
 
 # ---- who listens ----
 # On the ports in question; and sshd, and those that listen for it, on any port.
-pick='function out(a, p, who) { if (index(" " ports " ", " " p " ") || who ~ /sshd|dropbear|tinysshd|^(systemd|init|inetd|xinetd) /) if (++n <= 24) print "listen " a " " p " " (who == "" ? "?" : who) }'
+# Forwarded ports of sessions, which listen on loopback, must not push out the rest.
+pick='function out(a, p, who) { if (who == "") who = "?"; if ((index(" " ports " ", " " p " ") || who ~ /sshd|dropbear|tinysshd|^(systemd|init|inetd|xinetd) /) && (a ~ /^(127\.|::1$)/ ? ++l <= 6 : ++n <= 24)) print "listen " a " " p " " who }'
 PORTS="$P 22"
 LISTEN=$(
 if has ss && L=$(t 5 ss -ltnp) && [ -n "$L" ]; then
@@ -200,7 +201,7 @@ CONF=${OPTF:-/etc/ssh/sshd_config}
 
 # ---- what sshd says about its configuration ----
 T=
-keywords='port|listenaddress|addressfamily|pubkeyauthentication|authenticationmethods|authorizedkeysfile|authorizedkeyscommand|authorizedkeyscommanduser|allowusers|denyusers|allowgroups|denygroups|permitrootlogin|strictmodes|usepam|maxauthtries|maxstartups|maxsessions|pubkeyacceptedalgorithms|pubkeyacceptedkeytypes|requiredrsasize|trustedusercakeys|revokedkeys|logingracetime|usedns|passwordauthentication|kbdinteractiveauthentication|persourcepenalties|persourcemaxstartups|forcecommand|chrootdirectory|loglevel|hostkey|kexalgorithms|hostkeyalgorithms|permittty|refuseconnection'
+keywords='port|listenaddress|addressfamily|pubkeyauthentication|authenticationmethods|authorizedkeysfile|authorizedkeyscommand|authorizedkeyscommanduser|allowusers|denyusers|allowgroups|denygroups|permitrootlogin|strictmodes|usepam|maxauthtries|maxstartups|maxsessions|pubkeyacceptedalgorithms|pubkeyacceptedkeytypes|requiredrsasize|trustedusercakeys|revokedkeys|logingracetime|usedns|passwordauthentication|kbdinteractiveauthentication|persourcepenalties|persourcemaxstartups|forcecommand|chrootdirectory|loglevel|hostkey|permittty|refuseconnection'
 if [ -n "$SSHD" ]; then
   e=$(t 8 "$SSHD" -t ${OPTF:+-f "$OPTF"} 2>&1); say "sshd.test $?"
   [ -z "$e" ] || say "$e" | clean sshd.says 300 8
@@ -381,7 +382,7 @@ if [ -n "$FILES" ]; then
             if (c == "," && !q) { v = x; sub(/=.*/, "", v); v = tolower(v); if (v == "from" || v == "expiry-time") { x = substr(x, length(v) + 2); gsub(/[ ;]/, "", x); v = v "=" substr(x, 1, 200) }
               if (v != "") r = r (r == "" ? "" : ";") substr(v, 1, 230); x = "" } else x = x c } return r }
         BEGIN { type = "^(ssh-(rsa|dss|ed25519)(-cert-v0[01]@openssh.com)?|ecdsa-sha2-nistp(256|384|521)(-cert-v01@openssh.com)?|sk-(ssh-ed25519|ecdsa-sha2-nistp256)(-cert-v01)?@openssh.com|ssh-xmss@openssh.com)$"
-          key[1] = blob(k1); key[2] = blob(k2); key[3] = blob(k3); key[4] = blob(k4); left = 6000 }
+          key[1] = blob(k1); key[2] = blob(k2); key[3] = blob(k3); key[4] = blob(k4); left = 3500 }
         { s = $0; d = ""; o = "-"; ty = "-"; b = "-"; hit = 0
           if (sub(/\r$/, "", s)) add("crlf")
           if (NR == 1 && sub(/^\357\273\277/, "", s)) add("bom")
@@ -402,7 +403,7 @@ if [ -n "$FILES" ]; then
           c = b; sub(/=+$/, "", c)
           for (i = 1; i <= 4; i++) if (key[i] != "") { if (c == key[i]) hit = i; else if (!near && (index(c, substr(key[i], 1, 60)) == 1 || index($0, key[i]))) add("near" i) }
           total++
-          if (total > 60 && !hit && d == "") { more++; next }
+          if (total > 60 && !hit && (d == "" || ++odd > 20)) { more++; next }
           if (!hit && (length(b) > left || length(b) > 1600)) b = "..."; else left -= length(b)
           gsub(/[^ -~]/, "?", b); gsub(/[^ -~]/, "?", o)
           print "ak " n " " NR " " hit " " ty " " b " " (d == "" ? "-" : d) " " o }
@@ -532,7 +533,7 @@ keep='function other(s, w) { sub(/^ +/, "", s); w = s; sub(/[ \047",].*/, "", w)
     # What another user\047s session says besides is that user\047s too.
     if (at) { if (other(substr(s, at))) { p = pid(s); if (p != "-") theirs[p] = 1; next } mine = 1 }
     gsub(/\t/, " "); gsub(/[^ -~]/, "?"); n++; line[n] = substr(s, 1, 240); own[n] = mine; of[n] = pid(s) }
-  END { for (i = n; i > 0 && m < 40; i--) if (own[i] || !(of[i] in theirs)) show[++m] = i; for (i = m; i > 0; i--) print k " " line[show[i]] }'
+  END { for (i = n; i > 0 && m < 40; i--) if (own[i] || !(of[i] in theirs)) { room += length(line[i]) + 6; if (room > 6800) break; show[++m] = i } for (i = m; i > 0; i--) print k " " line[show[i]] }'
 L=
 if [ $SYSTEMD = yes ] && has journalctl; then
   L=$(t 12 journalctl -b -q --no-pager -o short-unix -n 3000 -u ssh -u sshd -u 'ssh@*' -u 'sshd@*' -u ssh.socket -u sshd.socket 2>/dev/null)
@@ -555,5 +556,9 @@ echo "port22-inside-stop"
 # Keeps under the 24000 characters that Systems Manager hands over, and says how it ended.
 p22_main </dev/null 2>/dev/null | LC_ALL=C awk 'BEGIN { print "port22-inside 1"; size = 16 }
   $0 == "port22-inside-stop" { whole = 1; exit }
-  { if (size + length($0) + 1 > 23800) { cut++; next } size += length($0) + 1; print; lines++ }
+  # No part may push out those that come after it.
+  { k = $1; sub(/[.].*/, "", k); if (k == "nft") k = "fw"; part[k] += length($0) + 1
+    most = (k == "fw" ? 4000 : k == "ak" ? 7500 : k == "T" ? 5000 : k ~ /^log/ ? 7000 : 3000)
+    if (part[k] > most && $1 != "ak.lines" && !($1 == "ak" && $4 > 0)) { cut++; if (k == "fw" && !told++) print "fw.cut iptables\nfw.cut ip6tables\nfw.cut nft"; next } }
+  { if (size + length($0) + 1 > 23600) { cut++; next } size += length($0) + 1; print; lines++ }
   END { print "port22-inside-end " lines + 0 " " cut + 0 " " (whole ? "whole" : "broken") }'

@@ -50,8 +50,8 @@ pub struct Inside {
     pub access: BTreeMap<String, bool>,
     /// Immutable and append-only flags: path and flags as printed.
     pub flags: BTreeMap<String, String>,
-    /// Groups of these paths, by gid.
-    pub groups: BTreeMap<u32, Group>,
+    /// Groups of these paths.
+    pub groups: Vec<Group>,
     /// SELinux.
     pub selinux: Selinux,
     /// The key files, in the order in which sshd reads them.
@@ -295,6 +295,8 @@ pub enum PathState {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Group {
+    /// Number.
+    pub gid: u32,
     /// Name.
     pub name: String,
     /// Members that the group's entry lists.
@@ -333,6 +335,8 @@ pub struct KeyFileInside {
     pub ends_line: Option<bool>,
     /// Lines in all.
     pub lines: u32,
+    /// Key lines in all, as the script counted them; `None` when it did not come so far.
+    pub keys: Option<u32>,
     /// Key lines that are not listed below.
     pub more: u32,
     /// Lines that are neither empty nor comments.
@@ -476,6 +480,13 @@ impl Account {
             (Lookup::NotAsked | Lookup::Failed, Lookup::Found(entry)) => Some(entry),
             _ => None,
         }
+    }
+}
+
+impl Inside {
+    /// The group with this number, when its entry was seen and has a name.
+    pub fn group(&self, gid: u32) -> Option<&Group> {
+        self.groups.iter().find(|g| g.gid == gid && !g.name.is_empty())
     }
 }
 

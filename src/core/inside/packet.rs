@@ -174,6 +174,15 @@ fn and(a: Option<bool>, b: Option<bool>) -> Option<bool> {
     }
 }
 
+/// Whether any of several answers is yes: unknown when none is and one cannot be told.
+fn any_of(answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let all: Vec<Option<bool>> = answers.collect();
+    if all.contains(&Some(true)) {
+        return Some(true);
+    }
+    if all.contains(&None) { None } else { Some(false) }
+}
+
 fn port_list(list: &str, port: u16) -> Option<bool> {
     let mut any = false;
     for item in list.split(',').map(str::trim).filter(|i| !i.is_empty()) {
@@ -248,7 +257,9 @@ fn read_iptables<'a>(text: &'a str, words: &[&'a str], address: Option<IpAddr>, 
 
 /// What nftables' own tables do; `None` when no base chain looks at incoming packets. Lines are `FAMILY TABLE CHAIN RULE`.
 pub fn nft(lines: &[String], cut: bool, address: Option<IpAddr>, port: u16) -> Option<Fate> {
-    let mut tables: Vec<(String, Vec<(&str, Vec<&str>)>)> = Vec::new();
+    // Chains with their rules, by table.
+    type Chains<'l> = Vec<(&'l str, Vec<&'l str>)>;
+    let mut tables: Vec<(String, Chains<'_>)> = Vec::new();
     for line in lines {
         let mut words = line.splitn(4, ' ');
         let (Some(family), Some(table), Some(chain), Some(rule)) =
@@ -332,15 +343,8 @@ fn read_nft<'a>(text: &'a str, address: Option<IpAddr>, port: u16) -> Rule<'a> {
                 let not = words.get(2) == Some(&"!=");
                 let (list, rest) = set(&words[if not { 3 } else { 2 }.min(words.len())..]);
                 let same = address.map(|a| a.is_ipv6() == (first == "ip6"));
-                let found = if list.starts_with('@') {
-                    None
-                } else {
-                    list.split(',').map(|p| host(p, address)).fold(Some(false), |seen, one| match (seen, one) {
-                        (Some(true), _) | (_, Some(true)) => Some(true),
-                        (None, _) | (_, None) => None,
-                        _ => Some(false),
-                    })
-                };
+                let found =
+                    if list.starts_with('@') { None } else { any_of(list.split(',').map(|p| host(p, address))) };
                 answer = and(same, if not { found.map(|f| !f) } else { found });
                 words = rest;
             }
@@ -491,14 +495,13 @@ pub fn fate(inside: &Inside, address: Option<IpAddr>, port: u16) -> Option<(&'st
     let zone = firewalld(&fw.firewalld, address, port);
     let mut all: Vec<(&'static str, Option<Fate>)> = vec![(tables.1, iptables(tables.0, cut(tables.1), address, port))];
     // firewalld's own tables are its zones written out: the zones are the clearer answer.
-    match zone {
-        Some(fate) => all.push(("firewalld", Some(fate))),
-        None => {
-            // iptables over nftables shows the same rules twice; iptables' own list is the one that can be read.
-            let twice = |l: &str| !tables.0.is_empty() && (l.starts_with("ip filter ") || l.starts_with("ip6 filter "));
-            let own: Vec<String> = fw.nft.iter().filter(|l| !twice(l)).cloned().collect();
-            all.push(("nftables", nft(&own, cut("nft"), address, port)));
-        }
+    if zone.is_some() {
+        all.push(("firewalld", zone));
+    } else {
+        // iptables over nftables shows the same rules twice; iptables' own list is the one that can be read.
+        let twice = |l: &str| !tables.0.is_empty() && (l.starts_with("ip filter ") || l.starts_with("ip6 filter "));
+        let own: Vec<String> = fw.nft.iter().filter(|l| !twice(l)).cloned().collect();
+        all.push(("nftables", nft(&own, cut("nft"), address, port)));
     }
     let pick = |want: fn(&Fate) -> bool| all.iter().find(|(_, f)| f.as_ref().is_some_and(want));
     let found = pick(|f| matches!(f, Fate::Block { .. }))

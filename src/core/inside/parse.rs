@@ -40,10 +40,25 @@ pub fn parse(text: &str) -> Inside {
             _ => one(&mut out, word, rest),
         }
     }
+    for file in &mut out.key_files {
+        count_lost(file);
+    }
     if out.boot.is_none() {
         out.boot = out.at.zip(up).and_then(|(at, up)| at.checked_sub(up));
     }
     out
+}
+
+/// Lines of a key file that were printed and lost on the way are not listed either.
+fn count_lost(file: &mut KeyFileInside) {
+    let other = |l: &&KeyLine| {
+        l.defects.iter().any(|d| matches!(d.as_str(), "private" | "rfc4716"))
+            || (l.kind.is_none() && l.defects == ["bom"])
+    };
+    let listed = file.entries.iter().filter(|l| !other(l)).count();
+    // Without the closing count nobody knows how many there were.
+    let all = file.keys.map_or(listed + usize::from(file.read), |n| n as usize);
+    file.more = file.more.max(u32::try_from(all.saturating_sub(listed)).unwrap_or(u32::MAX));
 }
 
 /// Characters that may reach a screen: no controls, nothing that turns the writing direction.
@@ -332,11 +347,12 @@ fn group(out: &mut Inside, rest: &str) {
         |text: &str| -> Vec<String> { text.split(',').filter(|w| !w.is_empty() && *w != "-").map(owned).collect() };
     let primary = list(f[3]);
     let found = Group {
+        gid,
         name: some(f[1]).unwrap_or_default(),
         members: list(f[2]),
         primary_of: primary.iter().map(|w| w.parse().ok()).collect(),
     };
-    out.groups.insert(gid, found);
+    push(&mut out.groups, found);
 }
 
 fn keys(out: &mut Inside, word: &str, rest: &str) {
@@ -361,6 +377,7 @@ fn keys(out: &mut Inside, word: &str, rest: &str) {
                 && let Some(file) = f[0].parse::<usize>().ok().and_then(|n| out.key_files.get_mut(n))
             {
                 file.lines = f[1].parse().unwrap_or(0);
+                file.keys = f[2].parse().ok();
                 file.more = f[3].parse().unwrap_or(0);
             }
         }

@@ -110,7 +110,7 @@ fn objection(inside: &Inside, user: &Passwd, (mode, uid, gid): (u32, u32, u32)) 
 }
 
 fn group_name(inside: &Inside, gid: u32) -> String {
-    match inside.groups.get(&gid).filter(|g| !g.name.is_empty()) {
+    match inside.group(gid) {
         Some(group) => format!("{} ({gid})", group.name),
         None => gid.to_string(),
     }
@@ -119,7 +119,7 @@ fn group_name(inside: &Inside, gid: u32) -> String {
 /// Debian's condition (user-group-modes.patch): the group exists, is the primary one of nobody but the user, lists
 /// no member but the owner, and has at least one member in all.
 fn is_private(inside: &Inside, user: &Passwd, owner: u32, gid: u32) -> bool {
-    let Some(group) = inside.groups.get(&gid).filter(|g| !g.name.is_empty()) else { return false };
+    let Some(group) = inside.group(gid) else { return false };
     let Some(primary_of) = &group.primary_of else { return false };
     let owner_name = if owner == user.uid { user.name.as_str() } else { "root" };
     let only_owner = match group.members.as_slice() {

@@ -41,7 +41,7 @@ fn the_script_fits_systems_manager() {
     assert!(!text.contains("{{") && !text.contains("}}"));
     assert!(text.len() < 40_000 && text.is_ascii(), "{} bytes", text.len());
     // A function that is called at the very end: a script cut on its way does nothing.
-    assert!(text.trim_end().lines().rev().take(6).any(|l| l.starts_with("p22_main ")));
+    assert!(text.trim_end().lines().rev().take(12).any(|l| l.starts_with("p22_main ")));
 }
 
 /// What would write, or use the network, has no business in the script.
@@ -119,4 +119,22 @@ fn any_text_is_read_without_harm() {
     assert_eq!(noisy.os.name, "a?[2Jb?c");
     let long = format!("port22-inside 1\n{}", "path - /x\n".repeat(100_000));
     assert!(parse(&long).left_out > 0);
+}
+
+/// A diagnosis is recorded and replayed as JSON.
+#[test]
+fn facts_survive_being_written_down() {
+    use crate::core::fact::Fact;
+    use crate::core::facts::inside::Inside;
+    for base in [
+        include_str!("../../../tests/cases/inside/base-al2023.txt"),
+        include_str!("../../../tests/cases/inside/base-ubuntu.txt"),
+        include_str!("../../../tests/cases/inside/base-freebsd.txt"),
+    ] {
+        let fact = Fact::known(parse(base), "SSM");
+        let text = serde_json::to_string(&fact).unwrap();
+        let back: Fact<Inside> = serde_json::from_str(&text).unwrap();
+        assert_eq!(back, fact);
+        assert!(back.value().is_some_and(|i| !i.groups.is_empty() && i.account.entry().is_some()));
+    }
 }

@@ -62,8 +62,9 @@ impl<'a> Look<'a> {
             });
         }
         let through = facts.target.jump.is_some() || facts.probes_elsewhere();
-        let connected =
-            !through && facts.dialled_own_address() && matches!(facts.wire.tcp.value(), Some(Tcp::Connected { .. }));
+        // Without the instance's addresses the dialled one is taken to be its own: that only keeps quiet.
+        let own = facts.instance().is_none() || facts.dialled_own_address();
+        let connected = !through && own && matches!(facts.wire.tcp.value(), Some(Tcp::Connected { .. }));
         let answered = connected && matches!(facts.wire.ssh.value(), Some(SshServer::Ready { .. }));
         let name = inside.asked.user.as_str();
         // What was asked about another user says nothing about this one.

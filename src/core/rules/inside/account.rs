@@ -109,7 +109,11 @@ fn shadow(look: &Look<'_>) -> Vec<Finding> {
         match pam {
             Some(false) => add("account-locked", Certainty::Proven, text),
             None => {
-                add("account-locked", Certainty::Possible, text.replace("and sshd works", "which counts if sshd works"))
+                add(
+                    "account-locked",
+                    Certainty::Possible,
+                    text.replace("and sshd works", "which counts if sshd works"),
+                );
             }
             Some(true) => {}
         }

@@ -8,6 +8,8 @@ use crate::core::inside::strict::{self, Strict, closed_directory, may, resolved}
 use crate::core::inside::{expiry, offered_keys, patterns};
 use crate::core::key;
 
+/// Bytes of a key file that the script reads.
+const READ: u64 = 300_000;
 /// SELinux types that sshd may read keys from (`sshd_selinux(8)`).
 const KEY_TYPES: [&str; 4] = ["ssh_home_t", "sshd_key_t", "nfs_t", "cifs_t"];
 /// Types that files have which nobody labelled.
@@ -512,7 +514,10 @@ fn absent(look: &Look<'_>, files: &[&KeyFileInside], keys: &[Offered]) -> Vec<Fi
         return out;
     }
     // Lines whose data was not handed over may hold it.
-    let unseen = more > 0 || lines().any(|l| l.kind.is_some() && l.fingerprint.is_none() && l.sound.is_none());
+    let large = |f: &&&KeyFileInside| matches!(look.inside.paths.get(&resolved(look.inside, &f.path)), Some(PathState::There { size, .. }) if *size > READ);
+    let unseen = read.iter().any(large)
+        || more > 0
+        || lines().any(|l| l.kind.is_some() && l.fingerprint.is_none() && l.sound.is_none());
     let unasked = look.view.facts.local.keys.iter().any(|k| {
         matches!(k.file.value(), Some(KeyFileState::Read { key, .. }) if key.sha256.is_none() && key.format.is_private())
     });

@@ -31,6 +31,13 @@ fn filter(look: &Look<'_>) -> Option<Finding> {
         Some(Tcp::TimedOut { .. } | Tcp::Unreachable { .. } | Tcp::Refused { .. })
     );
     match fate {
+        // fail2ban's chains hold bans, nothing else.
+        Fate::Block { rule } if rule.contains("-A f2b-") => Some(look.finding(
+            "fail2ban-ban",
+            Certainty::Proven,
+            format!("a rule of fail2ban keeps {} out: {rule}", client(look)),
+            backend,
+        )),
         Fate::Block { rule } => Some(look.finding(
             "guest-firewall",
             Certainty::Proven,

@@ -2,7 +2,7 @@
 
 use super::Look;
 use crate::core::cause::{Certainty, Finding};
-use crate::core::facts::inside::{Listener, PathState, Unit};
+use crate::core::facts::inside::{End, Listener, PathState, Unit};
 use crate::core::facts::local::KeyFileState;
 use crate::core::inside::patterns::{glob, host};
 use std::net::IpAddr;
@@ -202,7 +202,7 @@ fn why_not(look: &Look<'_>, all: &[Listener]) -> Vec<Finding> {
                     .and(format!("still so: {line}"), look.by("sshd -t")),
             ),
             None if !made_at_start => {
-                out.push(look.finding("privsep-dir", Certainty::Proven, (*line).to_owned(), "sshd -t"))
+                out.push(look.finding("privsep-dir", Certainty::Proven, (*line).to_owned(), "sshd -t"));
             }
             None => {}
         }
@@ -221,6 +221,11 @@ fn why_not(look: &Look<'_>, all: &[Listener]) -> Vec<Finding> {
             || sshd.rc.first().cloned().unwrap_or_else(|| "its service was not seen".to_owned()),
             |u| format!("{} is {} ({}, result {})", u.name, u.active, u.sub, u.result),
         );
+        let socket = ["ssh.socket", "sshd.socket"].into_iter().find_map(|n| unit(look, n));
+        let state = match socket {
+            Some(s) => format!("{state}; {} is {} (result {})", s.name, s.active, s.result),
+            None => state,
+        };
         out.push(look.finding(
             "sshd-not-listening",
             Certainty::Proven,
@@ -250,13 +255,19 @@ fn disabled(look: &Look<'_>) -> Option<Finding> {
     let id = "sshd-not-installed-or-disabled";
     let proven = |text: String, by: &str| Some(look.finding(id, Certainty::Proven, text, by));
     if let Some(unit) = service(look) {
-        let socket = ["ssh.socket", "sshd.socket"].into_iter().filter_map(|n| unit_state(look, n)).next();
+        // Where a socket starts sshd, the service is disabled by design.
+        let socket = ["ssh.socket", "sshd.socket"].into_iter().find_map(|n| self::unit(look, n));
         if unit.load == "masked" || unit.file_state == "masked" {
             return proven(format!("{} is masked", unit.name), "systemctl show");
         }
         let idle = unit.active == "inactive";
-        if idle && unit.file_state == "disabled" && socket.is_none_or(|s| s != "active") {
-            return proven(format!("{} is disabled and not running", unit.name), "systemctl show");
+        if idle
+            && unit.file_state == "disabled"
+            && socket.is_none_or(|s| s.active != "active" && s.file_state != "enabled")
+        {
+            let also =
+                socket.map_or_else(String::new, |s| format!(", and {} is {} ({})", s.name, s.file_state, s.active));
+            return proven(format!("{} is disabled and not running{also}", unit.name), "systemctl show");
         }
         return None;
     }
@@ -268,10 +279,6 @@ fn disabled(look: &Look<'_>) -> Option<Finding> {
         _ => false,
     };
     if stopped { proven("sshd is not set to start at boot, and does not run".to_owned(), "init system") } else { None }
-}
-
-fn unit_state<'a>(look: &Look<'a>, name: &str) -> Option<&'a str> {
-    unit(look, name).map(|u| u.active.as_str())
 }
 
 fn pubkey(look: &Look<'_>) -> Option<Finding> {
@@ -357,7 +364,7 @@ fn allow_deny(look: &Look<'_>) -> Option<Finding> {
     }
     let allow: Vec<&str> = patterns("allowusers").collect();
     // A list of 30 may be longer than what was handed over.
-    let whole = |n: usize| n < 30;
+    let whole = |n: usize| n < 30 && look.inside.left_out == 0 && look.inside.end == End::Whole;
     if !allow.is_empty() && whole(allow.len()) {
         let answers: Vec<Option<bool>> = allow.iter().map(|p| user_pattern(look, p)).collect();
         if !answers.contains(&Some(true)) {
