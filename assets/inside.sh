@@ -204,7 +204,7 @@ T=
 keywords='port|listenaddress|addressfamily|pubkeyauthentication|authenticationmethods|authorizedkeysfile|authorizedkeyscommand|authorizedkeyscommanduser|allowusers|denyusers|allowgroups|denygroups|permitrootlogin|strictmodes|usepam|maxauthtries|maxstartups|maxsessions|pubkeyacceptedalgorithms|pubkeyacceptedkeytypes|requiredrsasize|trustedusercakeys|revokedkeys|logingracetime|usedns|passwordauthentication|kbdinteractiveauthentication|persourcepenalties|persourcemaxstartups|forcecommand|chrootdirectory|loglevel|hostkey|permittty|refuseconnection'
 if [ -n "$SSHD" ]; then
   e=$(t 8 "$SSHD" -t ${OPTF:+-f "$OPTF"} 2>&1); say "sshd.test $?"
-  [ -z "$e" ] || say "$e" | clean sshd.says 300 8
+  [ -z "$e" ] || say "$e" | grep -v '^@' | clean sshd.says 240 16
   T=$(t 8 "$SSHD" -T ${OPTF:+-f "$OPTF"} ${OPTP:+-p "$OPTP"} -C "user=${U:-root},host=${A:-192.0.2.1},addr=${A:-192.0.2.1}" 2>&1); r=$?
   say "sshd.T $r"
   if [ $r -eq 0 ]; then
@@ -287,7 +287,7 @@ if [ -z "$HK" ]; then set +f; for f in /etc/ssh/ssh_host_*_key; do [ -e "$f" ] &
 AKC=$(val authorizedkeyscommand | awk '{ print $1 }'); case $AKC in /*) ;; *) AKC= ;; esac
 EIC=
 for f in /usr/share/ec2-instance-connect/eic_run_authorized_keys /opt/aws/bin/eic_run_authorized_keys; do [ -e "$f" ] && EIC=$f && say "eic $f"; done
-ALL=$( { say "$LIST"; say "$REAL" | up; say "$HK"; say "${SHELL_U-}"; if [ -n "$AKC" ]; then say "$AKC" | up; fi
+ALL=$( { say "$LIST"; say "$REAL" | up; say "$HK"; say "${SHELL_U-}"; val revokedkeys; if [ -n "$AKC" ]; then say "$AKC" | up; fi
   if [ -n "$REALSH" ]; then say "$REALSH"; fi
   say "/run/sshd${NL}/var/empty/sshd${NL}/usr/share/empty.sshd${NL}/var/lib/empty${NL}/var/empty"; } | awk '/^\// && !s[$0]++ && ++n <= 90' )
 # One call for all of them: raw mode in hexadecimal, owner, group, size, time of change, name.
@@ -401,7 +401,7 @@ if [ -n "$FILES" ]; then
           if (r ~ /(ssh-(rsa|dss|ed25519)|ecdsa-sha2-nistp[0-9]+)[ \t]+AAAA/) add("joined")
           if (b != "-" && b !~ /^[A-Za-z0-9+\/]+=*$/) { if (b ~ /(ssh-(rsa|dss|ed25519)|ecdsa-sha2-nistp[0-9]+)$/) add("joined"); else add("badbase64") }
           c = b; sub(/=+$/, "", c)
-          for (i = 1; i <= 4; i++) if (key[i] != "") { if (c == key[i]) hit = i; else if (!near && (index(c, substr(key[i], 1, 60)) == 1 || index($0, key[i]))) add("near" i) }
+          for (i = 1; i <= 4; i++) if (key[i] != "") { if (c == key[i]) hit = i; else if ((length(c) > 33 && length(c) < length(key[i]) && index(key[i], c) == 1) || index(c, substr(key[i], 1, 60)) == 1 || index($0, key[i])) add("near" i) }
           total++
           if (total > 60 && !hit && (d == "" || ++odd > 20)) { more++; next }
           if (!hit && (length(b) > left || length(b) > 1600)) b = "..."; else left -= length(b)
@@ -412,6 +412,18 @@ if [ -n "$FILES" ]; then
     n=$((n + 1))
   done
   unset IFS
+fi
+
+# ---- keys that sshd is told to refuse ----
+RK=$(val revokedkeys)
+if [ -n "$RK" ] && [ "$RK" != none ] && has ssh-keygen; then
+  n=0
+  for k in "${P22_KEY1-}" "${P22_KEY2-}" "${P22_KEY3-}" "${P22_KEY4-}"; do
+    n=$((n + 1))
+    [ -n "$k" ] || continue
+    # A list in binary form, or simply keys.
+    if say "$k" | t 3 ssh-keygen -Q -f "$RK" /dev/stdin 2>/dev/null | grep -q 'REVOKED' || t 3 grep -qF -e "${k#* }" "$RK"; then say "revoked $n"; fi
+  done
 fi
 
 # ---- host keys ----
@@ -473,14 +485,20 @@ if has ip6tables; then
   case $A in *:*) t 5 ip6tables -S 2>/dev/null | awk '/^-P (FORWARD|OUTPUT)|^-A (FORWARD|OUTPUT)/ { next } /^-[PA]/' | rules ip6tables ;; esac
 fi
 if has nft; then
-  t 5 nft list ruleset 2>/dev/null | awk -v p="$P" -v a="$A" '
+  NFT=$(t 5 nft list ruleset 2>/dev/null | awk -v p="$P" -v a="$A" '
     /^table / { tb = $2 " " $3; if ($0 ~ /# Warning: table .* is managed by iptables/) tb = tb; next }
     /^[ \t]*(set|map|flowtable|ct [a-z]+) [^ ]+ \{$/ { skip = 1 } skip { if (/^[ \t]*\}/) skip = 0; next }
     /^[ \t]*chain / { c = $2; next } /^[ \t]*\}/ { next } /^[ \t]*#/ { next }
     { gsub(/^[ \t]+/, ""); gsub(/[^ -~]/, "?"); if ($0 == "" || tb == "") next
       if (/dport [0-9]+ / && !index($0, "dport " p " ")) next
       if (/[ip]6? saddr [0-9a-fA-F.:]+ / && (a == "" || !index($0, "saddr " a " "))) next
-      if (++n <= 60) print "nft " tb " " c " " substr($0, 1, 200) } END { if (n > 60) print "fw.cut nft" }'
+      if (++n <= 60) print "nft " tb " " c " " substr($0, 1, 200) } END { if (n > 60) print "fw.cut nft" }')
+  [ -z "$NFT" ] || say "$NFT"
+  # Whether the client is in a set that a rule names.
+  [ -z "$A" ] || say "$NFT" | awk '{ for (i = 5; i < NF; i++) if ($i == "saddr" && $(i + 1) ~ /^@/ && !s[$2 $3 $(i + 1)]++ && ++n <= 6) print $2, $3, substr($(i + 1), 2) }' |
+    while read -r f b m; do
+      if t 2 nft get element "$f" "$b" "$m" "{ $A }" >/dev/null 2>&1; then say "nft.in yes $f $b @$m"; else say "nft.in no $f $b @$m"; fi
+    done
 fi
 [ -r /etc/ufw/ufw.conf ] && say "ufw $(sed -n 's/^ENABLED=//p' /etc/ufw/ufw.conf)"
 if [ $SYSTEMD = yes ] && has firewall-cmd && t 3 systemctl is-active --quiet firewalld; then

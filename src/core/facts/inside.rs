@@ -224,6 +224,8 @@ pub struct Sshd {
     pub rc: Vec<String>,
     /// A file that keeps sshd from starting.
     pub not_to_be_run: Option<String>,
+    /// Offered keys, by number from 1, that the list of revoked keys holds.
+    pub revoked: Vec<u8>,
     /// Whether it was built with TCP wrappers.
     pub libwrap: Option<bool>,
 }
@@ -430,6 +432,8 @@ pub struct Firewall {
     pub ip6tables: Vec<String>,
     /// Rules of nftables: `FAMILY TABLE CHAIN RULE`.
     pub nft: Vec<String>,
+    /// Sets that rules of nftables name, `FAMILY TABLE @SET`, and whether the client is in them.
+    pub sets: Vec<(String, bool)>,
     /// Rules of pf or ipfw, with the program's name first.
     pub bsd: Vec<String>,
     /// Backends whose list was too long to be handed over whole.

@@ -256,7 +256,7 @@ fn read_iptables<'a>(text: &'a str, words: &[&'a str], address: Option<IpAddr>, 
 }
 
 /// What nftables' own tables do; `None` when no base chain looks at incoming packets. Lines are `FAMILY TABLE CHAIN RULE`.
-pub fn nft(lines: &[String], cut: bool, address: Option<IpAddr>, port: u16) -> Option<Fate> {
+pub fn nft(lines: &[String], sets: &[(String, bool)], cut: bool, address: Option<IpAddr>, port: u16) -> Option<Fate> {
     // Chains with their rules, by table.
     type Chains<'l> = Vec<(&'l str, Vec<&'l str>)>;
     let mut tables: Vec<(String, Chains<'_>)> = Vec::new();
@@ -290,7 +290,7 @@ pub fn nft(lines: &[String], cut: bool, address: Option<IpAddr>, port: u16) -> O
             let mut walk = Walk { chains: Vec::new(), steps: 0, unclear: None };
             for (chain, list) in chains {
                 let rules = list.iter().filter(|r| !r.starts_with("type ") && !r.starts_with("policy "));
-                walk.chains.push((chain, rules.map(|r| read_nft(r, address, port)).collect()));
+                walk.chains.push((chain, rules.map(|r| read_nft(r, (name, sets), address, port)).collect()));
             }
             if cut {
                 walk.doubt("the list of rules is not complete");
@@ -324,7 +324,12 @@ fn set<'w, 'a>(words: &'w [&'a str]) -> (String, &'w [&'a str]) {
     (words[1..end].concat(), words.get(end + 1..).unwrap_or_default())
 }
 
-fn read_nft<'a>(text: &'a str, address: Option<IpAddr>, port: u16) -> Rule<'a> {
+fn read_nft<'a>(
+    text: &'a str,
+    (table, sets): (&str, &[(String, bool)]),
+    address: Option<IpAddr>,
+    port: u16,
+) -> Rule<'a> {
     let all: Vec<&'a str> = text.split_whitespace().collect();
     let mut words = all.as_slice();
     let mut matches = Some(true);
@@ -343,8 +348,11 @@ fn read_nft<'a>(text: &'a str, address: Option<IpAddr>, port: u16) -> Rule<'a> {
                 let not = words.get(2) == Some(&"!=");
                 let (list, rest) = set(&words[if not { 3 } else { 2 }.min(words.len())..]);
                 let same = address.map(|a| a.is_ipv6() == (first == "ip6"));
-                let found =
-                    if list.starts_with('@') { None } else { any_of(list.split(',').map(|p| host(p, address))) };
+                let found = if list.starts_with('@') {
+                    sets.iter().find(|(of, _)| *of == format!("{table} {list}")).map(|(_, holds)| *holds)
+                } else {
+                    any_of(list.split(',').map(|p| host(p, address)))
+                };
                 answer = and(same, if not { found.map(|f| !f) } else { found });
                 words = rest;
             }
@@ -501,7 +509,7 @@ pub fn fate(inside: &Inside, address: Option<IpAddr>, port: u16) -> Option<(&'st
         // iptables over nftables shows the same rules twice; iptables' own list is the one that can be read.
         let twice = |l: &str| !tables.0.is_empty() && (l.starts_with("ip filter ") || l.starts_with("ip6 filter "));
         let own: Vec<String> = fw.nft.iter().filter(|l| !twice(l)).cloned().collect();
-        all.push(("nftables", nft(&own, cut("nft"), address, port)));
+        all.push(("nftables", nft(&own, &fw.sets, cut("nft"), address, port)));
     }
     let pick = |want: fn(&Fate) -> bool| all.iter().find(|(_, f)| f.as_ref().is_some_and(want));
     let found = pick(|f| matches!(f, Fate::Block { .. }))

@@ -105,7 +105,7 @@ fn one(out: &mut Inside, word: &str, rest: &str) {
         "passwd" | "groups" | "groupnames" | "shells" | "shadow" | "passwords" | "nologin" | "nsswitch" => {
             account(out, word, rest);
         }
-        "sshd" | "daemon" | "T" | "conf" | "notrun" | "unit" | "rc" | "libwrap" => server(out, word, rest),
+        "sshd" | "daemon" | "T" | "conf" | "notrun" | "unit" | "rc" | "libwrap" | "revoked" => server(out, word, rest),
         "akf" | "ak" => keys(out, word, rest),
         "df" | "dfi" | "root" | "home" | "fstab" | "mem" | "load" | "oom" => resources(out, word, rest),
         "fw" | "nft" | "ufw" | "firewalld" | "hosts" | "fail2ban" => firewall(out, word, rest),
@@ -280,6 +280,7 @@ fn server(out: &mut Inside, word: &str, rest: &str) {
             push(&mut sshd.settings, (key.to_ascii_lowercase(), owned(value)));
         }
         "conf" => push(&mut sshd.lines, owned(rest)),
+        "revoked" => sshd.revoked.extend(rest.parse::<u8>().ok().filter(|_| sshd.revoked.len() < 4)),
         "notrun" => sshd.not_to_be_run = some(rest),
         "rc" => push(&mut sshd.rc, owned(rest)),
         "libwrap" => sshd.libwrap = Some(rest == "yes"),
@@ -481,6 +482,7 @@ fn firewall(out: &mut Inside, word: &str, rest: &str) {
         },
         "fw.cut" => push(&mut into.cut, rest.trim_start_matches("fw ").to_owned()),
         "nft" => push(&mut into.nft, owned(rest)),
+        "nft.in" => push(&mut into.sets, (owned(line), kind == "yes")),
         "ufw" => into.ufw = Some(rest == "yes"),
         "firewalld" => push(&mut into.firewalld, owned(rest)),
         "hosts" if kind == "allow" => push(&mut into.hosts_allow, owned(line)),

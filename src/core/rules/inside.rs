@@ -148,22 +148,51 @@ pub fn settle(view: &View<'_>, found: &mut Vec<Finding>, seen: &mut [Finding]) {
     ];
     const LOOKED_AT: [&str; 6] =
         ["home-perms", "ssh-dir-perms", "authkeys-perms", "authkeys-key-absent", "authkeys-missing", "sshd-allow-deny"];
+    const ACCOUNT: [&str; 8] = [
+        "account-expired",
+        "account-locked",
+        "nologin-file",
+        "pam-denies",
+        "password-change-forced",
+        "shell-missing",
+        "shell-nologin",
+        "user-deleted",
+    ];
     let Ok(look) = Look::new(view) else { return };
+    let is_proven = |f: &Finding| f.certainty == Certainty::Proven;
+    // The text of a nologin file is what the server said: it may say that the machine boots, and be wrong.
+    if let Some(file) = seen.iter_mut().find(|f| f.id == "nologin-file" && f.certainty == Certainty::Proven) {
+        file.evidence.extend(found.extract_if(.., |f| f.id == "boot-in-progress").flat_map(|f| f.evidence));
+    }
+    if seen.iter().any(|f| is_proven(f) && ACCOUNT.contains(&f.id.as_str())) {
+        found.retain(|f| is_proven(f) || !ACCOUNT.contains(&f.id.as_str()) || seen.iter().any(|s| s.id == f.id));
+    }
     let reason = seen.iter_mut().find(|f| f.certainty == Certainty::Proven && REASONS.contains(&f.id.as_str()));
     if let Some(reason) = reason {
         let refused = found.extract_if(.., |f| f.id == "sshd-not-listening");
         reason.evidence.extend(refused.flat_map(|f| f.evidence));
     }
     let whole = look.inside.end == End::Whole && look.inside.left_out == 0 && look.inside.slow.is_empty();
-    if whole
-        && look.user.is_some()
-        && look.has_settings()
-        && look.inside.key_files.iter().all(|f| f.read || missing(&look, &f.path))
-    {
-        found.retain(|f| {
-            f.certainty == Certainty::Proven || !LOOKED_AT.contains(&f.id.as_str()) || seen.iter().any(|s| s.id == f.id)
-        });
+    let seen_all = look.inside.key_files.iter().all(|f| f.read || missing(&look, &f.path));
+    let in_order = whole && look.user.is_some() && look.has_settings() && seen_all;
+    // Beside the reason that was found, guesses only distract.
+    let reason = seen.iter().any(|f| is_proven(f) && super::rank::stage(&f.id) == super::rank::Stage::Login);
+    if in_order || reason {
+        found.retain(|f| is_proven(f) || !LOOKED_AT.contains(&f.id.as_str()) || seen.iter().any(|s| s.id == f.id));
     }
+}
+
+/// Whether something seen inside ends a login whose key the server takes: the key alone is then no proof that the
+/// login works. A login that was really made disproves all but what comes after it.
+pub fn stops(view: &View<'_>, seen: &[Finding]) -> bool {
+    use crate::core::facts::wire::Answer;
+    const AFTER: [&str; 4] = ["shell-nologin", "shell-missing", "password-change-forced", "pam-denies"];
+    const BEFORE: [&str; 4] = ["account-expired", "nologin-file", "account-locked", "boot-in-progress"];
+    let made = view.facts.wire.offers.iter().any(|o| o.answer == Answer::LoggedIn);
+    seen.iter().filter(|f| f.certainty == Certainty::Proven).any(|f| {
+        let id = f.id.as_str();
+        AFTER.contains(&id) || (BEFORE.contains(&id) && !made)
+    })
 }
 
 fn missing(look: &Look<'_>, path: &str) -> bool {

@@ -218,12 +218,12 @@ pub fn judge(facts: &Facts) -> Diagnosis {
     found.extend(answers::findings(facts, &checks));
     let mut seen = inside::findings(&view);
     inside::settle(&view, &mut found, &mut seen);
+    // A login by SSH on 22 is no answer to a question about Remote Desktop.
+    let works = auth::login_works(&view) && !about::remote_desktop(facts) && !inside::stops(&view, &seen);
     found.extend(seen);
     if !found.iter().any(|f| rank::explains(&view, f)) {
         found.extend(looking::deeper(&view));
     }
-    // A login by SSH on 22 is no answer to a question about Remote Desktop.
-    let works = auth::login_works(&view) && !about::remote_desktop(facts);
     await_pending(facts, &mut found);
     let mut causes = rank::rank(&view, found, works);
     if works {

@@ -117,9 +117,14 @@ pub(super) fn findings(look: &Look<'_>) -> Vec<Finding> {
             out.push((**finding).clone());
         }
     }
-    out.extend(immutable(look, user, &out));
     if judged.iter().all(|(_, way, _)| matches!(way, Way::Missing)) {
-        out.extend(no_file(look, user, &files));
+        // The key lies in the usual file, and sshd reads one of another name.
+        let elsewhere = moved(look, user, false, &keys);
+        if elsewhere.is_some() {
+            out.extend(elsewhere);
+        } else if !out.iter().any(|f| f.id == "home-not-mounted" && f.certainty == Certainty::Proven) {
+            out.extend(no_file(look, user, &files));
+        }
         return out;
     }
     let spoilt = judged.iter().any(|(_, _, held)| matches!(held, Held::Spoilt(_)));
@@ -131,6 +136,7 @@ pub(super) fn findings(look: &Look<'_>) -> Vec<Finding> {
         out.extend(absent(look, &there, &keys));
     }
     out.extend(moved(look, user, false, &keys));
+    out.extend(immutable(look, user, &out));
     out
 }
 
@@ -149,6 +155,12 @@ fn moved(look: &Look<'_>, user: &Passwd, none: bool, keys: &[Offered]) -> Option
     let usual = look.inside.key_files.iter().find(|f| !f.used);
     let there = usual.is_some_and(|f| !missing(look, &f.path) && !f.entries.is_empty());
     let mine = usual.is_some_and(|f| f.entries.iter().any(|l| holds(look, l, keys)));
+    let inside_home = |f: &KeyFileInside| f.used && !outside(user, &f.path);
+    let usual_is_empty = usual.is_none_or(|f| f.entries.is_empty());
+    // Files of another name below home: a cause only when the usual one has keys.
+    if usual_is_empty && look.inside.key_files.iter().any(inside_home) {
+        return None;
+    }
     let used_missing = look.inside.key_files.iter().filter(|f| f.used).all(|f| missing(look, &f.path));
     if !(none || mine || (there && used_missing) || (used_missing && usual.is_some())) || key_sources(look) {
         return None;
@@ -389,6 +401,16 @@ fn spoils(look: &Look<'_>, line: &KeyLine, at: &str) -> Option<Finding> {
             garbled("its type or data is damaged")
         };
     }
+    if has("html") {
+        return garbled("with the escapes of a web page");
+    }
+    if let Some((name, _)) = line.options.iter().find(|(name, _)| !is_option(name)) {
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let text = format!("{at} has the key behind the option {name}, which sshd does not know: it skips the line");
+        let finding = look.finding("authkeys-garbled", certainty(!plain), text, "authorized_keys");
+        // A newer sshd may know a word that is not known here.
+        return Some(if plain { finding.would_prove("sshd at LogLevel DEBUG: bad key options") } else { finding });
+    }
     let option = |name: &str| line.options.iter().find(|(n, _)| n == name);
     if option("cert-authority").is_some() {
         return Some(look.finding(
@@ -435,6 +457,33 @@ fn spoils(look: &Look<'_>, line: &KeyLine, at: &str) -> Option<Finding> {
         return Some(look.finding("root-login-refused", Certainty::Proven, text, "authorized_keys"));
     }
     None
+}
+
+/// Whether sshd(8), AUTHORIZED_KEYS FILE FORMAT, has an option of this name (in lower case).
+fn is_option(name: &str) -> bool {
+    const VALUES: [&str; 11] = [
+        "cert-authority",
+        "command",
+        "environment",
+        "expiry-time",
+        "from",
+        "permitlisten",
+        "permitopen",
+        "principals",
+        "restrict",
+        "tunnel",
+        "zos-key-ring-label",
+    ];
+    const SWITCHES: [&str; 7] = [
+        "agent-forwarding",
+        "port-forwarding",
+        "pty",
+        "touch-required",
+        "user-rc",
+        "verify-required",
+        "x11-forwarding",
+    ];
+    VALUES.contains(&name) || SWITCHES.contains(&name.strip_prefix("no-").unwrap_or(name))
 }
 
 fn unmounted(look: &Look<'_>, user: &Passwd) -> Option<Finding> {

@@ -32,12 +32,17 @@ fn filter(look: &Look<'_>) -> Option<Finding> {
     );
     match fate {
         // fail2ban's chains hold bans, nothing else.
-        Fate::Block { rule } if rule.contains("-A f2b-") => Some(look.finding(
-            "fail2ban-ban",
-            Certainty::Proven,
-            format!("a rule of fail2ban keeps {} out: {rule}", client(look)),
-            backend,
-        )),
+        Fate::Block { rule }
+            if rule.contains("-A f2b-")
+                || look.inside.firewall.nft.iter().any(|l| l.contains(" f2b-") && l.ends_with(rule.as_str())) =>
+        {
+            Some(look.finding(
+                "fail2ban-ban",
+                Certainty::Proven,
+                format!("a rule of fail2ban keeps {} out: {rule}", client(look)),
+                backend,
+            ))
+        }
         Fate::Block { rule } => Some(look.finding(
             "guest-firewall",
             Certainty::Proven,

@@ -66,13 +66,24 @@ fn word_after<'t>(text: &'t str, piece: &str) -> Option<&'t str> {
 fn about_user<'a>(look: &Look<'_>, line: &'a LogLine, all: &[&LogLine], mended: bool) -> Option<Told<'a>> {
     let text = line.text.as_str();
     let name = look.name;
-    if name.is_empty() || mended || look.known {
+    if name.is_empty() {
+        return None;
+    }
+    // What follows an accepted key in the same session: the login was taken, and could not be opened.
+    if text.contains("PAM: pam_open_session()") {
+        let session =
+            all.iter().any(|l| l.pid.is_some() && l.pid == line.pid && names_user(look, &l.text, "Accepted "));
+        let later = all.iter().rposition(|l| names_user(look, &l.text, "Accepted ") && l.pid != line.pid);
+        let here = all.iter().position(|l| std::ptr::eq(*l, line));
+        return (session && later <= here).then_some(Told { id: "pam-denies", line, certainty: Certainty::Proven });
+    }
+    if mended {
         return None;
     }
     let is = |piece: &str| word_after(text, piece) == Some(name);
     let proven = |id| Some(Told { id, line, certainty: Certainty::Proven });
     let likely = |id| Some(Told { id, line, certainty: Certainty::Likely });
-    if is("User ") && text.contains("not allowed because") {
+    if is("User ") && text.contains("not allowed because") && !look.known {
         return refusal(text).and_then(|id| if seen_well(look, id) { None } else { proven(id) });
     }
     if is("denied for user ") && text.contains("PAM account configuration") {
@@ -82,6 +93,10 @@ fn about_user<'a>(look: &Look<'_>, line: &'a LogLine, all: &[&LogLine], mended: 
         || text.contains("pam_sss(sshd:account): Access denied for user ") && is("for user ")
     {
         return proven("pam-denies");
+    }
+    // The account stage comes after the key; all that follows is about the key itself.
+    if look.known {
+        return None;
     }
     if is("attempts exceeded for ") && same_client(look, text) {
         return proven("too-many-agent-keys");

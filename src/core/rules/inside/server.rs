@@ -15,8 +15,10 @@ pub(super) fn findings(look: &Look<'_>) -> Vec<Finding> {
     if !look.connected {
         out.extend(not_listening(look));
     }
+    out.extend(privsep_gone(look));
     if look.has_settings() && !look.name.is_empty() {
         if !look.known {
+            out.extend(revoked(look));
             out.extend(pubkey(look));
             out.extend(key_types(look));
         }
@@ -170,51 +172,14 @@ fn why_not(look: &Look<'_>, all: &[Listener]) -> Vec<Finding> {
             "stat",
         ));
     }
-    if let Some(line) = said.iter().find(|l| l.contains("no hostkeys available")) {
-        let kept: Vec<&String> = inside
-            .paths
-            .iter()
-            .filter(|(p, s)| is_host_key(p) && matches!(s, PathState::There { .. }))
-            .map(|(p, _)| p)
-            .collect();
-        let open = |p: &&&String| inside.paths.get(**p).and_then(PathState::mode).is_some_and(|m| m & 0o077 != 0);
-        out.push(if kept.is_empty() {
-            look.finding("hostkeys-missing", Certainty::Proven, (*line).to_owned(), "sshd -t")
-        } else if kept.iter().all(|p| open(&p)) {
-            let mode = inside.paths[kept[0]].mode().unwrap_or(0) & 0o7777;
-            look.finding(
-                "hostkeys-perms",
-                Certainty::Proven,
-                format!("{} has mode {mode:04o}: sshd uses no host key that others may read", kept[0]),
-                "stat",
-            )
-            .and((*line).to_owned(), look.by("sshd -t"))
-        } else {
-            look.finding("hostkeys-missing", Certainty::Likely, (*line).to_owned(), "sshd -t")
-                .would_prove("ssh-keygen -y -f of each host key fails")
-        });
-    } else if let Some(line) = said.iter().find(|l| is_privsep(l)) {
-        // systemd makes /run/sshd when it starts the service: alone, sshd -t misses it after every stop.
-        let made_at_start = inside.os.init == "systemd" && line.contains("Missing") && line.contains("/run/sshd");
-        match logged("privilege separation directory") {
-            Some(entry) => out.push(
-                look.finding("privsep-dir", Certainty::Proven, entry.text.clone(), "sshd's log")
-                    .and(format!("still so: {line}"), look.by("sshd -t")),
-            ),
-            None if !made_at_start => {
-                out.push(look.finding("privsep-dir", Certainty::Proven, (*line).to_owned(), "sshd -t"));
-            }
-            None => {}
+    let told = match () {
+        () if said.iter().any(|l| l.contains("no hostkeys available") || l.contains("load host key")) => {
+            host_keys(look, &said)
         }
-    } else if let Some(line) = said
-        .iter()
-        .find(|l| !l.contains("UNPROTECTED") && !l.starts_with('@') && !l.trim().is_empty() && inside.uid == Some(0))
-    {
-        let code = sshd.test.as_ref().map_or(0, |(code, _)| *code);
-        if !matches!(code, 124 | 137) {
-            out.push(look.finding("sshd-config-invalid", Certainty::Proven, (*line).to_owned(), "sshd -t"));
-        }
-    }
+        () if said.iter().any(|l| is_privsep(l)) => privsep(look, &said),
+        () => config(look, &said),
+    };
+    out.extend(told);
     out.extend(disabled(look));
     if out.is_empty() {
         let state = service(look).map_or_else(
@@ -240,6 +205,88 @@ fn why_not(look: &Look<'_>, all: &[Listener]) -> Vec<Finding> {
         }
     }
     out
+}
+
+/// sshd finds no host key that it can use.
+fn host_keys(look: &Look<'_>, said: &[&str]) -> Option<Finding> {
+    let inside = look.inside;
+    let line = said
+        .iter()
+        .find(|l| l.contains("no hostkeys available"))
+        .or_else(|| said.iter().find(|l| l.contains("load host key")))?;
+    let configured: Vec<&str> = inside.sshd.all("hostkey").collect();
+    let mine = |p: &String| is_host_key(p) || configured.contains(&p.as_str());
+    let kept: Vec<(&String, u32)> =
+        inside.paths.iter().filter(|(p, _)| mine(p)).filter_map(|(p, s)| Some((p, s.mode()?))).collect();
+    // RHEL lets the group ssh_keys read them, by a patch; everybody else's sshd says so of each file.
+    if let Some((path, mode)) = kept.first().filter(|_| kept.iter().all(|(_, mode)| mode & 0o077 != 0)) {
+        let text = format!("{path} has mode {:04o}: sshd uses no host key that others may read", mode & 0o7777);
+        return Some(
+            look.finding("hostkeys-perms", Certainty::Proven, text, "stat").and((*line).to_owned(), look.by("sshd -t")),
+        );
+    }
+    let finding = look.finding("hostkeys-missing", Certainty::Proven, (*line).to_owned(), "sshd -t");
+    Some(match kept.first() {
+        Some((path, _)) => finding.and(format!("{path} is there, but sshd cannot use it"), look.by("stat")),
+        None => finding,
+    })
+}
+
+fn privsep(look: &Look<'_>, said: &[&str]) -> Option<Finding> {
+    let line = said.iter().find(|l| is_privsep(l))?;
+    // The service makes /run/sshd when it starts: alone, sshd -t misses it after every stop.
+    let made_at_start = line.contains("Missing") && line.contains("/run/");
+    let logged = look.inside.log.iter().rev().find(|l| look.this_boot(l.at) && is_privsep(&l.text));
+    match logged {
+        Some(entry) => Some(
+            look.finding("privsep-dir", Certainty::Proven, entry.text.clone(), "sshd's log")
+                .and(format!("still so: {line}"), look.by("sshd -t")),
+        ),
+        None if !made_at_start => Some(look.finding("privsep-dir", Certainty::Proven, (*line).to_owned(), "sshd -t")),
+        None => None,
+    }
+}
+
+/// A running sshd puts every session into the directory before anything is said: without it each one ends.
+fn privsep_gone(look: &Look<'_>) -> Option<Finding> {
+    let running = look.inside.listeners.iter().flatten().any(|l| l.port == look.port && is_sshd(l));
+    let (code, said) = look.inside.sshd.test.as_ref()?;
+    let line =
+        said.iter().find(|l| is_privsep(l)).filter(|_| running && *code != 0 && !look.answered && !look.known)?;
+    Some(look.finding(
+        "privsep-dir",
+        Certainty::Proven,
+        format!("sshd runs, and every session fails: {line}"),
+        "sshd -t",
+    ))
+}
+
+fn config(look: &Look<'_>, said: &[&str]) -> Option<Finding> {
+    const WORDS: [&str; 10] = [
+        ": line ",
+        " line ",
+        "terminating,",
+        "Bad ",
+        "nsupported option",
+        "Directive ",
+        "missing argument",
+        "garbage",
+        "set without",
+        "sshd_config",
+    ];
+    let code = look.inside.sshd.test.as_ref().map_or(0, |(code, _)| *code);
+    // Only root may read all that sshd reads; a command that was ended says nothing.
+    if look.inside.uid != Some(0) || matches!(code, 0 | 124 | 137) {
+        return None;
+    }
+    if let Some(line) = said.iter().find(|l| WORDS.iter().any(|w| l.contains(w))) {
+        return Some(look.finding("sshd-config-invalid", Certainty::Proven, (*line).to_owned(), "sshd -t"));
+    }
+    let line = said.iter().find(|l| !l.trim().is_empty())?;
+    Some(
+        look.finding("sshd-config-invalid", Certainty::Likely, (*line).to_owned(), "sshd -t")
+            .would_prove("sshd -t names a file and a line"),
+    )
 }
 
 fn is_host_key(path: &str) -> bool {
@@ -291,6 +338,21 @@ fn pubkey(look: &Look<'_>) -> Option<Finding> {
     let enough = methods.split_whitespace().any(|list| list == "publickey");
     (!enough)
         .then(|| proven(format!("sshd wants more than a key from {}: authenticationmethods {methods}", look.name)))?
+}
+
+/// Keys that sshd is told to refuse; without the list it refuses all (sshd_config(5), RevokedKeys).
+fn revoked(look: &Look<'_>) -> Option<Finding> {
+    let list = look.inside.sshd.setting("revokedkeys").filter(|f| *f != "none")?;
+    let id = "pubkey-disabled";
+    if look.inside.paths.get(list) == Some(&PathState::Missing) {
+        let text = format!("revokedkeys names {list}, which does not exist: sshd then refuses every key");
+        return Some(look.finding(id, Certainty::Proven, text, "stat"));
+    }
+    let asked = crate::core::inside::offered_keys(look.view.facts).len();
+    let all = asked > 0 && (1..=asked).all(|n| look.inside.sshd.revoked.iter().any(|r| usize::from(*r) == n));
+    all.then(|| {
+        look.finding(id, Certainty::Proven, format!("the list of revoked keys {list} holds your key"), "ssh-keygen -Q")
+    })
 }
 
 /// What a key needs: an algorithm of its kind that sshd accepts, and enough bits.
