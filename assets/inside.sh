@@ -225,6 +225,9 @@ if [ -n "$SSHD" ]; then
   fi
 fi
 val() { say "$T" | awk -v k="$1" '$1 == k { sub(/^[^ ]+ ?/, ""); print; exit }'; }
+for f in /etc/systemd/system/ssh.service /etc/systemd/system/sshd.service; do
+  [ -L "$f" ] && [ "$(readlink "$f")" = /dev/null ] && say "rc sshd masked $f"
+done
 [ -e /etc/ssh/sshd_not_to_be_run ] && say "notrun /etc/ssh/sshd_not_to_be_run"
 
 # ---- service ----

@@ -408,7 +408,7 @@ fn key_line(f: &[&str], options: &str) -> KeyLine {
     let near = defects.iter().find_map(|d| d.strip_prefix("near")).and_then(|n| n.parse().ok());
     KeyLine {
         line: f[1].parse().unwrap_or(0),
-        sound: blob.as_ref().map(|_| read.is_some() && kind.is_some()),
+        sound: blob.as_ref().map(|blob| read.is_some() && kind.as_ref().is_some_and(|kind| is_whole(kind, blob))),
         fingerprint: read.map(|(_, fingerprint)| fingerprint),
         kind,
         offered: f[2].parse().ok().filter(|n| *n > 0),
@@ -420,6 +420,12 @@ fn key_line(f: &[&str], options: &str) -> KeyLine {
             .map(|o| o.split_once('=').map_or((owned(o), None), |(name, value)| (owned(name), Some(owned(value)))))
             .collect(),
     }
+}
+
+/// Whether the data of a key is all there: a piece of it can look right from its beginning.
+fn is_whole(kind: &str, blob: &str) -> bool {
+    let known = ["ssh-rsa", "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"];
+    !known.contains(&kind) || ssh_key::PublicKey::from_openssh(&format!("{kind} {blob}")).is_ok()
 }
 
 fn resources(out: &mut Inside, word: &str, rest: &str) {

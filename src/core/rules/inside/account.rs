@@ -108,14 +108,8 @@ fn shadow(look: &Look<'_>) -> Vec<Finding> {
         let text = format!("the password field of {name} begins with ! ({}), and sshd works without PAM", shadow.class);
         match pam {
             Some(false) => add("account-locked", Certainty::Proven, text),
-            None => {
-                add(
-                    "account-locked",
-                    Certainty::Possible,
-                    text.replace("and sshd works", "which counts if sshd works"),
-                );
-            }
-            Some(true) => {}
+            None if without_pam(look) => add("account-locked", Certainty::Likely, text),
+            None | Some(true) => {}
         }
     } else if shadow.class == "LOCKED" && !look.known {
         // FreeBSD: sshd's own check without PAM; with PAM it is pam_unix that refuses.
@@ -162,6 +156,11 @@ fn shadow(look: &Look<'_>) -> Vec<Finding> {
         }
     }
     out
+}
+
+/// Whether the configuration's own lines say so, where sshd could not.
+fn without_pam(look: &Look<'_>) -> bool {
+    look.inside.sshd.lines.iter().any(|l| l.to_ascii_lowercase().ends_with("usepam no"))
 }
 
 fn shell(look: &Look<'_>) -> Option<Finding> {

@@ -635,6 +635,14 @@ fn immutable(look: &Look<'_>, user: &Passwd, found: &[Finding]) -> Option<Findin
     })
 }
 
+/// Whether a file that sshd reads lets an offered key in.
+pub(super) fn found(look: &Look<'_>) -> bool {
+    let Some(user) = look.user else { return false };
+    let keys = offered(look);
+    let good = |f: &&KeyFileInside| matches!((way(look, user, f), held(look, f, &keys)), (Way::Open, Held::Good(_)));
+    look.inside.key_files.iter().filter(|f| f.used).any(|f| good(&f))
+}
+
 pub(super) fn summary(look: &Look<'_>) -> Result<String, String> {
     if look.known {
         return Ok("the server found the key of this user".to_owned());

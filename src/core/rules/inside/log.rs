@@ -2,7 +2,7 @@
 
 use super::Look;
 use crate::core::cause::{Certainty, Finding};
-use crate::core::facts::inside::LogLine;
+use crate::core::facts::inside::{LogLine, PathState};
 
 /// How long a refusal for being too busy or for too many failures explains a login that fails now, in seconds.
 const RECENT: i64 = 600;
@@ -156,7 +156,8 @@ fn about_user<'a>(look: &Look<'_>, line: &'a LogLine, all: &[&LogLine], mended: 
 /// Whether the modes of the path that a line names were seen: then they have been judged as they are now.
 fn judged(look: &Look<'_>, text: &str) -> bool {
     look.inside.paths.iter().any(|(path, state)| {
-        state.mode().is_some() && text.split([' ', '\'', '"']).any(|word| word.trim_end_matches([':', ',']) == path)
+        !matches!(state, PathState::Unknown | PathState::Denied)
+            && text.split([' ', '\'', '"']).any(|word| word.trim_end_matches([':', ',']) == path)
     })
 }
 

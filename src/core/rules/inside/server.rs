@@ -1,6 +1,6 @@
 //! sshd itself: whether it runs, on which port, with which settings for this user.
 
-use super::Look;
+use super::{Look, files};
 use crate::core::cause::{Certainty, Finding};
 use crate::core::facts::inside::{End, Listener, PathState, Unit};
 use crate::core::facts::local::KeyFileState;
@@ -27,7 +27,8 @@ pub(super) fn findings(look: &Look<'_>) -> Vec<Finding> {
         }
         out.extend(root(look));
     }
-    if !look.known {
+    // A key that lies in a file needs no command.
+    if !look.known && !files::found(look) {
         out.extend(key_command(look));
     }
     out
@@ -319,6 +320,9 @@ fn disabled(look: &Look<'_>) -> Option<Finding> {
         return None;
     }
     let rc = &look.inside.sshd.rc;
+    if let Some(file) = rc.iter().find_map(|l| l.strip_prefix("sshd masked ")) {
+        return proven(format!("sshd's unit is masked ({file} leads to /dev/null)"), "readlink");
+    }
     let stopped = match look.inside.os.init.as_str() {
         "openrc" => rc.iter().any(|l| l == "sshd stopped") && !rc.iter().any(|l| l.starts_with("sshd enabled")),
         "rc" => rc.iter().any(|l| l.strip_prefix("sshd_enable ").is_some_and(|v| !v.eq_ignore_ascii_case("yes"))),
