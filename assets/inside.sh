@@ -57,7 +57,7 @@ t() {
 }
 
 # Printable ASCII only, lines cut. The first word is put in front of each line.
-clean() { awk -v k="$1" -v n="${2:-240}" -v m="${3:-40}" '{ gsub(/\t/, " "); gsub(/[^ -~]/, "?"); if (NR <= m) print k " " substr($0, 1, n) }'; }
+clean() { awk -v k="$1" -v n="${2:-240}" -v m="${3:-40}" '{ sub(/\r$/, ""); gsub(/\t/, " "); gsub(/[^ -~]/, "?"); if (NR <= m) print k " " substr($0, 1, n) }'; }
 
 echo "at $START"
 if [ -r /proc/uptime ]; then awk '{ print "up " int($1); exit }' /proc/uptime

@@ -169,8 +169,21 @@ fn named_causes(text: &str) -> Vec<String> {
 }
 
 /// What the rules name besides causes: addresses, users, states, algorithms, words of descriptions.
-const NO_CAUSES: &[&str] =
-    &["ec2-user", "shutting-down", "insufficient-data", "ssh-rsa", "ssh-ed25519", "my-ip", "eic-push-key", "rsa-sha2"];
+const NO_CAUSES: &[&str] = &[
+    "ec2-user",
+    "shutting-down",
+    "insufficient-data",
+    "ssh-rsa",
+    "ssh-ed25519",
+    "my-ip",
+    "eic-push-key",
+    "rsa-sha2",
+    "rsa-sha2-256",
+    "rsa-sha2-512",
+    "opensuse-leap",
+    "no-port-forwarding",
+    "no-agent-forwarding",
+];
 
 /// The table of all causes in the docs says what the catalogue says.
 #[test]

@@ -127,3 +127,30 @@ fn client(word: &str, address: Option<IpAddr>) -> Option<bool> {
     }
     host(&bare, Some(address))
 }
+
+/// Whether sshd(8), AUTHORIZED_KEYS FILE FORMAT, has an option of this name (in lower case).
+pub fn is_option(name: &str) -> bool {
+    const VALUES: [&str; 11] = [
+        "cert-authority",
+        "command",
+        "environment",
+        "expiry-time",
+        "from",
+        "permitlisten",
+        "permitopen",
+        "principals",
+        "restrict",
+        "tunnel",
+        "zos-key-ring-label",
+    ];
+    const SWITCHES: [&str; 7] = [
+        "agent-forwarding",
+        "port-forwarding",
+        "pty",
+        "touch-required",
+        "user-rc",
+        "verify-required",
+        "x11-forwarding",
+    ];
+    VALUES.contains(&name) || SWITCHES.contains(&name.strip_prefix("no-").unwrap_or(name))
+}

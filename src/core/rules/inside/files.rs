@@ -404,7 +404,7 @@ fn spoils(look: &Look<'_>, line: &KeyLine, at: &str) -> Option<Finding> {
     if has("html") {
         return garbled("with the escapes of a web page");
     }
-    if let Some((name, _)) = line.options.iter().find(|(name, _)| !is_option(name)) {
+    if let Some((name, _)) = line.options.iter().find(|(name, _)| !patterns::is_option(name)) {
         let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let text = format!("{at} has the key behind the option {name}, which sshd does not know: it skips the line");
         let finding = look.finding("authkeys-garbled", certainty(!plain), text, "authorized_keys");
@@ -457,33 +457,6 @@ fn spoils(look: &Look<'_>, line: &KeyLine, at: &str) -> Option<Finding> {
         return Some(look.finding("root-login-refused", Certainty::Proven, text, "authorized_keys"));
     }
     None
-}
-
-/// Whether sshd(8), AUTHORIZED_KEYS FILE FORMAT, has an option of this name (in lower case).
-fn is_option(name: &str) -> bool {
-    const VALUES: [&str; 11] = [
-        "cert-authority",
-        "command",
-        "environment",
-        "expiry-time",
-        "from",
-        "permitlisten",
-        "permitopen",
-        "principals",
-        "restrict",
-        "tunnel",
-        "zos-key-ring-label",
-    ];
-    const SWITCHES: [&str; 7] = [
-        "agent-forwarding",
-        "port-forwarding",
-        "pty",
-        "touch-required",
-        "user-rc",
-        "verify-required",
-        "x11-forwarding",
-    ];
-    VALUES.contains(&name) || SWITCHES.contains(&name.strip_prefix("no-").unwrap_or(name))
 }
 
 fn unmounted(look: &Look<'_>, user: &Passwd) -> Option<Finding> {

@@ -130,6 +130,10 @@ fn about_user<'a>(look: &Look<'_>, line: &'a LogLine, all: &[&LogLine], mended: 
     {
         return if has_option(look, "from") { proven("authkeys-from-restriction") } else { None };
     }
+    if text.contains(" revoked by file ") {
+        let mine = text.split(' ').any(|w| w.starts_with("SHA256:") && offers(look, w));
+        return if mine { proven("pubkey-disabled") } else { None };
+    }
     let id = if text.contains("signature algorithm ssh-rsa not in")
         || text.contains("key type ssh-rsa not in PubkeyAccepted")
     {
@@ -159,6 +163,12 @@ fn judged(look: &Look<'_>, text: &str) -> bool {
         !matches!(state, PathState::Unknown | PathState::Denied)
             && text.split([' ', '\'', '"']).any(|word| word.trim_end_matches([':', ',']) == path)
     })
+}
+
+/// Whether the login would offer the key with this fingerprint.
+fn offers(look: &Look<'_>, fingerprint: &str) -> bool {
+    let keys = crate::core::inside::offered_keys(look.view.facts);
+    keys.iter().filter_map(|line| crate::core::key::public_of(line)).any(|(_, mine)| mine == fingerprint)
 }
 
 fn has_option(look: &Look<'_>, name: &str) -> bool {
