@@ -92,9 +92,9 @@ fn search(text: &str, names: &[String], file: &str) -> Vec<(Marker, KnownHost)> 
 /// Marker, key type and fingerprint of a line, if it is for any of the names.
 fn entry(line: &str, names: &[String]) -> Option<(Marker, String, String)> {
     let mut words = line.split_ascii_whitespace().peekable();
-    let marker = match words.peek()? {
-        &"@revoked" => Marker::Revoked,
-        &"@cert-authority" => Marker::Authority,
+    let marker = match *words.peek()? {
+        "@revoked" => Marker::Revoked,
+        "@cert-authority" => Marker::Authority,
         _ => Marker::None,
     };
     if marker != Marker::None {

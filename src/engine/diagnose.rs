@@ -209,9 +209,9 @@ fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) 
         None => Ready::Later,
     };
     match probe {
-        ProbeId::SshConfig | ProbeId::Agent | ProbeId::Caller | ProbeId::SshVersion => Ready::Now,
-        // An alias of ssh_config stands for another name, which is then what EC2 is asked for.
-        ProbeId::Instance | ProbeId::Dns | ProbeId::Keys if !config_known => Ready::Later,
+        ProbeId::SshConfig | ProbeId::Caller | ProbeId::SshVersion => Ready::Now,
+        // An alias of ssh_config stands for another name, which is then what EC2 is asked for; and it may name an agent.
+        ProbeId::Instance | ProbeId::Dns | ProbeId::Keys | ProbeId::Agent if !config_known => Ready::Later,
         // A word without dots is most likely a Name tag: only when it is none is the resolver asked.
         ProbeId::Dns
             if facts.target.kind() == TargetKind::Name
@@ -224,8 +224,12 @@ fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) 
                 None => Ready::Later,
             }
         }
-        ProbeId::Instance | ProbeId::Dns | ProbeId::Keys => Ready::Now,
+        ProbeId::Instance | ProbeId::Dns | ProbeId::Keys | ProbeId::Agent => Ready::Now,
         ProbeId::SourceIp if facts.target.source_ip.is_some() => Ready::Never(None),
+        // Which of the own addresses the instance sees depends on the family of its address, and on whether it is private.
+        ProbeId::SourceIp if facts.address().is_none() && !(instance_known && ended(states, ProbeId::Dns)) => {
+            Ready::Later
+        }
         ProbeId::SourceIp => Ready::Now,
         ProbeId::Status | ProbeId::Interfaces | ProbeId::Ssm | ProbeId::Console => with_instance(|_| true, ""),
         ProbeId::SecurityGroups => with_instance(

@@ -111,7 +111,9 @@ impl<'a> View<'a> {
             && self.path.source.is_some()
             && self.facts.target.source_ip.is_none()
             && !matches!(&self.path.route, RouteDecision::Via { route, .. } if route.target == RouteTarget::Local);
-        if guessed { Certainty::Likely } else { Certainty::Proven }
+        // A jump host's address is where it was reached; it may go on from another one.
+        let jumped = through_jump(self.facts) && self.path.source.is_some() && self.facts.target.source_ip.is_none();
+        if guessed || jumped { Certainty::Likely } else { Certainty::Proven }
     }
 
     /// Adds the silence of the probe to a finding that explains it, and what would make it certain.

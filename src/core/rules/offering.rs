@@ -99,7 +99,7 @@ pub fn order(facts: &Facts) -> Vec<Candidate<'_>> {
     arrange(facts, |probe| offered(facts, probe))
 }
 
-fn arrange<'a>(facts: &'a Facts, wanted: impl Fn(&KeyProbe) -> bool) -> Vec<Candidate<'a>> {
+fn arrange(facts: &Facts, wanted: impl Fn(&KeyProbe) -> bool) -> Vec<Candidate<'_>> {
     if keys_are_off(facts) {
         return Vec::new();
     }

@@ -44,7 +44,8 @@ const PROOFS: &[(&str, &[&str])] = &[
             "the agent has no identities",
         ],
     ),
-    ("wrong-user-name", &["please login as the user"]),
+    ("wrong-user-name", &["please login as the user", "invalid user "]),
+    ("user-deleted", &["invalid user "]),
     ("too-many-agent-keys", &[]),
     ("persource-penalty", &["not allowed at this time", "penalty:"]),
     ("maxstartups", &["exceeded maxstartups", "past maxstartups", "beginning maxstartups"]),
@@ -78,7 +79,7 @@ const PROOFS: &[(&str, &[&str])] = &[
     ("privsep-dir", &["privilege separation directory"]),
     ("port-in-use", &["address already in use"]),
     ("sshd-config-invalid", &["bad configuration option", "bad configuration options"]),
-    ("ssm-plugin-missing", &["sessionmanagerplugin is not found", "session-manager-plugin"]),
+    ("ssm-plugin-missing", &["sessionmanagerplugin is not found"]),
 ];
 
 /// What a probe of this run says about a pasted cause.
@@ -101,8 +102,8 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
     let facts = view.facts;
     let Some(paste) = paste(facts) else { return Vec::new() };
     let mut out: Vec<Finding> = Vec::new();
-    for id in &paste.causes {
-        let id = deleted_user(view, paste, id).unwrap_or(id.as_str());
+    let logged = logged_user(view, paste);
+    for id in paste.causes.iter().map(String::as_str).chain(logged) {
         let Some(words) = catalogue::get().causes.get(id) else { continue };
         let live = live(view, id);
         if live == Live::Disproved || out.iter().any(|f| f.id == id) {
@@ -110,9 +111,11 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
         }
         let telling = PROOFS.iter().filter(|(known, _)| *known == id).flat_map(|(_, words)| *words);
         let line = telling.into_iter().find_map(|w| paste.evidence.iter().find(|l| l.to_ascii_lowercase().contains(w)));
+        // Without the image nobody knows whether the user is no user of it, or was one.
+        let line = line.filter(|_| logged != Some(id) || view.default_user().is_some());
         let certainty = match (live, line) {
             (Live::Weaker, _) => Certainty::Possible,
-            (_, Some(_)) if !about_another_host(facts, paste) || id == "user-deleted" => Certainty::Proven,
+            (_, Some(_)) if !about_another_host(facts, paste) => Certainty::Proven,
             _ => Certainty::Likely,
         };
         let text = line.or(paste.evidence.first()).unwrap_or(&paste.explanation);
@@ -122,12 +125,13 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
     out
 }
 
-/// `Invalid user X` for the very user that the image has by default: it was there, and is no more.
-fn deleted_user(view: &View<'_>, paste: &Recognised, id: &str) -> Option<&'static str> {
-    let default = view.default_user()?;
-    let logged = format!("invalid user {default} from");
-    (id == "wrong-user-name" && paste.evidence.iter().any(|line| line.to_ascii_lowercase().contains(&logged)))
-        .then_some("user-deleted")
+/// What sshd's log line `Invalid user X from` says of the login's user: it was never there, or, when the image has it
+/// by default, it is no more.
+fn logged_user(view: &View<'_>, paste: &Recognised) -> Option<&'static str> {
+    let user = view.user()?;
+    let line = format!("invalid user {} from ", user.to_ascii_lowercase());
+    paste.evidence.iter().find(|l| l.to_ascii_lowercase().contains(&line))?;
+    Some(if view.default_user().as_ref() == Some(&user) { "user-deleted" } else { "wrong-user-name" })
 }
 
 /// Whether the text names another host than the target: then it may be about a jump host, or about yesterday.

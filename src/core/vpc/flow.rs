@@ -156,7 +156,18 @@ pub fn flow_of(facts: &Facts) -> Flow {
         };
         fits && !through_jump(facts)
     });
+    let found = found
+        .or_else(|| jump_source(facts).filter(|source| address.is_some_and(|a| is_private(a) == is_private(*source))));
     Flow { source: told.or(found), address, port: facts.port(), protocol: Protocol::Tcp }.canonical()
+}
+
+/// The address from which the only jump host reaches a private target: its own, when that is private too. From a
+/// public one nobody knows by which private address it goes on.
+fn jump_source(facts: &Facts) -> Option<IpAddr> {
+    let config = facts.local.config.value();
+    let all = facts.target.jump.as_deref().or_else(|| config.and_then(|c| c.proxy_jump.as_deref()))?;
+    let jump = facts.local.jump.value().filter(|_| !all.contains(','))?;
+    jump.address.filter(|a| is_private(*a))
 }
 
 /// Whether the login goes through another host.

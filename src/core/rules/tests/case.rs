@@ -47,7 +47,7 @@ pub(super) struct Case {
     ssh_version: Option<String>,
     /// `ok`, `invalid`, or settings such as `user=x`, `port=2222`, `only`, `jump=x`, `strict=yes`, `no-keys`, `sha1=no`.
     config: Option<String>,
-    /// `OUTCOME [WORDS]` of the jump host.
+    /// `OUTCOME [WORDS]` of the jump host, at a public address; `in-vpc OUTCOME` at a private one.
     jump: Option<String>,
     /// `alive`, `hangs`, `dead`: what the control socket does.
     control: Option<String>,
@@ -408,10 +408,14 @@ fn local(case: &Case, facts: &mut Facts) {
     }
     local.known_hosts = Fact::known(known, "known_hosts");
     if let Some(text) = &case.jump {
+        let (address, text) = match text.strip_prefix("in-vpc ") {
+            Some(text) => ("10.0.9.22", text),
+            None => ("198.51.100.22", text.as_str()),
+        };
         let (outcome, words) = text.split_once(' ').unwrap_or((text, ""));
         let jump = JumpHost {
             name: "bastion".to_owned(),
-            address: Some("198.51.100.22".parse().unwrap()),
+            address: Some(address.parse().unwrap()),
             port: 22,
             outcome: outcome.to_owned(),
             words: words.to_owned(),
