@@ -183,3 +183,74 @@ pub fn deciding(facts: &Facts) -> impl Iterator<Item = &KeyProbe> {
 pub fn locked(facts: &Facts, key: &KeyFile) -> bool {
     key.encrypted && !in_agent(facts, key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::fact::Fact;
+    use crate::core::facts::local::SshConfig;
+
+    fn file(origin: &str, path: &str, bytes: &[u8]) -> KeyProbe {
+        let key = Box::new(key::inspect(bytes));
+        let state = KeyFileState::Read { mode: 0o600, owner: 1, me: 1, modeless_fs: None, key, pub_file: None };
+        KeyProbe { path: path.to_owned(), origin: origin.to_owned(), file: Fact::known(state, path) }
+    }
+
+    fn held(comment: &str, bytes: &[u8]) -> AgentKey {
+        let key = key::inspect(bytes);
+        AgentKey {
+            fingerprint: key.sha256.unwrap(),
+            algorithm: key.algorithm.unwrap(),
+            comment: comment.to_owned(),
+            public: key.public,
+        }
+    }
+
+    const RSA: &[u8] = include_bytes!("../../../tests/keys/rsa.pem");
+    const ED: &[u8] = include_bytes!("../../../tests/keys/ed25519_openssh");
+    const ECDSA: &[u8] = include_bytes!("../../../tests/keys/ecdsa.pem");
+
+    fn facts(keys: Vec<KeyProbe>, agent: Vec<AgentKey>, config: SshConfig) -> Facts {
+        let mut facts = Facts::default();
+        facts.local.keys = keys;
+        facts.local.agent = Fact::known(agent, "agent");
+        facts.local.config = Fact::known(config, "ssh -G");
+        facts
+    }
+
+    fn labels(all: &[Candidate<'_>]) -> Vec<String> {
+        all.iter().map(|c| c.label()).collect()
+    }
+
+    #[test]
+    fn the_order_is_that_of_ssh() {
+        let keys = || vec![file("ssh_config", "a", RSA), file("ssh_config", "b", ED)];
+        let agent = || vec![held("other", ECDSA), held("mine", ED)];
+        let all = facts(keys(), agent(), SshConfig::default());
+        assert_eq!(labels(&order(&all)), ["b", "agent key other", "a"], "common ones, the agent's, the files'");
+        let only = facts(keys(), agent(), SshConfig { identities_only: true, ..SshConfig::default() });
+        assert_eq!(labels(&order(&only)), ["b", "a"]);
+        let off = facts(keys(), agent(), SshConfig { pubkey_off: true, ..SshConfig::default() });
+        assert!(order(&off).is_empty());
+    }
+
+    #[test]
+    fn a_named_file_is_asked_about_before_the_agent_and_the_cap_holds() {
+        let agent = || vec![held("one", ECDSA), held("two", ED)];
+        let all = facts(vec![file("-i", "a", RSA)], agent(), SshConfig::default());
+        assert_eq!(labels(&keys_to_offer(&all, 1, 3)), ["a", "agent key one", "agent key two"]);
+        assert_eq!(labels(&keys_to_offer(&all, 2, 3)), ["a", "agent key one"], "one attempt is the other user's");
+        let configured = facts(vec![file("ssh_config", "a", RSA)], agent(), SshConfig::default());
+        assert_eq!(labels(&keys_to_offer(&configured, 1, 2)), ["agent key one", "agent key two"]);
+        let alone = facts(Vec::new(), agent(), SshConfig { identities_only: true, ..SshConfig::default() });
+        assert!(keys_to_offer(&alone, 1, 3).is_empty());
+    }
+
+    #[test]
+    fn a_certificate_of_the_agent_is_offered_by_ssh_and_not_asked_about() {
+        let certificate = AgentKey { public: None, ..held("cert", ED) };
+        let all = facts(Vec::new(), vec![certificate], SshConfig::default());
+        assert_eq!(labels(&order(&all)), ["agent key cert"]);
+        assert!(keys_to_offer(&all, 1, 3).is_empty());
+    }
+}

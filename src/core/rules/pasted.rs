@@ -103,7 +103,7 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
     let Some(paste) = paste(facts) else { return Vec::new() };
     let mut out: Vec<Finding> = Vec::new();
     let logged = logged_user(view, paste);
-    for id in paste.causes.iter().map(String::as_str).chain(logged) {
+    for id in paste.causes.iter().map(String::as_str).chain(logged).chain(hung_exchange(paste)) {
         let Some(words) = catalogue::get().causes.get(id) else { continue };
         let live = live(view, id);
         if live == Live::Disproved || out.iter().any(|f| f.id == id) {
@@ -132,6 +132,15 @@ fn logged_user(view: &View<'_>, paste: &Recognised) -> Option<&'static str> {
     let line = format!("invalid user {} from ", user.to_ascii_lowercase());
     paste.evidence.iter().find(|l| l.to_ascii_lowercase().contains(&line))?;
     Some(if view.default_user().as_ref() == Some(&user) { "user-deleted" } else { "wrong-user-name" })
+}
+
+/// A debug log that stops in the key exchange, whose packets are the first large ones.
+fn hung_exchange(paste: &Recognised) -> Option<&'static str> {
+    let stopped = |line: &String| {
+        let line = line.to_ascii_lowercase();
+        line.contains("expecting ssh2_msg_kex") || line.ends_with("ssh2_msg_kexinit sent")
+    };
+    (paste.symptom == "banner_timeout" && paste.evidence.iter().any(stopped)).then_some("mtu-blackhole")
 }
 
 /// Whether the text names another host than the target: then it may be about a jump host, or about yesterday.
@@ -199,6 +208,8 @@ fn live(view: &View<'_>, id: &str) -> Live {
         "agent-unavailable" => no(!agent_keys(facts).is_empty()),
         // These limits are forgotten after minutes.
         "persource-penalty" | "maxstartups" | "fail2ban-ban" | "hosts-deny" if ready => Live::Weaker,
+        // This probe's packets may be smaller than those of ssh.
+        "mtu-blackhole" if ready => Live::Weaker,
         "boot-in-progress" | "nologin-file" if known => {
             if logged_in {
                 Live::Disproved

@@ -44,7 +44,6 @@ pub fn stage(id: &str) -> Stage {
         | "public-ip-changed"
         | "stale-control-socket"
         | "client-too-old"
-        | "obsolete-client"
         | "proxyjump-broken" => Stage::Config,
         "instance-not-running"
         | "instance-terminated"

@@ -195,7 +195,8 @@ fn obsolete(facts: &Facts, out: &mut Vec<Finding>) {
     if let Some(line) = ["mindterm", "java applet", "npapi"].iter().find_map(|w| said(w)) {
         out.push(Finding::new("obsolete-client", Certainty::Proven, line.clone(), "pasted text"));
     } else if paste.client == "mindterm" {
-        out.push(Finding::new("obsolete-client", Certainty::Proven, "the text is MindTerm's", "pasted text"));
+        let text = "the text is MindTerm's, a Java applet that browsers and AWS no longer run";
+        out.push(Finding::new("obsolete-client", Certainty::Likely, text, "pasted text").would_prove(proof));
     } else if let Some(line) = said("key format too new") {
         let text = format!("{line}: PuTTY reads version 3 since 0.75");
         out.push(Finding::new("obsolete-client", Certainty::Likely, text, "pasted text").would_prove(proof));

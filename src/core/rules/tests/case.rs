@@ -96,6 +96,8 @@ pub(super) struct Case {
     inside: Option<Inside>,
     symptom: Option<String>,
     paste: Option<String>,
+    /// The program that printed the paste, where the recogniser is not what is tested.
+    client: Option<String>,
     #[serde(default)]
     answers: BTreeMap<String, String>,
     /// Machine, doors and what else the instance has: see [`more::More`].
@@ -366,6 +368,9 @@ pub(super) fn facts(case: &Case) -> Facts {
     facts.symptom.clone_from(&case.symptom);
     facts.answers.clone_from(&case.answers);
     facts.paste = case.paste.as_ref().map(|text| recognise::identify(text, None));
+    if let (Some(paste), Some(client)) = (&mut facts.paste, &case.client) {
+        paste.client.clone_from(client);
+    }
     local(case, &mut facts);
     aws(case, &mut facts);
     more::apply(&case.more, &mut facts);
