@@ -10,7 +10,7 @@ use crate::core::check::CheckResult;
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::local::KeyProbe;
-use crate::core::facts::wire::{Answer, Offer};
+use crate::core::facts::wire::{Answer, Offer, SshServer};
 
 /// Check `agent`.
 pub fn check(facts: &Facts) -> CheckResult {
@@ -58,6 +58,9 @@ fn unavailable(facts: &Facts, out: &mut Vec<Finding>) {
     let told = facts.symptom() == Some("agent_error");
     // With a key that signs without it, the agent is not missed.
     let missed = !facts.local.keys.iter().any(|k| usable(k) && key_of(k).is_some_and(|key| !locked(facts, key)));
+    // A server that was not reached has asked for no key yet.
+    let missed =
+        missed && (!facts.wire.tcp.is_asked() || matches!(facts.wire.ssh.value(), Some(SshServer::Ready { .. })));
     match &facts.local.agent {
         // A socket is named, and nobody answers there.
         Fact::Unknown { why: why @ (Why::Failed { .. } | Why::TimedOut { .. }) } if told || missed => {

@@ -9,7 +9,7 @@ use crate::core::check::CheckResult;
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::local::{ControlSocket, JumpHost, SshConfig};
-use crate::core::facts::wire::{SshServer, Tcp};
+use crate::core::facts::wire::{Answer, SshServer, Tcp};
 use crate::core::target::{SSH_PORT, TargetKind};
 use std::net::IpAddr;
 
@@ -84,7 +84,8 @@ fn name_resolves(facts: &Facts) -> CheckResult {
 
 /// The running instance's addresses, when the name leads to none of them. A loopback address is a forwarder's.
 fn stale_name(facts: &Facts) -> Option<String> {
-    let instance = facts.instance().filter(|i| i.state == "running")?;
+    // Behind a jump host it is that host's resolver that counts.
+    let instance = facts.instance().filter(|i| i.state == "running" && !crate::core::vpc::through_jump(facts))?;
     let found = facts.local.dns.value()?;
     let own = instance.addresses();
     let foreign = !own.is_empty() && found.iter().all(|a| !own.contains(a) && !a.is_loopback());
@@ -174,7 +175,8 @@ fn overrides(view: &View<'_>, config: &SshConfig, out: &mut Vec<Finding>) {
         add(Certainty::Likely, text);
     }
     if let Some(text) = withheld(facts) {
-        add(Certainty::Likely, text);
+        let refused = facts.wire.offers.iter().any(|o| o.answer == Answer::Refused);
+        add(if refused { Certainty::Likely } else { Certainty::Possible }, text);
     }
 }
 
@@ -246,11 +248,7 @@ fn control(view: &View<'_>) -> Option<Finding> {
     let socket = hanging_socket(facts)?;
     let text = format!("the control socket {} takes the connection and does not answer", socket.path);
     let source = facts.local.control.source();
-    let without = facts
-        .wire
-        .offers
-        .iter()
-        .find(|o| o.answer == crate::core::facts::wire::Answer::LoggedIn && offering::would_offer(facts, o));
+    let without = facts.wire.offers.iter().find(|o| o.answer == Answer::LoggedIn && offering::would_offer(facts, o));
     Some(match without {
         Some(offer) => Finding::new("stale-control-socket", Certainty::Proven, text, source)
             .and(format!("without it the login as {} works", offer.user), facts.wire.ssh.source()),

@@ -201,6 +201,7 @@ pub fn judge(facts: &Facts) -> Diagnosis {
     found.extend(wire::findings(&view));
     found.extend(auth::findings(&view));
     found.extend(versions::findings(&view));
+    found.extend(session::findings(&view));
     found.extend(pasted::findings(&view));
     // Where a setting comes from is said after what is wrong with it.
     found.extend(config::findings(&view));

@@ -144,9 +144,14 @@ pub fn agent_signs(facts: &Facts, offer: &Offer) -> bool {
     })
 }
 
-/// Keys that ssh would offer and the server was not asked about: a refusal of the others proves less.
+/// Keys that ssh would offer and the server was not asked about: a refusal of the others proves less. Of the agent's
+/// keys only those count that may be the instance's: most agents hold more keys than a probe may try.
 pub fn unasked(facts: &Facts) -> bool {
-    order(facts).into_iter().any(|c| !facts.wire.offers.iter().any(|o| c.is_in(o)))
+    let counts = |c: &Candidate<'_>| match c {
+        Candidate::File(_) => true,
+        Candidate::Agent(_) => is_launch_candidate(facts, *c) != Some(false),
+    };
+    order(facts).into_iter().filter(counts).any(|c| !facts.wire.offers.iter().any(|o| c.is_in(o)))
 }
 
 /// The keys to ask the server about, within the cap: the launch key first, then the files that were named,

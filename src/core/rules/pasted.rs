@@ -21,7 +21,7 @@ const PROOFS: &[(&str, &[&str])] = &[
     ("key-perms-open", &["are too open", "unprotected private key file"]),
     ("key-acl-open-windows", &["try removing permissions for user"]),
     ("key-file-missing", &["not accessible: no such file", "no such file or directory", "no such identity"]),
-    ("key-unreadable-owner", &["permission denied"]),
+    ("key-unreadable-owner", &["\": permission denied"]),
     ("key-format-pem-with-putty", &["old pem format", "openssh ssh-2 private key"]),
     ("ppk-version-too-new", &["key format too new"]),
     (
@@ -251,8 +251,9 @@ fn by_stage(facts: &Facts, id: &str, ready: bool, known: bool) -> Live {
     if disproved { Live::Disproved } else { Live::Silent }
 }
 
+/// Whether the paste names one of these causes, or the user told the symptom without any text.
 fn names(facts: &Facts, causes: &[&str], symptom: &str) -> bool {
-    facts.symptom() == Some(symptom)
+    facts.symptom.as_deref() == Some(symptom)
         || paste(facts).is_some_and(|p| p.causes.iter().any(|c| causes.contains(&c.as_str())))
 }
 

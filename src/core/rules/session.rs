@@ -11,7 +11,23 @@ const RESTARTED: i64 = 3600;
 
 /// The answer to the symptom, where the login works now.
 pub fn answer(view: &View<'_>) -> Vec<Finding> {
-    idle(view.facts).into_iter().collect()
+    idle(view.facts).into_iter().chain(no_shell(view.facts)).collect()
+}
+
+/// The answer to a symptom of another kind than a failed login, whether a login works or not.
+pub fn findings(view: &View<'_>) -> Vec<Finding> {
+    no_shell(view.facts).into_iter().collect()
+}
+
+/// The user tells of a session that ends at once, and the server lets them in: what comes after the login.
+fn no_shell(facts: &Facts) -> Option<Finding> {
+    let told = facts.symptom.as_deref() == Some("shell_or_home_missing");
+    let offer = facts.wire.offers.iter().find(|o| told && o.answer.key_is_known())?;
+    let text = format!("the server knows the key for {}, and you see the session end at once", offer.user);
+    Some(
+        Finding::new("shell-nologin", Certainty::Likely, text, facts.wire.ssh.source())
+            .would_prove("getent passwd USER inside the instance (Session Manager): its last field"),
+    )
 }
 
 /// An established session ended, and a new one can be opened.

@@ -64,7 +64,9 @@ fn not_an_address_of_it(view: &View) -> Option<Finding> {
     let target = &view.facts.target;
     let found_otherwise =
         matches!(target.kind(), TargetKind::InstanceId | TargetKind::Name) || target.address.is_some();
-    if view.forwarded() || !found_otherwise {
+    // Behind a jump host it is that host's resolver that counts.
+    let elsewhere = through_jump(view.facts) && origin(view, *address) == BY_NAME;
+    if view.forwarded() || !found_otherwise || elsewhere {
         return None;
     }
     let no_ipv6 = address.is_ipv6() && !has.iter().any(IpAddr::is_ipv6);
