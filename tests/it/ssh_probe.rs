@@ -1,5 +1,6 @@
 //! The SSH probe against a real OpenSSH server, and against things that are none.
 
+mod agent;
 mod foreign;
 
 use crate::sshd::{Sshd, fingerprint, keygen, me};
