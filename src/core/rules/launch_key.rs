@@ -10,6 +10,7 @@ use crate::core::check::CheckResult;
 use crate::core::fact::{Evidence, Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::local::{AgentKey, KeyProbe};
+use crate::core::facts::wire::Answer;
 use crate::core::key::{self, KeyFile};
 use crate::core::text::list;
 
@@ -128,7 +129,7 @@ fn other_places(view: &View<'_>, candidate: Candidate<'_>) -> Vec<Evidence> {
     out.extend(answers.filter_map(|o| {
         let text = match &o.answer {
             answer if answer.key_is_known() => format!("the server knows it for {}", o.user),
-            crate::core::facts::wire::Answer::Refused => format!("the server refuses it for {}", o.user),
+            Answer::Refused => format!("the server refuses it for {}", o.user),
             _ => return None,
         };
         Some(Evidence::new(text, facts.wire.ssh.source()))
@@ -223,15 +224,15 @@ fn is_listed(listed: &[String], key: &KeyFile) -> Option<bool> {
     if listed.is_empty() {
         return None;
     }
-    let compared: Vec<Option<bool>> = listed.iter().map(|print| same_print(print, key)).collect();
+    let compared: Vec<Option<bool>> = listed.iter().map(|print| compare_print(print, key)).collect();
     if compared.contains(&Some(true)) {
         return Some(true);
     }
     compared.iter().all(Option::is_some).then_some(false)
 }
 
-/// Compares a fingerprint as cloud-init prints it (hex with colons, SHA-256) with `SHA256:base64`.
-pub(super) fn same_text(listed: &str, mine: &str) -> bool {
+/// Compares a fingerprint as cloud-init prints it (hexadecimal pairs, SHA-256) or as ssh-keygen does with `SHA256:base64`.
+pub(super) fn same_print(listed: &str, mine: &str) -> bool {
     use base64::Engine as _;
     let Some(raw) =
         mine.strip_prefix("SHA256:").and_then(|b| base64::engine::general_purpose::STANDARD_NO_PAD.decode(b).ok())
@@ -239,35 +240,33 @@ pub(super) fn same_text(listed: &str, mine: &str) -> bool {
         return false;
     };
     let hex = raw.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":");
-    listed.eq_ignore_ascii_case(&hex) || listed.trim_start_matches("SHA256:") == mine.trim_start_matches("SHA256:")
+    let plain = |text: &str| text.trim_start_matches("SHA256:").trim_end_matches('=').to_owned();
+    listed.eq_ignore_ascii_case(&hex) || plain(listed) == plain(mine)
 }
 
-/// Compares a fingerprint as cloud-init prints it (SHA-256 in hexadecimal pairs, MD5 of the wire form in older
-/// versions) or as ssh-keygen does with a key.
-fn same_print(listed: &str, key: &KeyFile) -> Option<bool> {
-    use base64::Engine as _;
-    let mine = key.sha256.as_deref()?.strip_prefix("SHA256:")?;
-    let raw = base64::engine::general_purpose::STANDARD_NO_PAD.decode(mine).ok()?;
-    let hex = raw.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":");
+/// The same with a key, also for the MD5 of the wire form that older versions print; `None` for a form that cannot be
+/// compared.
+fn compare_print(listed: &str, key: &KeyFile) -> Option<bool> {
+    let mine = key.sha256.as_deref()?;
     match listed.split(':').count() {
-        32 => Some(listed.eq_ignore_ascii_case(&hex)),
+        32 => Some(same_print(listed, mine)),
         16 => {
             // The list of forms has the MD5 of the wire form among others; a key without any was not read whole.
             let forms = &key.ec2_fingerprints;
             (forms.iter().any(|f| f.len() == listed.len()))
                 .then(|| forms.iter().any(|f| f.eq_ignore_ascii_case(listed)))
         }
-        _ => {
-            let listed = listed.trim_start_matches("SHA256:").trim_end_matches('=');
-            (listed.len() == mine.len()).then_some(listed == mine)
-        }
+        _ => (listed.trim_start_matches("SHA256:").trim_end_matches('=').len() == mine.len() - "SHA256:".len())
+            .then(|| same_print(listed, mine)),
     }
 }
 
 /// No private key on this machine belongs to the instance: what is left is to put another one there.
 pub(super) fn key_lost(view: &View<'_>, mismatch: &Finding) -> Option<Finding> {
     let facts = view.facts;
-    if mismatch.id != "key-mismatch" || mismatch.certainty == Certainty::Possible || matching_key(facts).is_some() {
+    let refused = facts.wire.offers.iter().any(|o| o.answer == Answer::Refused);
+    let compares = mismatch.id == "key-mismatch" && mismatch.certainty > Certainty::Possible;
+    if !refused || !compares || matching_key(facts).is_some() {
         return None;
     }
     let files = facts.local.keys.iter().chain(&facts.local.other_keys).filter(|k| local::key_of(k).is_some());

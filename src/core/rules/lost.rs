@@ -80,8 +80,8 @@ pub(super) fn foreign_keys(view: &View<'_>) -> Option<Finding> {
     let launch = crate::core::key::inspect(pair.as_bytes()).sha256?;
     let mine = facts.local.keys.iter().chain(&facts.local.other_keys).filter_map(super::local::key_of);
     let mine: Vec<String> = mine.filter_map(|k| k.sha256.clone()).chain([launch.clone()]).collect();
-    let known = |print: &String| mine.iter().any(|m| super::launch_key::same_text(print, m));
-    let launched = listed.iter().any(|print| super::launch_key::same_text(print, &launch));
+    let known = |print: &String| mine.iter().any(|m| super::launch_key::same_print(print, m));
+    let launched = listed.iter().any(|print| super::launch_key::same_print(print, &launch));
     let strange = listed.iter().find(|print| !known(print)).filter(|_| launched)?;
     let text = format!("authorized_keys had {} keys at the first boot, {strange} among them", listed.len());
     Some(

@@ -22,7 +22,7 @@ const PROOFS: &[(&str, &[&str])] = &[
     ("key-acl-open-windows", &["try removing permissions for user"]),
     ("key-file-missing", &["not accessible: no such file", "no such file or directory", "no such identity"]),
     ("key-unreadable-owner", &["\": permission denied"]),
-    ("key-format-pem-with-putty", &["old pem format", "openssh ssh-2 private key"]),
+    ("key-format-pem-with-putty", &["old pem format", "openssh ssh-2 private key", "key in openssh"]),
     ("ppk-version-too-new", &["key format too new"]),
     (
         "ssh-config-invalid",
@@ -35,7 +35,12 @@ const PROOFS: &[(&str, &[&str])] = &[
             "unsupported option",
         ],
     ),
-    ("agent-sign-failed", &["agent refused operation", "signing failed"]),
+    ("agent-sign-failed", &["agent refused operation", "signing failed", "agent admitted failure to sign"]),
+    ("key-file-is-public", &["contains public key only"]),
+    ("hostkeys-perms", &["for '/etc/ssh/ssh_host_"]),
+    ("akc-broken", &["unsafe authorizedkeyscommand", "could not stat authorizedkeyscommand"]),
+    ("pam-denies", &["pam_faillock(sshd:auth)", "pam_sss(sshd:account)"]),
+    ("scp-or-boundary-deny", &["explicit deny in a"]),
     (
         "agent-unavailable",
         &[
@@ -51,7 +56,7 @@ const PROOFS: &[(&str, &[&str])] = &[
     ("maxstartups", &["exceeded maxstartups", "past maxstartups", "beginning maxstartups"]),
     ("account-expired", &["account has expired", "has expired"]),
     ("account-locked", &["account is locked"]),
-    ("nologin-file", &["going down", "/etc/nologin", "pam_nologin"]),
+    ("nologin-file", &["going down", "/etc/nologin exists", "pam_nologin"]),
     ("boot-in-progress", &["booting up"]),
     (
         "password-change-forced",
@@ -206,6 +211,13 @@ fn live(view: &View<'_>, id: &str) -> Live {
         "key-passphrase-needed" => no(read(&|k| key_of(k).is_some_and(|key| !key.encrypted || in_agent(facts, key)))),
         "ssh-config-invalid" => no(facts.local.config.is_known()),
         "agent-unavailable" => no(!agent_keys(facts).is_empty()),
+        "session-idle-dropped" => match facts.wire.tcp.value() {
+            None => Live::Silent,
+            // A login that works is answered elsewhere; one that does not has another cause.
+            Some(Tcp::Connected { .. }) => Live::Weaker,
+            Some(_) => Live::Disproved,
+        },
+        "stale-control-socket" => no(facts.local.control.value().is_some_and(|c| c.as_ref().is_none_or(|c| c.alive))),
         // These limits are forgotten after minutes.
         "persource-penalty" | "maxstartups" | "fail2ban-ban" | "hosts-deny" if ready => Live::Weaker,
         // This probe's packets may be smaller than those of ssh.
@@ -232,8 +244,22 @@ fn live(view: &View<'_>, id: &str) -> Live {
         | "authkeys-from-restriction"
         | "authkeys-expired-option" => no(logged_in),
         "shell-nologin" | "agent-sign-failed" | "key-acl-open-windows" | "obsolete-client" => Live::Silent,
-        id => by_stage(facts, id, ready, known),
+        id => by_aws(facts, id).unwrap_or_else(|| by_stage(facts, id, ready, known)),
     }
+}
+
+/// What AWS says now of a cause that another tool printed.
+fn by_aws(facts: &Facts, id: &str) -> Option<Live> {
+    let disproved = match id {
+        "wrong-region-or-account" | "api-endpoint-unreachable" | "api-throttled" => facts.instance().is_some(),
+        "instance-not-running" => facts.instance().is_some_and(|i| i.state == "running"),
+        "credentials-missing-or-expired" | "clock-skew" => facts.aws.caller.is_known(),
+        "ssm-not-registered" => facts.aws.ssm.value().is_some_and(|a| a.as_ref().is_some_and(|a| a.ping == "Online")),
+        "eice-missing" => facts.doors.connect_endpoints.value().is_some_and(|all| !all.is_empty()),
+        "serial-console-disabled" => facts.doors.serial.value().is_some_and(|s| s.enabled),
+        _ => return None,
+    };
+    Some(if disproved { Live::Disproved } else { Live::Silent })
 }
 
 /// For all other causes: a probe that got further than the stage at which they bite disproves them.

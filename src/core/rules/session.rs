@@ -1,4 +1,4 @@
-//! Symptoms that a login which works does not answer: a session that dropped, a ping that fails.
+//! Symptoms that a login which works does not answer: a session that dropped, a shell that ends at once.
 //!
 //! Pure judgement over the symptom and what the wire shows now.
 
@@ -14,7 +14,7 @@ pub fn answer(view: &View<'_>) -> Vec<Finding> {
     idle(view.facts).into_iter().chain(no_shell(view.facts)).collect()
 }
 
-/// The answer to a symptom of another kind than a failed login, whether a login works or not.
+/// What comes after a login that the server lets in.
 pub fn findings(view: &View<'_>) -> Vec<Finding> {
     no_shell(view.facts).into_iter().collect()
 }
