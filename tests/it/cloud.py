@@ -64,7 +64,7 @@ def tag(instance, name):
 
 
 def patch():
-    """Before the server starts."""
+    """After the server has started, and before it is asked."""
     from moto.core.exceptions import ServiceException
     from moto.ssm.exceptions import SSMException
     from moto.core.responses import ActionResult, BaseResponse
@@ -153,6 +153,14 @@ def patch():
             "ErrorCount": 0, "DeliveryTimedOutCount": 0, "MaxConcurrency": "50", "MaxErrors": "0",
         }})
 
+    def get_service_setting(self):
+        """Default Host Management is off, which is all that is asked for."""
+        name = self._get_param("SettingId")
+        return ActionResult({"ServiceSetting": {
+            "SettingId": name, "SettingValue": "$None", "Status": "Default", "LastModifiedUser": "System",
+            "ARN": f"arn:aws:ssm:{self.region}:{self.current_account}:servicesetting{name}",
+        }})
+
     def get_command_invocation(self):
         command, instance = self._get_param("CommandId"), self._get_param("InstanceId")
         found = invocations.get((command, instance))
@@ -163,6 +171,7 @@ def patch():
     Ssm.describe_instance_information = describe_instance_information
     Ssm.get_connection_status = get_connection_status
     Ssm.send_command = send_command
+    Ssm.get_service_setting = get_service_setting
     Ssm.get_command_invocation = get_command_invocation
 
 

@@ -357,8 +357,6 @@ def world():
     import cloud
     from world import World, start
 
-    cloud.patch()
-
     class Guests(World):
         """One guest at a time, each with an instance of its own."""
 
@@ -411,7 +409,10 @@ def world():
             """What was asked of the double, and it has not."""
             return sorted(set(cloud.GAPS))
 
-    return Guests(Base(), start())
+    base, endpoint = Base(), start()
+    # Not before: moto reads its images while it is imported.
+    cloud.patch()
+    return Guests(base, endpoint)
 
 
 def agent(guest, instance, script, seconds):
