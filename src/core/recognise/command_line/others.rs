@@ -105,6 +105,8 @@ pub fn read_probe(words: &[String]) -> Option<SshCommand> {
             }
         }
     }
+    // A probe of Remote Desktop or of a web server tells nothing about the port of SSH.
+    command.port = command.port.filter(|p| !matches!(p, 80 | 443 | 3389));
     Some(command).filter(|c| c.target.is_some())
 }
 
