@@ -174,6 +174,7 @@ fn every_cause_of_these_rules_has_a_case() {
         include_str!("inside/account.rs"),
         include_str!("inside/files.rs"),
         include_str!("inside/gate.rs"),
+        include_str!("inside/lines.rs"),
         include_str!("inside/log.rs"),
         include_str!("inside/room.rs"),
         include_str!("inside/server.rs"),
