@@ -177,8 +177,10 @@ SSHD=$(command -v sshd || true)
 [ -n "$SSHD" ] || for f in /usr/sbin/sshd /usr/local/sbin/sshd /sbin/sshd; do [ -x "$f" ] && SSHD=$f && break; done
 ARGS=
 if has ps; then
-  ARGS=$(t 4 ps -eo pid,ppid,args 2>/dev/null || t 4 ps -axo pid,ppid,args)
-  [ -n "$ARGS" ] || ARGS=$(t 4 ps)
+  # To the ps of BSD, -e means the environment, which is nobody's business.
+  if [ "$(uname -s)" = Linux ]; then ARGS=$(t 4 ps -eo pid,ppid,args 2>/dev/null || t 4 ps -o pid,ppid,args)
+  else ARGS=$(t 4 ps -axo pid,ppid,args)
+  fi
   say "$ARGS" | awk '/sshd-session|sshd-auth|sshd@|awk/ { next }
     /[ \/](sshd|dropbear|tinysshd)( |$)/ && (/ -D|listener|sshd$|dropbear|tinysshd|sshd -/) && n < 4 { n++; sub(/^ +/, ""); print }' | clean daemon 300
 fi
@@ -537,7 +539,7 @@ if [ -n "$U" ] && has faillock; then t 4 faillock --user "$U" 2>/dev/null | awk 
 if [ -n "$U" ] && has pam_tally2; then t 4 pam_tally2 -u "$U" 2>/dev/null | awk 'NR > 1 { print "faillock " $2 + 0 }'; fi
 if [ -d /etc/pam.d ]; then
   for f in sshd common-account password-auth system-auth common-auth; do
-    [ -r "/etc/pam.d/$f" ] && awk -v f="$f" '$1 ~ /^-?(account|auth)$/ && /pam_(access|listfile|succeed_if|time|nologin|sss|faillock|tally2|slurm|deny|winbind|ldap|duo|google)/ && ++n <= 10 { gsub(/[ \t]+/, " "); print "pam " f " " substr($0, 1, 160) }' "/etc/pam.d/$f"
+    [ -r "/etc/pam.d/$f" ] && awk -v f="$f" '$1 ~ /^-?(account|auth)$/ && /pam_(access|listfile|succeed_if|time|nologin|sss|faillock|tally2|slurm|deny|winbind|ldap|duo|google)|no_pass_expiry/ && ++n <= 10 { gsub(/[ \t]+/, " "); print "pam " f " " substr($0, 1, 160) }' "/etc/pam.d/$f"
   done
   [ -r /etc/security/access.conf ] && grep -E '^[[:space:]]*[-+]' /etc/security/access.conf | clean access.line 200 12
 fi

@@ -128,7 +128,9 @@ fn shadow(look: &Look<'_>) -> Vec<Finding> {
         return out;
     }
     let Some(changed) = shadow.last_change else { return out };
-    let limit = shadow.max.filter(|max| *max >= 0 && *max < 10_000);
+    // pam_unix can be told not to mind the age of a password that was not used.
+    let ignored = look.inside.pam.iter().any(|l| l.contains("no_pass_expiry"));
+    let limit = shadow.max.filter(|max| *max >= 0 && *max < 10_000 && !ignored);
     let age = today - changed;
     if changed == 0 {
         add(

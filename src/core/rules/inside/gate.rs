@@ -79,12 +79,21 @@ fn hosts(look: &Look<'_>) -> Option<Finding> {
         let sure = deny.iter().find(|(a, _)| *a == Some(true));
         sure.or(deny.first()).map(|(a, l)| ("hosts.deny", *a == Some(true), l))
     })?;
-    let doubt = !rule.1 || (refusing.is_none() && !allow.is_empty());
+    let certainty = match (rule.1, refusing.is_none() && !allow.is_empty()) {
+        (true, false) => Certainty::Proven,
+        // Whether hosts.allow lets the client in depends on a name.
+        (true, true) => Certainty::Likely,
+        (false, _) => Certainty::Possible,
+    };
     let text = format!("/etc/{} refuses {}: {}", rule.0, client(look), rule.2);
     let finding = look
-        .finding("hosts-deny", if doubt { Certainty::Likely } else { Certainty::Proven }, text, "TCP wrappers")
+        .finding("hosts-deny", certainty, text, "TCP wrappers")
         .and("this sshd is built with TCP wrappers (libwrap)", look.by("sshd program"));
-    Some(if doubt { finding.would_prove("sshd's log: refused connect from your address") } else { finding })
+    Some(if certainty == Certainty::Proven {
+        finding
+    } else {
+        finding.would_prove("sshd's log: refused connect from your address")
+    })
 }
 
 /// Whether a line of hosts.allow ends with the option that refuses.
