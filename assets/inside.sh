@@ -158,7 +158,9 @@ elif has sockstat && L=$(t 5 sockstat -46l); then
   say "$L" | awk -v ports="$PORTS" "$pick"' $5 ~ /^tcp/ { a = $6; p = a; sub(/.*:/, "", p); sub(/:[^:]*$/, "", a); out(a, p, $2 " " $3) }'
   say "listen.tool sockstat"
 elif has netstat && L=$(t 5 netstat -ltnp) && [ -n "$L" ]; then
-  say "$L" | awk -v ports="$PORTS" "$pick"' /^tcp/ { a = $4; p = a; sub(/.*:/, "", p); sub(/:[^:]*$/, "", a); w = $NF; q = w; sub(/^[0-9]*\//, "", w); sub(/:$/, "", w); sub(/\/.*/, "", q); out(a == "" ? "*" : a, p, w " " q) }'
+  say "$L" | awk -v ports="$PORTS" "$pick"' /^tcp/ { a = $4; p = a; sub(/.*:/, "", p); sub(/:[^:]*$/, "", a); w = $7
+    if (w ~ /^[0-9]+\//) { q = w; sub(/^[0-9]*\//, "", w); sub(/:$/, "", w); sub(/\/.*/, "", q); w = w " " q } else w = "?"
+    out(a == "" ? "*" : a, p, w) }'
   say "listen.tool netstat"
 elif [ -r /proc/net/tcp ]; then
   cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v ports="$PORTS" "$pick"'

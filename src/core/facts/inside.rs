@@ -42,6 +42,8 @@ pub struct Inside {
     pub sshd: Sshd,
     /// Listening TCP sockets of sshd, and of anybody on the ports in question; `None` when nothing could list them.
     pub listeners: Option<Vec<Listener>>,
+    /// What listed them: `ss`, `netstat`, `sockstat`, or `proc`, which names no programs and knows the asked port only.
+    pub listen_tool: Option<String>,
     /// Files and directories by path.
     pub paths: BTreeMap<String, PathState>,
     /// Resolved names of paths that were asked for (`realpath`).

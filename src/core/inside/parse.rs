@@ -128,6 +128,7 @@ fn rest_of_it(out: &mut Inside, word: &str, rest: &str) {
         "listen" => listener(out, rest),
         "listen.tool" => {
             out.listeners.get_or_insert_default();
+            out.listen_tool = some(rest);
         }
         "path" => path(out, rest),
         "real" => {
