@@ -5,7 +5,7 @@
 
 use super::local::{key_of, trouble};
 use super::offering::{agent_keys, in_agent};
-use super::{View, auth, rank};
+use super::{View, auth, rank, versions};
 use crate::core::catalogue;
 use crate::core::cause::{Certainty, Finding};
 use crate::core::facts::Facts;
@@ -197,6 +197,7 @@ fn live(view: &View<'_>, id: &str) -> Live {
         |good: &dyn Fn(&KeyProbe) -> bool| !files.is_empty() && files.iter().all(|k| key_of(k).is_some() && good(k));
     match id {
         "key-file-missing" | "key-unreadable-owner" => no(read(&|_| true)),
+        "key-format-ppk-with-openssh" if versions::reads_ppk(paste) => Live::Disproved,
         "key-perms-open"
         | "key-perms-unfixable-fs"
         | "key-file-damaged"

@@ -10,6 +10,7 @@ use crate::core::cause::{Certainty, Finding};
 use crate::core::facts::Facts;
 use crate::core::facts::wire::{Answer, Offer, SshServer};
 use crate::core::key::KeyFormat;
+use crate::core::recognise::Recognised;
 
 /// OpenSSH that reads and makes Ed25519 keys (release notes of 6.5).
 const ED25519_SINCE: (u32, u32) = (6, 5);
@@ -245,12 +246,16 @@ pub(super) fn too_new_for_client(facts: &Facts, probe: &crate::core::facts::loca
         && key_of(probe).is_some_and(|k| k.loads_in.openssh && !k.loads_in.openssh_before_9_6)
 }
 
+/// Whether the paste is of a program that reads PuTTY's key format: for that a PPK file is right.
+pub(super) fn reads_ppk(paste: &Recognised) -> bool {
+    let says = |id: &str| paste.causes.iter().any(|c| c == id);
+    PUTTY.contains(&paste.client.as_str()) || says("key-format-pem-with-putty") || says("ppk-version-too-new")
+}
+
 /// PuTTY's own key troubles, when the paste says that PuTTY is the client.
 pub(super) fn putty(view: &View<'_>, out: &mut Vec<Finding>) {
     let facts = view.facts;
-    let client = facts.paste.as_ref().map(|p| p.client.as_str()).unwrap_or_default();
-    let names_it = facts.paste.as_ref().is_some_and(|p| p.causes.iter().any(|c| c == "key-format-pem-with-putty"));
-    if !names_it && !PUTTY.contains(&client) {
+    if !facts.paste.as_ref().is_some_and(reads_ppk) {
         return;
     }
     // PPK is right for PuTTY; PEM is not.
