@@ -3,6 +3,7 @@
 //! Used by `Lab::start`. Must not invent anything that the files do not say, except what EC2 adds
 //! by itself: default NACL rules, egress rules, local routes, interfaces and volumes.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,10 +12,10 @@ use ipnet::{IpNet, Ipv4Net};
 use super::console;
 use super::ids;
 use super::keys::{self, Pair};
-use super::scenario::{EntrySpec, InstanceSpec, Port, PublicSpec, RuleSpec, Spec};
+use super::scenario::{EntrySpec, InstanceSpec, KeyFile, Port, PublicSpec, RootSpec, RuleSpec, Spec};
 use super::world::{
-    Address, Denial, Entry, Gateway, Group, Image, Instance, KeyPair, Nacl, Node, Route, RouteTable, Rule, Source,
-    State, Subnet, User, Vpc, World,
+    Address, ConnectEndpoint, Denial, Entry, Face, Gateway, Group, Image, Instance, KeyPair, Link, Nacl, Nat, Node,
+    PrefixList, Role, Root, Route, RouteTable, Rule, Source, State, Subnet, Throttle, User, Vpc, VpcEndpoint, World,
 };
 
 /// 2025-09-01 07:30 UTC, when the story's instances were launched.
@@ -27,7 +28,8 @@ pub(super) fn add(world: &mut World, spec: &Spec, alone: bool) -> Result<(), Str
         let id = world.id("vpc", &item.name);
         world.tag(&id, "Name", &item.name);
         let cidr = cidr(world, &item.cidr)?;
-        world.vpcs.push(Vpc { id: id.clone(), cidr });
+        let block_public = item.block_public.clone().unwrap_or_else(|| "off".to_owned());
+        world.vpcs.push(Vpc { id: id.clone(), cidr, block_public });
         // Every VPC comes with a default ACL that lets everything through.
         let nacl = world.id("acl", &format!("default of {}", item.name));
         let entries = [false, true]
@@ -49,11 +51,12 @@ pub(super) fn add(world: &mut World, spec: &Spec, alone: bool) -> Result<(), Str
         world.subnets.push(Subnet { id, vpc, cidr, auto_public: item.auto_public });
     }
     for item in &spec.gateway {
-        let id = world.id("igw", &item.name);
+        let id = world.id(if item.egress_only { "eigw" } else { "igw" }, &item.name);
         world.tag(&id, "Name", &item.name);
         let vpc = item.vpc.as_ref().map(|vpc| world.id("vpc", vpc));
-        world.gateways.push(Gateway { id, vpc });
+        world.gateways.push(Gateway { id, vpc, egress_only: item.egress_only });
     }
+    add_links(world, spec)?;
     for item in &spec.route_table {
         let (id, vpc) = (world.id("rtb", &item.name), world.id("vpc", &item.vpc));
         world.tag(&id, "Name", &item.name);
@@ -63,9 +66,14 @@ pub(super) fn add(world: &mut World, spec: &Spec, alone: bool) -> Result<(), Str
             .find(|known| known.id == vpc)
             .ok_or_else(|| format!("route table {}: no VPC {}", item.name, item.vpc))?
             .cidr;
-        let mut routes = vec![Route { to: local, via: "local".to_owned(), created: false }];
+        let mut routes = vec![Route { to: IpNet::V4(local), via: "local".to_owned(), created: false }];
         if let Some(gateway) = &item.gateway {
-            routes.push(Route { to: Ipv4Net::default(), via: world.id("igw", gateway), created: true });
+            routes.push(Route { to: IpNet::V4(Ipv4Net::default()), via: world.id("igw", gateway), created: true });
+        }
+        for route in &item.route {
+            let to = route.to.parse().map_err(|_| format!("bad block {}", route.to))?;
+            let (kind, name) = route.via.split_once(':').ok_or_else(|| format!("bad route target {}", route.via))?;
+            routes.push(Route { to, via: world.id(kind, name), created: true });
         }
         let mut associations = Vec::new();
         if item.main {
@@ -108,6 +116,13 @@ pub(super) fn add(world: &mut World, spec: &Spec, alone: bool) -> Result<(), Str
             let rule = make_rule(world, &id, &format!("{} {number}", item.name), rule)?;
             world.rules.push(rule);
         }
+        if let Some(rules) = &item.egress {
+            for (number, rule) in rules.iter().enumerate() {
+                let rule = make_rule(world, &id, &format!("{} egress {number}", item.name), rule)?;
+                world.rules.push(Rule { egress: true, ..rule });
+            }
+            continue;
+        }
         let egress = Rule {
             id: world.id("sgr", &format!("{} egress", item.name)),
             group: id,
@@ -121,24 +136,107 @@ pub(super) fn add(world: &mut World, spec: &Spec, alone: bool) -> Result<(), Str
         world.rules.push(egress);
     }
     for item in &spec.key_pair {
-        let pair = if item.rsa { Pair::rsa(&item.name)? } else { Pair::ed25519(world.seed, &item.name)? };
+        let pair = if item.rsa { Pair::rsa(&item.name, item.other)? } else { Pair::ed25519(world.seed, &item.name)? };
         let id = world.id("key", &item.name);
-        let created = launched - Duration::from_hours(40 * 24);
-        world.key_pairs.push(KeyPair { id, pair, created });
+        let days = Duration::from_hours(40 * 24);
+        let created = if item.later { launched + days } else { launched - days };
+        world.key_pairs.push(KeyPair { id, pair, created, deleted: item.deleted });
     }
     for item in &spec.image {
         let id = world.id("ami", &item.name);
         world.images.push(Image { id, spec: item.clone() });
     }
-    for item in spec.instance.iter().chain(&spec.neighbour) {
-        let instance = make_instance(world, item, launched)?;
+    for item in &spec.role {
+        let inline = item.inline.iter().map(|inline| (inline.name.clone(), inline.document.clone())).collect();
+        world.roles.push(Role { name: item.name.clone(), attached: item.attached.clone(), inline });
+    }
+    for item in spec.neighbour.iter().chain(&spec.instance) {
+        let mut instance = make_instance(world, item, launched)?;
+        if let Some(client) = spec.client {
+            instance.client = client;
+        }
+        if item.machine.root == RootSpec::Helper {
+            let helper = spec.neighbour.first().ok_or_else(|| format!("{}: no neighbour has its volume", item.name))?;
+            instance.root = Root::At(world.id("i", &helper.name));
+        }
         world.instances.push(instance);
     }
+    let own = spec.instance.as_ref().map(|item| world.id("i", &item.name));
     for item in &spec.denial {
-        let vpc = (!alone).then(|| world.id("vpc", &item.vpc));
-        world.denials.push(Denial { action: item.action.clone(), vpc });
+        let about = match &item.vpc {
+            _ if alone => None,
+            Some(vpc) => Some(world.id("vpc", vpc)),
+            None => own.clone(),
+        };
+        world.denials.push(Denial { action: item.action.clone(), about, reason: item.reason });
+    }
+    if spec.api.throttle > 0 {
+        let about = if alone { None } else { own };
+        let action = spec.api.throttle_action.clone();
+        world.throttles.push(Throttle { action, about, times: spec.api.throttle, seen: BTreeMap::new() });
+    }
+    if let (true, Some(on)) = (alone, spec.serial_console) {
+        world.serial_console = on;
     }
     Ok(())
+}
+
+/// What connects a VPC with the world besides internet gateways, and the lists that rules refer to.
+fn add_links(world: &mut World, spec: &Spec) -> Result<(), String> {
+    for item in &spec.nat {
+        let (id, subnet) = (world.id("nat", &item.name), world.id("subnet", &item.subnet));
+        world.tag(&id, "Name", &item.name);
+        let vpc = vpc_of(world, &subnet).ok_or_else(|| format!("NAT gateway {}: no subnet", item.name))?;
+        let (public, private) = (address(world.net, &item.address)?, address(world.net + 100, &item.address)?);
+        world.known.extend([public, private]);
+        world.nats.push(Nat { id, vpc, subnet, public, private, state: item.state.clone() });
+    }
+    for (kind, item) in
+        spec.peering.iter().map(|item| ("pcx", item)).chain(spec.transit.iter().map(|item| ("tgw", item)))
+    {
+        let (id, vpc) = (world.id(kind, &item.name), world.id("vpc", &item.vpc));
+        world.tag(&id, "Name", &item.name);
+        let peer = item.peer.parse().map_err(|_| format!("bad block {}", item.peer))?;
+        world.links.push(Link { id, name: item.name.clone(), vpc, peer, state: item.state.clone() });
+    }
+    for item in &spec.prefix_list {
+        let entries = item.entries.iter().map(|text| text.parse().map_err(|_| format!("bad block {text}")));
+        let entries = entries.collect::<Result<_, _>>()?;
+        let owner = item.owner.clone().unwrap_or_else(|| world.account.clone());
+        world.prefix_lists.push(PrefixList { id: world.id("pl", &item.name), name: item.name.clone(), owner, entries });
+    }
+    for item in &spec.vpc_endpoint {
+        let ids = |kind: &str, names: &[String]| names.iter().map(|name| world.id(kind, name)).collect();
+        let endpoint = VpcEndpoint {
+            id: world.id("vpce", &item.name),
+            vpc: world.id("vpc", &item.vpc),
+            service: format!("com.amazonaws.{}.{}", world.region, item.service),
+            subnets: ids("subnet", &item.subnets),
+            groups: ids("sg", &item.groups),
+            private_dns: item.private_dns,
+            state: item.state.clone(),
+        };
+        world.vpc_endpoints.push(endpoint);
+    }
+    for item in &spec.connect_endpoint {
+        let subnet = world.id("subnet", &item.subnet);
+        let endpoint = ConnectEndpoint {
+            id: world.id("eice", &item.name),
+            vpc: vpc_of(world, &subnet).ok_or_else(|| format!("endpoint {}: no subnet", item.name))?,
+            subnet,
+            address: address(world.net + 100, &item.address)?,
+            groups: item.groups.iter().map(|name| world.id("sg", name)).collect(),
+            state: item.state.clone(),
+            message: item.message.clone(),
+            preserve_client_ip: item.preserve_client_ip,
+        };
+        world.connect_endpoints.push(endpoint);
+    }
+    Ok(())
+}
+
+fn vpc_of(world: &World, subnet: &str) -> Option<String> {
+    world.subnets.iter().find(|known| known.id == subnet).map(|known| known.vpc.clone())
 }
 
 fn entry_all(number: i32, egress: bool, allow: bool) -> Entry {
@@ -178,6 +276,8 @@ fn make_rule(world: &World, group: &str, name: &str, spec: &RuleSpec) -> Result<
     let (from, to) = ports(world, spec.ports.as_ref())?.unwrap_or((-1, -1));
     let source = if let Some(named) = spec.from.strip_prefix("group:") {
         Source::Group(world.id("sg", named))
+    } else if let Some(named) = spec.from.strip_prefix("prefix:") {
+        Source::PrefixList(world.id("pl", named))
     } else {
         Source::Net(spec.from.parse().map_err(|_| format!("bad source {}", spec.from))?)
     };
@@ -231,7 +331,7 @@ fn make_instance(world: &mut World, spec: &InstanceSpec, launched: SystemTime) -
     let auto_public = spec.public == PublicSpec::Auto;
     let public = match spec.public {
         PublicSpec::Elastic => Some(own),
-        PublicSpec::Auto => (!spec.stopped).then_some(own),
+        PublicSpec::Auto => (!spec.stopped && !spec.machine.terminated).then_some(own),
         PublicSpec::None => None,
     };
     let image_id = world.id("ami", &spec.image);
@@ -250,25 +350,28 @@ fn make_instance(world: &mut World, spec: &InstanceSpec, launched: SystemTime) -
             .map(|known| known.pair.clone())
             .ok_or_else(|| format!("{}: no key pair {name}", spec.name))
     };
-    let injected = spec.key.as_ref().map(pair).transpose()?;
+    let injected = spec.account.launched_with.as_ref().or(spec.key.as_ref()).map(pair).transpose()?;
     let installed = match &spec.account.keys {
         Some(names) => names.iter().map(pair).collect::<Result<Vec<_>, _>>()?,
         None => injected.iter().cloned().collect(),
     };
-    let users = if image.windows {
+    let users = if image.windows || image.user.is_empty() {
         Vec::new()
     } else {
+        let login = spec.account.name.clone().unwrap_or_else(|| image.user.clone());
         let told = format!("Please login as the user \"{0}\" rather than the user \"root\".", image.user);
         let node = |owner: &str, mode| Node { owner: owner.to_owned(), mode };
-        let owner = |name: &Option<String>| name.clone().unwrap_or_else(|| image.user.clone());
+        let owner = |name: &Option<String>| name.clone().unwrap_or_else(|| login.clone());
         vec![
             User {
-                name: image.user.clone(),
+                name: login.clone(),
                 uid: 1000,
                 home: node(&owner(&spec.account.home_owner), spec.account.home_mode),
-                ssh: node(&image.user, spec.account.ssh_mode),
+                ssh: node(&login, spec.account.ssh_mode),
                 file: node(&owner(&spec.account.file_owner), spec.account.file_mode),
                 keys: installed.iter().map(Pair::blob).collect(),
+                options: spec.account.options.clone(),
+                form: spec.account.file,
                 only_told: None,
             },
             User {
@@ -278,14 +381,44 @@ fn make_instance(world: &mut World, spec: &InstanceSpec, launched: SystemTime) -
                 ssh: node("root", 0o700),
                 file: node("root", 0o600),
                 keys: injected.iter().map(Pair::blob).collect(),
+                options: String::new(),
+                form: KeyFile::Good,
                 only_told: Some(told),
             },
         ]
     };
     let host_key = keys::host_key(world.seed, &spec.name)?;
-    let first_boot_console = console::first_boot(&image, private, injected.as_ref(), &host_key);
+    let good_console = console::first_boot(&image, private, injected.as_ref(), &host_key);
+    let console = console::text(&spec.machine, &good_console);
     world.tag(&id, "Name", &spec.name);
-    let past = Instant::now();
+    for (key, value) in &spec.machine.tags {
+        world.tag(&id, key, value);
+    }
+    let second = match &spec.second {
+        None => None,
+        Some(face) => {
+            let (public, private) = (address(world.net, &face.address)?, address(world.net + 100, &face.address)?);
+            world.known.extend([public, private]);
+            Some(Face {
+                id: world.id("eni", &format!("{} 1", spec.name)),
+                subnet: world.id("subnet", &face.subnet),
+                groups: face.groups.iter().map(|name| world.id("sg", name)).collect(),
+                private,
+                public: face.public.then_some(public),
+            })
+        }
+    };
+    let now = Instant::now();
+    let initializing = if spec.machine.initializing { now + Duration::from_hours(1) } else { now };
+    let state_reason = match &spec.machine.reason {
+        Some([code, message]) => Some((code.clone(), message.clone())),
+        None => (spec.stopped || spec.machine.terminated).then(|| {
+            (
+                "Client.UserInitiatedShutdown".to_owned(),
+                "Client.UserInitiatedShutdown: User initiated shutdown".to_owned(),
+            )
+        }),
+    };
     Ok(Instance {
         name: spec.name.clone(),
         image: image_id,
@@ -296,28 +429,38 @@ fn make_instance(world: &mut World, spec: &InstanceSpec, launched: SystemTime) -
         private,
         public,
         auto_public,
-        state: if spec.stopped { State::Stopped } else { State::Running },
+        state: match (spec.machine.terminated, spec.stopped) {
+            (true, _) => State::Terminated,
+            (false, true) => State::Stopped,
+            (false, false) => State::Running,
+        },
         launched,
         first_launched: launched,
         booting: None,
-        initializing: Some(past),
-        state_reason: spec.stopped.then(|| {
-            (
-                "Client.UserInitiatedShutdown".to_owned(),
-                "Client.UserInitiatedShutdown: User initiated shutdown".to_owned(),
-            )
-        }),
-        ssm: spec.ssm,
+        initializing: Some(initializing),
+        state_reason,
         reservation: world.id("r", &spec.name),
         interface: world.id("eni", &spec.name),
         volume: world.id("vol", &spec.name),
-        daemon: spec.sshd.daemon,
-        strict_modes: spec.sshd.strict_modes,
-        allow_users: spec.sshd.allow_users.clone(),
-        max_auth_tries: spec.sshd.max_auth_tries,
+        second,
+        client: world.client,
+        role: match &spec.machine.role {
+            Some(role) => Some(role.clone()),
+            None => spec.ssm.then(|| "practice-ssm".to_owned()),
+        },
+        root: match spec.machine.root {
+            RootSpec::Attached | RootSpec::Helper => Root::Attached,
+            RootSpec::Detached => Root::Detached,
+        },
+        machine: spec.machine.clone(),
+        sshd: spec.sshd.clone(),
+        os: spec.os.clone(),
+        parent_mode: spec.account.parent_mode,
+        password: spec.account.password,
         users,
         host_key,
-        first_boot_console,
+        console,
+        good_console,
         id,
     })
 }
@@ -342,9 +485,9 @@ pub(super) fn public_name(region: &str, address: Ipv4Addr) -> String {
     }
 }
 
-/// The interface's hardware address.
-pub(super) fn mac(world: &World, instance: &Instance) -> String {
-    ids::mac(world.seed, &instance.name)
+/// An interface's hardware address.
+pub(super) fn mac(world: &World, interface: &str) -> String {
+    ids::mac(world.seed, interface)
 }
 
 /// The public address that a scenario file means by the last two octets.

@@ -9,9 +9,19 @@ use std::net::Ipv4Addr;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::keys::Pair;
-use super::scenario::ImageSpec;
+use super::scenario::{ImageSpec, MachineSpec};
 
-/// The text as the serial port shows it.
+/// What the serial port shows now: a scenario's own text, or a good boot and what came after it.
+pub(super) fn text(machine: &MachineSpec, good: &str) -> String {
+    let lines = |text: &str| text.trim_start_matches('\n').replace('\n', "\r\n");
+    match (&machine.console, &machine.console_more) {
+        (Some(own), _) => lines(own),
+        (None, Some(more)) => format!("{good}\r\n{}", lines(more)),
+        (None, None) => good.to_owned(),
+    }
+}
+
+/// The text as the serial port shows it at a good first boot.
 pub(super) fn first_boot(image: &ImageSpec, private: Ipv4Addr, injected: Option<&Pair>, host: &Pair) -> String {
     let mut out = String::new();
     if image.windows {

@@ -64,33 +64,55 @@ impl Home {
         Self::write(&self.keys().join(&spec.name), &pair.file(spec.format)?, spec.mode)
     }
 
-    /// Writes ssh_config and known_hosts for these instances.
-    pub fn client_files(&self, world: &World, instances: &[&InstanceSpec]) -> Result<(), String> {
+    /// Writes ssh_config and known_hosts for these instances. `alone` is true if one lesson runs by itself.
+    pub fn client_files(&self, world: &World, instances: &[&InstanceSpec], alone: bool) -> Result<(), String> {
         let known_path = self.path.join("known_hosts");
         let mut config = String::from("# The practice account's hosts.\n");
         let mut known = String::new();
+        let here = self.path.display().to_string();
+        // The first value wins, so these come first.
+        for spec in instances.iter().filter(|spec| !spec.client.before.is_empty()) {
+            let _ = write!(config, "\nHost {}\n", spec.name);
+            for line in &spec.client.before {
+                let _ = writeln!(config, "  {}", line.replace("@HOME@", &here));
+            }
+        }
         for spec in instances {
             let Some(instance) = world.instances.iter().find(|instance| instance.name == spec.name) else {
                 continue;
             };
             // A stopped or private host: the address by which the user knew it.
             let own = super::build::public_for(world, &spec.address)?;
-            let private_only = spec.public == PublicSpec::None;
+            let private_only = spec.public == PublicSpec::None || spec.client.private;
             let address = match &spec.client.address {
                 Some(old) => super::build::public_for(world, old)?,
-                None => instance.public.unwrap_or(if private_only { instance.private } else { own }),
+                None if private_only => instance.private,
+                None => instance.public.unwrap_or(own),
             };
-            let key = spec.client.key_file.as_deref().unwrap_or("practice.pem");
+            let client = &spec.client;
+            let port = client.port.unwrap_or(world.ssh_port);
+            let key = client.key_file.as_deref().unwrap_or("practice.pem");
             let _ = write!(
                 config,
-                "\nHost {} {} {address}\n  HostName {address}\n  Port {}\n",
-                instance.id, instance.name, world.ssh_port
+                "\nHost {} {} {address}\n  HostName {address}\n  Port {port}\n",
+                instance.id, instance.name
             );
-            if let Some(user) = &spec.client.user {
+            if let Some(user) = &client.user {
                 let _ = writeln!(config, "  User {user}");
             }
-            for file in spec.client.first_files.iter().map(String::as_str).chain([key]) {
+            for file in client.first_files.iter().map(String::as_str).chain([key]) {
                 let _ = writeln!(config, "  IdentityFile \"{}\"", self.keys().join(file).display());
+            }
+            if let Some(jump) = &client.jump {
+                let _ = writeln!(config, "  ProxyJump {jump}");
+            }
+            if let Some(name) = &client.dead_socket {
+                let socket = self.path.join(name);
+                dead_socket(&socket)?;
+                let _ = writeln!(config, "  ControlPath \"{}\"", socket.display());
+            }
+            for line in client.lines.iter().chain(client.broken.iter().filter(|_| alone)) {
+                let _ = writeln!(config, "  {}", line.replace("@HOME@", &here));
             }
             let _ = write!(
                 config,
@@ -100,10 +122,8 @@ impl Home {
             if instance.users.is_empty() {
                 continue;
             }
-            let host =
-                if world.ssh_port == 22 { address.to_string() } else { format!("[{address}]:{}", world.ssh_port) };
-            let stale =
-                spec.client.stale_host_key.then(|| keys::host_key(world.seed, "the host before")).transpose()?;
+            let host = if port == 22 { address.to_string() } else { format!("[{address}]:{port}") };
+            let stale = client.stale_host_key.then(|| keys::host_key(world.seed, "the host before")).transpose()?;
             let key = stale.as_ref().unwrap_or(&instance.host_key);
             let _ = writeln!(known, "{host} {} {}", key.algorithm(), STANDARD.encode(key.blob()));
         }
@@ -139,6 +159,17 @@ impl Drop for Home {
 
 fn problem(path: &Path, error: &io::Error) -> String {
     format!("cannot write {}: {error}", path.display())
+}
+
+/// What a shared connection leaves behind when its ssh was killed: a socket at which nobody listens.
+#[cfg(unix)]
+fn dead_socket(path: &Path) -> Result<(), String> {
+    std::os::unix::net::UnixListener::bind(path).map(drop).map_err(|error| problem(path, &error))
+}
+
+#[cfg(not(unix))]
+fn dead_socket(_path: &Path) -> Result<(), String> {
+    Ok(())
 }
 
 /// A directory that is the owner's alone from its first moment.

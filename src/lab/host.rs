@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,9 +21,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::Shared;
-use super::reach::{self, Mode};
+use super::reach::{self, Mode, Place};
 use super::sshd;
-use super::world::State;
 
 /// How long to wait before a port is tried again that could not be bound.
 const RETRY: Duration = Duration::from_millis(50);
@@ -48,7 +47,7 @@ struct Host {
 /// All hosts of the lab.
 pub(super) struct Hosts {
     shared: Arc<Shared>,
-    running: HashMap<Ipv4Addr, Host>,
+    running: HashMap<Place, Host>,
     /// Per instance: turned to true when its power goes.
     power: HashMap<String, watch::Sender<bool>>,
 }
@@ -64,12 +63,8 @@ impl Hosts {
         let (next, plan, off) = {
             let mut world = self.shared.world();
             let next = world.settle(now);
-            let off: Vec<String> = world
-                .instances
-                .iter()
-                .filter(|instance| instance.state != State::Running || instance.booting.is_some())
-                .map(|instance| instance.id.clone())
-                .collect();
+            let off: Vec<String> =
+                world.instances.iter().filter(|instance| !instance.up()).map(|instance| instance.id.clone()).collect();
             (next, reach::plan(&world), off)
         };
         for instance in off {
@@ -102,7 +97,7 @@ impl Hosts {
         }
     }
 
-    async fn set(&mut self, address: Ipv4Addr, mode: Mode, instance: Option<String>) -> io::Result<()> {
+    async fn set(&mut self, address: Place, mode: Mode, instance: Option<String>) -> io::Result<()> {
         let mut kept = None;
         if let Some(mut old) = self.running.remove(&address) {
             if let Some(task) = old.task.take() {
@@ -111,7 +106,7 @@ impl Hosts {
             }
             kept = old.listener.take().and_then(Arc::into_inner);
         }
-        let place = SocketAddr::from((address, self.shared.ssh_port));
+        let place = SocketAddr::from(address);
         let mut host = Host { mode, instance: instance.clone(), task: None, listener: None, filler: None };
         match mode {
             Mode::Refused => {}
@@ -121,7 +116,7 @@ impl Hosts {
                 let filler = tokio::time::timeout(RETRY, TcpStream::connect(place)).await;
                 host.filler = filler.ok().and_then(Result::ok);
             }
-            Mode::Sshd | Mode::Silent | Mode::Http | Mode::Closed => {
+            Mode::Sshd | Mode::Silent | Mode::Http | Mode::Closed | Mode::Penalty | Mode::Stall => {
                 let listener = Arc::new(listen(place, 128, kept)?);
                 let instance = instance.unwrap_or_default();
                 let power = self.power_of(&instance);
@@ -154,9 +149,9 @@ impl Drop for Hosts {
 
 /// The addresses that behave differently in the plan.
 fn changes(
-    hosts: &HashMap<Ipv4Addr, Host>,
-    plan: BTreeMap<Ipv4Addr, (Mode, Option<String>)>,
-) -> Vec<(Ipv4Addr, Mode, Option<String>)> {
+    hosts: &HashMap<Place, Host>,
+    plan: BTreeMap<Place, (Mode, Option<String>)>,
+) -> Vec<(Place, Mode, Option<String>)> {
     plan.into_iter()
         .filter(|(address, (mode, instance))| {
             hosts
@@ -211,8 +206,15 @@ async fn accept(
                     let _ = stream.shutdown().await;
                     let _ = tokio::time::timeout(PATIENCE, stream.read(&mut heard)).await;
                 }
-                Mode::Silent => {
+                Mode::Penalty => {
                     let mut stream = stream;
+                    let _ = stream.write_all(b"Not allowed at this time\r\n").await;
+                }
+                Mode::Silent | Mode::Stall => {
+                    let mut stream = stream;
+                    if mode == Mode::Stall {
+                        let _ = stream.write_all(sshd::greeting(&shared, &instance).as_bytes()).await;
+                    }
                     let mut heard = [0_u8; 256];
                     let listen = async { while matches!(stream.read(&mut heard).await, Ok(1..)) {} };
                     tokio::select! {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -30,6 +30,19 @@ pub(super) struct Answer {
     pub status: u16,
     pub content_type: &'static str,
     pub body: String,
+}
+
+/// A request, as far as `api` looks at it.
+pub(super) struct Call<'a> {
+    /// The X-Amz-Target header of JSON services.
+    pub target: Option<&'a str>,
+    /// The form, or the JSON document.
+    pub form: &'a str,
+    /// The Region that the caller signed for.
+    pub region: Option<&'a str>,
+    /// When the caller signed: `20251121T133347Z`.
+    pub date: Option<&'a str>,
+    pub id: &'a str,
 }
 
 /// Serves connections for as long as the task lives.
@@ -58,7 +71,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 async fn respond(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let target = header(&head.headers, "x-amz-target");
-    let region = region(&head.headers);
+    let (region, date) = (region(&head.headers), header(&head.headers, "x-amz-date"));
     let body = match Limited::new(body, BODY_LIMIT).collect().await {
         Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
         Err(_) => String::new(),
@@ -69,14 +82,23 @@ async fn respond(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Resp
     }
     let number = shared.next_request();
     let request_id = ids::request_id(shared.world().seed, number);
-    let answer = match target {
-        Some(target) => api::json(&shared, &target, &form, region.as_deref()),
-        None => api::query(&shared, &form, region.as_deref(), &request_id),
+    let call = Call {
+        target: target.as_deref(),
+        form: &form,
+        region: region.as_deref(),
+        date: date.as_deref(),
+        id: &request_id,
     };
+    let answer = api::answer(&shared, &call);
     let mut response = Response::new(Full::new(Bytes::from(answer.body)));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(answer.content_type));
+    if shared.api.clock_ahead != 0
+        && let Ok(value) = ids::http_date(shared.now()).parse()
+    {
+        headers.insert(DATE, value);
+    }
     if let Ok(value) = request_id.parse() {
         headers.insert("x-amzn-requestid", value);
     }

@@ -53,6 +53,35 @@ pub(super) fn time_text(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.000Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
+/// The time of an HTTP Date header: `Mon, 01 Sep 2025 07:30:00 GMT` (RFC 9110).
+pub(super) fn http_date(time: SystemTime) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = date(days);
+    let (name, month) = (DAYS[(days % 7) as usize], MONTHS[(month as usize).saturating_sub(1).min(11)]);
+    format!("{name}, {day:02} {month} {year:04} {:02}:{:02}:{:02} GMT", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+/// The time of a signature: `20250901T073000Z`.
+pub(super) fn signed_time(time: SystemTime) -> String {
+    time_text(time)[..19].replace(['-', ':'], "") + "Z"
+}
+
+/// Seconds since 1970 of a time in the form of [`signed_time`].
+pub(super) fn signed_seconds(text: &str) -> Option<i64> {
+    let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i64>().ok();
+    let (year, month, day) = (number(0..4)?, number(4..6)?, number(6..8)?);
+    // Howard Hinnant, `days_from_civil`.
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let of_era = year - era * 400;
+    let of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    Some(days * 86_400 + number(9..11)? * 3600 + number(11..13)? * 60 + number(13..15)?)
+}
+
 /// The proleptic Gregorian date of a day counted from 1970-01-01
 /// (Howard Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`).
 fn date(days: u64) -> (u64, u64, u64) {
@@ -87,5 +116,10 @@ mod tests {
         assert_eq!(at(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(at(951_827_696), "2000-02-29T12:34:56.000Z");
         assert_eq!(at(1_756_711_800), "2025-09-01T07:30:00.000Z");
+        let time = UNIX_EPOCH + Duration::from_secs(1_756_711_800);
+        assert_eq!(http_date(time), "Mon, 01 Sep 2025 07:30:00 GMT");
+        assert_eq!(signed_time(time), "20250901T073000Z");
+        assert_eq!(signed_seconds("20250901T073000Z"), Some(1_756_711_800));
+        assert_eq!(signed_seconds("2025-09-01"), None);
     }
 }

@@ -14,7 +14,7 @@ use ssh_key::{Cipher, Kdf, LineEnding, Mpint, PrivateKey};
 
 use super::ids;
 
-/// The numbers of the one RSA key, hexadecimal.
+/// The numbers of an RSA key, hexadecimal.
 #[derive(Deserialize)]
 struct RsaNumbers {
     n: String,
@@ -60,10 +60,14 @@ impl Pair {
         Ok(Self { name: name.to_owned(), private, pkcs1: None })
     }
 
-    /// The account's RSA pair, the same for every seed.
-    pub fn rsa(name: &str) -> Result<Self, String> {
-        let numbers: RsaNumbers =
-            toml::from_str(include_str!("../../assets/lab/rsa.toml")).map_err(|error| error.to_string())?;
+    /// One of the account's two RSA pairs, the same for every seed.
+    pub fn rsa(name: &str, other: bool) -> Result<Self, String> {
+        let text = if other {
+            include_str!("../../assets/lab/rsa-other.toml")
+        } else {
+            include_str!("../../assets/lab/rsa.toml")
+        };
+        let numbers: RsaNumbers = toml::from_str(text).map_err(|error| error.to_string())?;
         let number = |text: &str| unhex(text);
         let positive = |text: &str| -> Result<Mpint, String> { Ok(Mpint::from_positive_bytes(&unhex(text)?)) };
         let public = RsaPublicKey::new(positive(&numbers.e)?, positive(&numbers.n)?).map_err(|e| e.to_string())?;
@@ -112,6 +116,22 @@ impl Pair {
             Some(pkcs1) => colons(&Sha1::digest(pkcs8(pkcs1))),
             None => STANDARD.encode(Sha256::digest(self.blob())),
         }
+    }
+
+    /// Encrypts to an RSA public half: RSAES-PKCS1-v1_5 (RFC 8017), as EC2 does with Windows passwords. `None` for
+    /// other keys. The padding follows from the seed.
+    pub fn seal(&self, seed: u64, secret: &[u8]) -> Option<Vec<u8>> {
+        let KeypairData::Rsa(pair) = self.private.key_data() else {
+            return None;
+        };
+        let strip = |bytes: &[u8]| bytes.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<u8>>();
+        let (n, e) = (strip(pair.public().n().as_bytes()), strip(pair.public().e().as_bytes()));
+        let mut block = vec![0, 2];
+        let padding = (0_u32..).flat_map(|round| ids::bytes(seed, "padding", &round.to_string()));
+        block.extend(padding.filter(|byte| *byte != 0).take(n.len().checked_sub(secret.len() + 3)?));
+        block.push(0);
+        block.extend(secret);
+        Some(super::bignum::mod_pow(&block, &e, &n))
     }
 
     /// SHA-256 of the wire form as ssh-keygen prints it, without the prefix.
@@ -281,7 +301,11 @@ mod tests {
 
     #[test]
     fn files_carry_the_same_public_half() {
-        for pair in [Pair::ed25519(7, "practice").unwrap(), Pair::rsa("legacy").unwrap()] {
+        for pair in [
+            Pair::ed25519(7, "practice").unwrap(),
+            Pair::rsa("legacy", false).unwrap(),
+            Pair::rsa("old", true).unwrap(),
+        ] {
             let ppk = PrivateKey::from_ppk(pair.file(Format::Ppk).unwrap(), None).unwrap();
             assert_eq!(ppk.public_key().key_data(), pair.private.public_key().key_data());
             let locked =
@@ -294,7 +318,7 @@ mod tests {
 
     #[test]
     fn fingerprints_have_the_lengths_of_ec2() {
-        assert_eq!(Pair::rsa("legacy").unwrap().fingerprint().len(), 59);
+        assert_eq!(Pair::rsa("legacy", false).unwrap().fingerprint().len(), 59);
         assert_eq!(Pair::ed25519(1, "practice").unwrap().fingerprint().len(), 44);
         // RFC 4231 test case 2.
         assert_eq!(

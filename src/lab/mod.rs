@@ -13,18 +13,24 @@
 //! | `scenario` | the lesson files |
 //! | `build`, `world` | the account made from them and its state |
 //! | `reach` | whether a packet comes through |
+//! | `managed`, `policy` | whether Systems Manager knows an instance, and what its role may do |
+//! | `inside` | what a look inside a host shows |
 //! | `host`, `sshd`, `shell` | listeners, logins, a small shell |
 //! | `http`, `api`, `xml` | the endpoint |
-//! | `keys`, `ids`, `console`, `home` | key pairs, ids and times, console text, the user's files |
+//! | `keys`, `bignum`, `ids`, `console`, `home` | key pairs, ids and times, console text, the user's files |
 
 mod api;
+mod bignum;
 mod build;
 mod console;
 mod home;
 mod host;
 mod http;
 mod ids;
+mod inside;
 mod keys;
+mod managed;
+mod policy;
 mod reach;
 mod scenario;
 mod shell;
@@ -39,7 +45,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -51,6 +57,8 @@ use world::World;
 /// The Region and account of the story; both are fictitious.
 const REGION: &str = "us-east-1";
 const ACCOUNT: &str = "111122223333";
+/// Where the user sits in the story, if a lesson does not say otherwise.
+const USER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 const CALLER: &str = "arn:aws:iam::111122223333:user/practice";
 
 /// The second octets that labs on one machine share out among themselves.
@@ -85,6 +93,8 @@ pub(crate) struct Shared {
     /// Told after every change of the world.
     changed: Notify,
     delay: Duration,
+    /// What is the matter with the API.
+    api: scenario::ApiSpec,
     ssh_port: u16,
     requests: AtomicU64,
 }
@@ -99,6 +109,12 @@ impl Shared {
         self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// AWS's clock.
+    fn now(&self) -> SystemTime {
+        let off = Duration::from_secs(self.api.clock_ahead.unsigned_abs());
+        if self.api.clock_ahead < 0 { SystemTime::now() - off } else { SystemTime::now() + off }
+    }
+
     fn next_request(&self) -> u64 {
         self.requests.fetch_add(1, Ordering::Relaxed)
     }
@@ -106,8 +122,10 @@ impl Shared {
 
 /// A running practice account. It ends when it is dropped.
 pub struct Lab {
-    address: SocketAddr,
     home: home::Home,
+    /// What a client is told: the listener, but in the lesson where nobody listens.
+    endpoint: String,
+    source: IpAddr,
     shared: Arc<Shared>,
     scenarios: Vec<ScenarioInfo>,
     environment: Vec<(String, String)>,
@@ -147,8 +165,12 @@ impl Lab {
                 home.key_file(&world, file)?;
             }
         }
+        // One lesson alone may spoil the whole API, and has the user elsewhere.
+        let own = chosen.iter().find(|spec| alone && options.scenario.as_ref() == Some(&spec.id));
+        let api = own.map(|spec| spec.api.clone()).unwrap_or_default();
+        let source = IpAddr::V4(own.and_then(|spec| spec.client).unwrap_or(USER));
         let instances: Vec<_> = chosen.iter().flat_map(|spec| spec.instance.iter().chain(&spec.neighbour)).collect();
-        home.client_files(&world, &instances)?;
+        home.client_files(&world, &instances, alone)?;
         let (config, credentials) = home.aws_files(REGION)?;
 
         let place = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port.unwrap_or(0)));
@@ -160,7 +182,8 @@ impl Lab {
             world: Mutex::new(world),
             elsewhere: Mutex::new(World::empty(options.seed, "elsewhere", ACCOUNT, CALLER)),
             changed: Notify::new(),
-            delay: options.delay,
+            delay: options.delay.max(Duration::from_millis(api.delay)),
+            api: api.clone(),
             ssh_port,
             requests: AtomicU64::new(1),
         });
@@ -168,13 +191,19 @@ impl Lab {
         let next = hosts.apply().await;
         let tasks = vec![tokio::spawn(hosts.run(next)), tokio::spawn(http::serve(listener, shared.clone()))];
         let scenarios = chosen.iter().map(|spec| scenario::info(spec, options.seed)).collect::<Result<_, _>>()?;
-        let environment = environment(address, &config, &credentials);
-        Ok(Self { address, home, shared, scenarios, environment, tasks, _guard: guard })
+        let endpoint = if api.unreachable {
+            // The address that claims the network: nobody listens there at this port.
+            format!("http://127.{net}.255.254:{}", if ssh_port == 443 { 80 } else { 443 })
+        } else {
+            format!("http://{address}")
+        };
+        let environment = environment(&endpoint, &config, &credentials);
+        Ok(Self { endpoint, source, home, shared, scenarios, environment, tasks, _guard: guard })
     }
 
     /// The URL of the AWS endpoint.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        self.endpoint.clone()
     }
 
     /// The directory of the practising user: `ssh_config`, `known_hosts`, `keys/`.
@@ -189,7 +218,7 @@ impl Lab {
 
     /// The user's address in the story, as the instances see it.
     pub fn source_ip(&self) -> IpAddr {
-        self.shared.world().client_ip()
+        self.source
     }
 
     /// The port on which the hosts' sshd listens: 22 where that can be bound, else 2222.
@@ -252,15 +281,18 @@ fn claim_network() -> Result<(std::net::TcpListener, u8, u16), String> {
     Err(format!("the practice hosts cannot listen on 127.22.0.0/16, port 22 or 2222: {last}"))
 }
 
-fn environment(address: SocketAddr, config: &Path, credentials: &Path) -> Vec<(String, String)> {
-    let url = format!("http://{address}");
+fn environment(url: &str, config: &Path, credentials: &Path) -> Vec<(String, String)> {
     let config = config.display().to_string();
     let credentials = credentials.display().to_string();
     [
-        ("AWS_ENDPOINT_URL", url.as_str()),
-        ("AWS_ENDPOINT_URL_EC2", &url),
-        ("AWS_ENDPOINT_URL_SSM", &url),
-        ("AWS_ENDPOINT_URL_STS", &url),
+        ("AWS_ENDPOINT_URL", url),
+        ("AWS_ENDPOINT_URL_EC2", url),
+        ("AWS_ENDPOINT_URL_SSM", url),
+        ("AWS_ENDPOINT_URL_STS", url),
+        ("AWS_ENDPOINT_URL_IAM", url),
+        ("AWS_ENDPOINT_URL_CLOUDWATCH", url),
+        ("AWS_ENDPOINT_URL_AUTO_SCALING", url),
+        ("AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT", url),
         ("AWS_ACCESS_KEY_ID", "practice"),
         ("AWS_SECRET_ACCESS_KEY", "practice"),
         ("AWS_REGION", REGION),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::scenario::Daemon;
-use super::world::{Instance, Nacl, Source, State, World};
+use super::world::{Instance, Nacl, Rule, Source, Subnet, World};
 
 /// How an address behaves on the SSH port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,69 +24,159 @@ pub(super) enum Mode {
     Http,
     /// Connections are accepted and closed.
     Closed,
+    /// The same, with a word about a penalty.
+    Penalty,
+    /// A banner, and nothing after it.
+    Stall,
 }
 
 /// A few ports from which Linux, macOS and Windows clients start connections: a rule that lets
 /// only some of them through is not good enough for a user.
 const CLIENT_PORTS: [i32; 5] = [32768, 45000, 49152, 60999, 65535];
 
-/// For every address of the account how it behaves now and which instance is behind it.
-pub(super) fn plan(world: &World) -> BTreeMap<Ipv4Addr, (Mode, Option<String>)> {
-    let mut plan: BTreeMap<_, _> = world.known.iter().map(|address| (*address, (Mode::Blocked, None))).collect();
+/// An address and a port.
+pub(super) type Place = (Ipv4Addr, u16);
+
+/// One way to a host: the interface's address and what filters in front of it.
+struct Way<'a> {
+    instance: &'a Instance,
+    subnet: &'a str,
+    groups: &'a [String],
+    /// Over the internet, to the public address.
+    public: bool,
+}
+
+/// For every address and port of the account how it behaves now and which instance is behind it.
+pub(super) fn plan(world: &World) -> BTreeMap<Place, (Mode, Option<String>)> {
+    let blocked = (Mode::Blocked, None);
+    let mut plan: BTreeMap<_, _> =
+        world.known.iter().map(|address| ((*address, world.ssh_port), blocked.clone())).collect();
     for instance in &world.instances {
-        if let Some(public) = instance.public {
-            plan.insert(public, (mode(world, instance), Some(instance.id.clone())));
+        let primary = |public| Way { instance, subnet: &instance.subnet, groups: &instance.groups, public };
+        let mut ways = Vec::new();
+        if let Some(address) = instance.public {
+            ways.push((address, primary(true)));
+        }
+        if instance.client.is_private() {
+            ways.push((instance.private, primary(false)));
+        }
+        if let Some(face) = &instance.second
+            && let Some(address) = face.public
+        {
+            ways.push((address, Way { instance, subnet: &face.subnet, groups: &face.groups, public: true }));
+        }
+        for (address, way) in ways {
+            for port in [Some(world.ssh_port), instance.sshd.port].into_iter().flatten() {
+                plan.insert((address, port), (mode(world, &way, port), Some(instance.id.clone())));
+            }
         }
     }
     plan
 }
 
-fn mode(world: &World, instance: &Instance) -> Mode {
-    if !passes(world, instance, world.ssh_port) {
+fn mode(world: &World, way: &Way<'_>, port: u16) -> Mode {
+    if !passes(world, way, port) {
         return Mode::Blocked;
     }
-    match instance.daemon {
+    let elsewhere = way.instance.sshd.port.is_some_and(|own| own != port);
+    match way.instance.sshd.daemon {
+        Daemon::Up if elsewhere => Mode::Refused,
         Daemon::Up => Mode::Sshd,
         Daemon::Down => Mode::Refused,
         Daemon::Dropped => Mode::Blocked,
         Daemon::Silent => Mode::Silent,
         Daemon::Http => Mode::Http,
         Daemon::Closed => Mode::Closed,
+        Daemon::Penalty => Mode::Penalty,
+        Daemon::Stall => Mode::Stall,
     }
 }
 
-/// True if a TCP connection from the user's address to this port of the public address comes
-/// through, both ways.
-pub(super) fn passes(world: &World, instance: &Instance, port: u16) -> bool {
-    let client = world.client_ip();
+/// True if a TCP connection from the user's address to this port comes through, both ways.
+fn passes(world: &World, way: &Way<'_>, port: u16) -> bool {
+    let client = IpAddr::V4(way.instance.client);
     let port = i32::from(port);
-    instance.state == State::Running
-        && instance.booting.is_none()
-        && instance.public.is_some()
-        && routed(world, instance)
-        && world.nacl_of(&instance.subnet).is_some_and(|nacl| {
+    way.instance.up()
+        && way.public != way.instance.client.is_private()
+        && routed(world, way)
+        && world.nacl_of(way.subnet).is_some_and(|nacl| {
             nacl_allows(nacl, false, client, port)
                 && CLIENT_PORTS.iter().all(|reply| nacl_allows(nacl, true, client, *reply))
         })
-        && group_allows(world, instance, client, port)
+        && inbound(world, way.groups).any(|rule| rule_allows(world, rule, client, &[], port))
 }
 
-/// The way back to the client must lead through an internet gateway attached to the VPC.
-fn routed(world: &World, instance: &Instance) -> bool {
+/// The way back to the client: over the internet it must lead through an internet gateway attached to the VPC, on a
+/// private network through a link that works.
+fn routed(world: &World, way: &Way<'_>) -> bool {
+    let Some(subnet) = world.subnets.iter().find(|subnet| subnet.id == way.subnet) else {
+        return false;
+    };
+    let Some(via) = next_hop(world, subnet, IpAddr::V4(way.instance.client)) else {
+        return false;
+    };
+    if way.public {
+        via.starts_with("igw-") && open_vpc(world, &subnet.vpc, &["off"])
+    } else {
+        via.starts_with("pcx-") || via.starts_with("tgw-")
+    }
+}
+
+/// The working target of the longest route to an address; a blackhole is no target.
+fn next_hop(world: &World, subnet: &Subnet, to: IpAddr) -> Option<String> {
+    let table = world.routes_of(subnet)?;
+    let best = table.routes.iter().filter(|route| route.to.contains(&to)).max_by_key(|route| route.to.prefix_len())?;
+    world.target_works(best, &table.vpc).then(|| best.via.clone())
+}
+
+/// True if Block Public Access is in one of these modes in a VPC.
+fn open_vpc(world: &World, vpc: &str, modes: &[&str]) -> bool {
+    world.vpcs.iter().any(|known| known.id == vpc && modes.contains(&known.block_public.as_str()))
+}
+
+/// True if the guest can open HTTPS connections to Systems Manager: over the internet, a NAT gateway, or interface
+/// endpoints of the VPC with private DNS whose groups let it in.
+pub(super) fn reaches_systems_manager(world: &World, instance: &Instance) -> bool {
+    // Any public address of AWS; nothing is sent there.
+    let service = IpAddr::V4(Ipv4Addr::new(52, 94, 0, 10));
     let Some(subnet) = world.subnets.iter().find(|subnet| subnet.id == instance.subnet) else {
         return false;
     };
-    let Some(table) = world.routes_of(subnet) else {
-        return false;
+    let through = |peer: IpAddr, own: &[String]| {
+        let out = world.rules.iter().filter(|rule| rule.egress && instance.groups.contains(&rule.group));
+        let nacl = world
+            .nacl_of(&subnet.id)
+            .is_some_and(|nacl| nacl_allows(nacl, true, peer, 443) && nacl_allows(nacl, false, peer, 45000));
+        (peer_in(subnet, peer) || nacl) && { out }.any(|rule| rule_allows(world, rule, peer, own, 443))
     };
-    let best =
-        table.routes.iter().filter(|route| route.to.contains(&world.client)).max_by_key(|route| route.to.prefix_len());
-    best.is_some_and(|route| {
-        world
-            .gateways
-            .iter()
-            .any(|gateway| gateway.id == route.via && gateway.vpc.as_deref() == Some(subnet.vpc.as_str()))
-    })
+    let direct = next_hop(world, subnet, service).is_some_and(|via| {
+        if via.starts_with("igw-") {
+            return instance.public.is_some() && open_vpc(world, &subnet.vpc, &["off"]);
+        }
+        world.nats.iter().find(|nat| nat.id == via).is_some_and(|nat| {
+            let outer = world.subnets.iter().find(|subnet| subnet.id == nat.subnet);
+            open_vpc(world, &subnet.vpc, &["off", "block-ingress"])
+                && outer.and_then(|subnet| next_hop(world, subnet, service)).is_some_and(|via| via.starts_with("igw-"))
+        })
+    });
+    let endpoint = |name: &str| {
+        world.vpc_endpoints.iter().any(|endpoint| {
+            endpoint.vpc == subnet.vpc
+                && endpoint.service.ends_with(&format!(".{name}"))
+                && endpoint.state == "available"
+                && endpoint.private_dns
+                && inbound(world, &endpoint.groups)
+                    .any(|rule| rule_allows(world, rule, IpAddr::V4(instance.private), &instance.groups, 443))
+        })
+    };
+    // Within the VPC any private address stands for the endpoint's.
+    (direct && through(service, &[]))
+        || (endpoint("ssm") && endpoint("ssmmessages") && through(IpAddr::V4(instance.private), &instance.groups))
+}
+
+/// Traffic within a subnet does not cross its ACL.
+fn peer_in(subnet: &Subnet, peer: IpAddr) -> bool {
+    matches!(peer, IpAddr::V4(peer) if subnet.cidr.contains(&peer))
 }
 
 /// First match in the order of the numbers; nothing matched is a denial.
@@ -106,15 +196,26 @@ fn nacl_allows(nacl: &Nacl, egress: bool, peer: IpAddr, port: i32) -> bool {
         .is_some_and(|entry| entry.allow)
 }
 
-/// Any rule of any group of the interface.
-fn group_allows(world: &World, instance: &Instance, peer: IpAddr, port: i32) -> bool {
-    world.rules.iter().filter(|rule| !rule.egress && instance.groups.contains(&rule.group)).any(|rule| {
-        let protocol = match rule.protocol.as_str() {
-            "-1" => true,
-            "tcp" | "6" => rule.from <= port && port <= rule.to,
-            _ => false,
-        };
-        // A group as the source means private addresses of its members; the user has none.
-        protocol && matches!(&rule.source, Source::Net(net) if net.contains(&peer))
-    })
+/// The inbound rules of these groups.
+fn inbound<'a>(world: &'a World, groups: &'a [String]) -> impl Iterator<Item = &'a Rule> {
+    world.rules.iter().filter(move |rule| !rule.egress && groups.contains(&rule.group))
+}
+
+/// True if a rule lets TCP to this port pass. `groups` are those of the peer; a peer outside has none: a group as the
+/// source means private addresses of its members.
+fn rule_allows(world: &World, rule: &Rule, peer: IpAddr, groups: &[String], port: i32) -> bool {
+    let protocol = match rule.protocol.as_str() {
+        "-1" => true,
+        "tcp" | "6" => rule.from <= port && port <= rule.to,
+        _ => false,
+    };
+    protocol
+        && match &rule.source {
+            Source::Net(net) => net.contains(&peer),
+            Source::Group(id) => groups.contains(id),
+            Source::PrefixList(id) => world
+                .prefix_lists
+                .iter()
+                .any(|list| list.id == *id && list.entries.iter().any(|net| net.contains(&peer))),
+        }
 }

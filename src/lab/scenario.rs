@@ -3,9 +3,24 @@
 //! Used by `world` to build the account and by the program to list the lessons. Must hold no
 //! behaviour: what follows from a piece is decided in `world`, `reach` and `host`.
 
+use std::net::Ipv4Addr;
+
 use serde::{Deserialize, Serialize};
 
 use super::keys::Format;
+
+pub(super) use self::inside::{Firewall, HostKeys, OsSpec, Unit};
+pub(super) use self::machine::{
+    Agent, Daemon, ImageSpec, InstanceSpec, KeyFile, MachineSpec, Mend, PasswordSpec, PublicSpec, RootSpec, SshdSpec,
+};
+pub(super) use self::network::{
+    ConnectEndpointSpec, EntrySpec, GatewaySpec, GroupSpec, LinkSpec, NaclSpec, NatSpec, Port, PrefixListSpec,
+    RouteTableSpec, RuleSpec, SubnetSpec, VpcEndpointSpec, VpcSpec,
+};
+
+mod inside;
+mod machine;
+mod network;
 
 /// What every account has.
 const ACCOUNT: &str = include_str!("../../assets/lab/account.toml");
@@ -16,7 +31,7 @@ macro_rules! scenario_files {
     };
 }
 
-/// The lessons, easiest first within their symptom.
+/// The lessons.
 const FILES: &[(&str, &str)] = scenario_files![
     "web-healthy",
     "web-timeout",
@@ -50,6 +65,119 @@ const FILES: &[(&str, &str)] = scenario_files![
     "web-reset",
     "web-denied",
     "web-windows",
+    "web-family",
+    "web-sgport",
+    "web-sgref",
+    "web-prefix",
+    "web-prefixok",
+    "web-blackhole",
+    "web-nat",
+    "web-bpa",
+    "web-partial",
+    "web-eni",
+    "web-eniok",
+    "web-peered",
+    "web-peering",
+    "web-tgw",
+    "web-appliance",
+    "web-contained",
+    "web-terminated",
+    "web-system",
+    "web-ebs",
+    "web-panic",
+    "web-fstab",
+    "web-diskfull",
+    "web-guestnet",
+    "web-boot",
+    "web-oom",
+    "web-credits",
+    "web-hibernated",
+    "web-spot",
+    "web-detached",
+    "web-rescue",
+    "web-kms",
+    "web-booting",
+    "web-protected",
+    "web-config",
+    "web-hostkeys",
+    "web-hostkeymode",
+    "web-privsep",
+    "web-portinuse",
+    "web-otherport",
+    "web-port",
+    "web-masked",
+    "web-hostsdeny",
+    "web-guestfw",
+    "web-reject",
+    "web-banned",
+    "web-penalty",
+    "web-oldssh",
+    "web-fips",
+    "web-mtu",
+    "web-bottlerocket",
+    "web-unreadable",
+    "web-traverse",
+    "web-nofile",
+    "web-emptyfile",
+    "web-wrapped",
+    "web-rfc",
+    "web-joined",
+    "web-notafile",
+    "web-from",
+    "web-keyexpired",
+    "web-selinux",
+    "web-locked",
+    "web-expired",
+    "web-chage",
+    "web-noshell",
+    "web-nologinshell",
+    "web-nologin",
+    "web-deny",
+    "web-nopubkey",
+    "web-movedkeys",
+    "web-pam",
+    "web-homemount",
+    "web-renamed",
+    "web-root",
+    "web-tolerant",
+    "web-elastic",
+    "web-namesake",
+    "web-keylost",
+    "web-stalepub",
+    "web-override",
+    "web-badconfig",
+    "web-noagent",
+    "web-control",
+    "web-jump",
+    "web-ssmnorole",
+    "web-ssmpolicy",
+    "web-ssmboundary",
+    "web-ssmegress",
+    "web-ssmendpoint",
+    "web-ssmagent",
+    "web-ssmimds",
+    "web-ssmdenied",
+    "web-eicemissing",
+    "web-eiceblocked",
+    "web-eicefailed",
+    "web-serialoff",
+    "web-serialxen",
+    "web-winpass",
+    "web-winkey",
+    "web-winrdp",
+    "web-throttled",
+    "web-busy",
+    "web-slow",
+    "web-expiredtoken",
+    "web-clock",
+    "web-offline",
+    "web-scp",
+    "web-nofix",
+    "web-two",
+    "web-twokeys",
+    "web-twosteps",
+    "web-twofiles",
+    "web-twousers",
 ];
 
 /// One lesson, for lists and for the guided mode.
@@ -65,7 +193,10 @@ pub struct ScenarioInfo {
     pub instance_name: String,
     /// That instance's id in the account made from the default seed.
     pub instance_id: String,
-    /// 1 (easy) to 5.
+    /// What it practises: `network`, `machine`, `server`, `login`, `key`, `client`, `doors`, `windows`, `account` or
+    /// `healthy`.
+    pub group: String,
+    /// 1 (easy) to 3.
     pub difficulty: u8,
     /// What happened, told to the user.
     pub story: String,
@@ -73,6 +204,14 @@ pub struct ScenarioInfo {
     pub hints: Vec<String>,
     /// The cause id that a right diagnosis names; "none" where the login works.
     pub cause: String,
+    /// Further cause ids that are true as well.
+    pub also: Vec<String>,
+    /// True if only a look inside the operating system proves the cause.
+    pub inside: bool,
+    /// The address that the instance sees: what `--source-ip` is to say.
+    pub source_ip: String,
+    /// True if it is acted out only where it runs alone: it concerns the whole API or the whole ssh_config.
+    pub alone: bool,
     /// The fix id that restores the login; "none" where nothing needs fixing or nothing can.
     pub fix: String,
 }
@@ -84,11 +223,21 @@ pub(super) struct Spec {
     pub id: String,
     pub title: String,
     pub symptom: String,
+    /// The group of lessons it belongs to.
+    pub topic: String,
     pub difficulty: u8,
     pub story: String,
     pub hints: Vec<String>,
     pub cause: String,
+    pub also: Vec<String>,
+    pub inside: bool,
     pub fix: String,
+    /// The user's address in this story, if it is not the usual one.
+    pub client: Option<Ipv4Addr>,
+    /// What is the matter with the API.
+    pub api: ApiSpec,
+    /// The account switch of the serial console, where the lesson runs alone.
+    pub serial_console: Option<bool>,
     pub instance: Option<InstanceSpec>,
     pub neighbour: Vec<InstanceSpec>,
     pub vpc: Vec<VpcSpec>,
@@ -97,6 +246,13 @@ pub(super) struct Spec {
     pub nacl: Vec<NaclSpec>,
     pub route_table: Vec<RouteTableSpec>,
     pub gateway: Vec<GatewaySpec>,
+    pub nat: Vec<NatSpec>,
+    pub peering: Vec<LinkSpec>,
+    pub transit: Vec<LinkSpec>,
+    pub prefix_list: Vec<PrefixListSpec>,
+    pub vpc_endpoint: Vec<VpcEndpointSpec>,
+    pub connect_endpoint: Vec<ConnectEndpointSpec>,
+    pub role: Vec<RoleSpec>,
     pub key_pair: Vec<KeyPairSpec>,
     pub file: Vec<FileSpec>,
     pub image: Vec<ImageSpec>,
@@ -105,103 +261,19 @@ pub(super) struct Spec {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct VpcSpec {
-    pub name: String,
-    /// Without the first octet pair: "0.0/16".
-    pub cidr: String,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SubnetSpec {
-    pub name: String,
-    pub vpc: String,
-    pub cidr: String,
-    #[serde(default)]
-    pub auto_public: bool,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct GroupSpec {
-    pub name: String,
-    pub vpc: String,
-    pub description: String,
-    #[serde(default)]
-    pub ingress: Vec<RuleSpec>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RuleSpec {
-    pub protocol: String,
-    #[serde(default)]
-    pub ports: Option<[Port; 2]>,
-    pub from: String,
-    #[serde(default)]
-    pub description: String,
-}
-
-/// A port number, or "ssh" for the port on which this lab's hosts listen.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Port {
-    Number(i32),
-    Word(String),
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NaclSpec {
-    pub name: String,
-    pub vpc: String,
-    #[serde(default)]
-    pub subnets: Vec<String>,
-    #[serde(default)]
-    pub entry: Vec<EntrySpec>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct EntrySpec {
-    pub number: i32,
-    #[serde(default)]
-    pub egress: bool,
-    pub allow: bool,
-    pub protocol: String,
-    #[serde(default)]
-    pub ports: Option<[Port; 2]>,
-    pub cidr: String,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RouteTableSpec {
-    pub name: String,
-    pub vpc: String,
-    #[serde(default)]
-    pub main: bool,
-    #[serde(default)]
-    pub subnets: Vec<String>,
-    /// The gateway of the default route.
-    #[serde(default)]
-    pub gateway: Option<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct GatewaySpec {
-    pub name: String,
-    #[serde(default)]
-    pub vpc: Option<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct KeyPairSpec {
     pub name: String,
     #[serde(default)]
     pub rsa: bool,
+    /// The account's second RSA key: it has two.
+    #[serde(default)]
+    pub other: bool,
+    /// Made after the instances were launched, under a name that was in use before.
+    #[serde(default)]
+    pub later: bool,
+    /// Not in EC2: it was deleted there, or it is a user's own.
+    #[serde(default)]
+    pub deleted: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -216,159 +288,79 @@ pub(super) struct FileSpec {
     pub format: Format,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ImageSpec {
-    pub name: String,
-    pub title: String,
-    pub description: String,
-    pub owner: String,
-    #[serde(default)]
-    pub alias: Option<String>,
-    /// The default user; empty for Windows.
-    pub user: String,
-    /// The family word: al2023, ubuntu, debian, windows …
-    pub family: String,
-    #[serde(default = "root_device")]
-    pub root_device: String,
-    /// What the login prompt and os-release say.
-    pub pretty: String,
-    pub banner: String,
-    #[serde(default)]
-    pub windows: bool,
-}
-
+/// An action that the caller may not perform.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DenialSpec {
     pub action: String,
-    /// Deny only requests about this VPC's things; the whole account if the lesson runs alone.
-    pub vpc: String,
+    /// Deny only requests about this VPC's things, or about this lesson's instance if absent. Where the lesson runs
+    /// alone: all requests.
+    #[serde(default)]
+    pub vpc: Option<String>,
+    #[serde(default)]
+    pub reason: Reason,
+}
+
+/// Why IAM says no.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Reason {
+    /// No policy of the user allows it.
+    #[default]
+    Identity,
+    /// A service control policy of the organization denies it.
+    Organization,
+    /// The permissions boundary does not allow it.
+    Boundary,
+}
+
+/// What is the matter with the API. Where all lessons run together it concerns requests about this lesson's instance;
+/// credentials, clock and endpoint are wrong only where the lesson runs alone.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ApiSpec {
+    /// Each request is turned away so many times before it is answered.
+    pub throttle: u32,
+    /// Only this action is.
+    pub throttle_action: Option<String>,
+    pub expired_credentials: bool,
+    /// Seconds by which AWS's clock is ahead of the user's.
+    pub clock_ahead: i64,
+    /// Nobody listens at the endpoint.
+    pub unreachable: bool,
+    /// Milliseconds that each answer takes.
+    pub delay: u64,
+}
+
+impl ApiSpec {
+    /// True if it concerns requests about any instance.
+    fn spoils_all(&self) -> bool {
+        self.expired_credentials || self.clock_ahead != 0 || self.unreachable || self.delay > 0
+    }
+}
+
+/// A role for instances, with an instance profile of the same name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RoleSpec {
+    pub name: String,
+    /// Names of AWS's own policies.
+    #[serde(default)]
+    pub attached: Vec<String>,
+    /// JSON documents of inline policies.
+    #[serde(default)]
+    pub inline: Vec<InlineSpec>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct InstanceSpec {
+pub(super) struct InlineSpec {
     pub name: String,
-    pub image: String,
-    /// The last two octets of its addresses, public and private.
-    pub address: String,
-    #[serde(default)]
-    pub key: Option<String>,
-    #[serde(default = "default_subnet")]
-    pub subnet: String,
-    #[serde(default = "default_groups")]
-    pub groups: Vec<String>,
-    #[serde(default)]
-    pub public: PublicSpec,
-    #[serde(default)]
-    pub stopped: bool,
-    #[serde(default = "yes")]
-    pub ssm: bool,
-    #[serde(default)]
-    pub sshd: SshdSpec,
-    #[serde(default)]
-    pub account: AccountSpec,
-    #[serde(default)]
-    pub client: ClientSpec,
-}
-
-/// How an instance gets its public address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum PublicSpec {
-    #[default]
-    Auto,
-    Elastic,
-    None,
-}
-
-/// What answers on the SSH port of a host that packets reach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Daemon {
-    /// sshd.
-    #[default]
-    Up,
-    /// Nothing: the kernel refuses.
-    Down,
-    /// A firewall in the guest drops the packets.
-    Dropped,
-    /// The connection is accepted, but no banner comes.
-    Silent,
-    /// A web server.
-    Http,
-    /// The connection is accepted and closed before the banner.
-    Closed,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct SshdSpec {
-    pub daemon: Daemon,
-    pub strict_modes: bool,
-    pub allow_users: Vec<String>,
-    pub max_auth_tries: usize,
-}
-
-impl Default for SshdSpec {
-    fn default() -> Self {
-        Self { daemon: Daemon::Up, strict_modes: true, allow_users: Vec::new(), max_auth_tries: 6 }
-    }
-}
-
-/// The default user's files on the host.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct AccountSpec {
-    pub home_mode: u32,
-    pub home_owner: Option<String>,
-    pub ssh_mode: u32,
-    pub file_mode: u32,
-    pub file_owner: Option<String>,
-    /// Key pairs in authorized_keys; the instance's own one if absent.
-    pub keys: Option<Vec<String>>,
-}
-
-impl Default for AccountSpec {
-    fn default() -> Self {
-        Self { home_mode: 0o700, home_owner: None, ssh_mode: 0o700, file_mode: 0o600, file_owner: None, keys: None }
-    }
-}
-
-/// The block of the user's ssh_config.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct ClientSpec {
-    pub user: Option<String>,
-    /// A file name in the key directory.
-    pub key_file: Option<String>,
-    /// Files that are offered before it.
-    pub first_files: Vec<String>,
-    /// The last two octets of the address in the block, if it is not the instance's own.
-    pub address: Option<String>,
-    /// known_hosts holds a key that the host no longer has.
-    pub stale_host_key: bool,
+    pub document: String,
 }
 
 fn private_mode() -> u32 {
     0o600
-}
-
-fn root_device() -> String {
-    "/dev/sda1".to_owned()
-}
-
-fn default_subnet() -> String {
-    "public".to_owned()
-}
-
-fn default_groups() -> Vec<String> {
-    vec!["web".to_owned()]
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// The file that every account starts from.
@@ -376,15 +368,25 @@ pub(super) fn account() -> Result<Spec, String> {
     toml::from_str(ACCOUNT).map_err(|error| format!("account: {error}"))
 }
 
-/// All lessons in their order.
+/// The groups of lessons in the order in which they are shown.
+const TOPICS: [&str; 10] =
+    ["healthy", "network", "machine", "server", "login", "key", "client", "doors", "windows", "account"];
+
+/// All lessons: by group, the easy ones first.
 pub(super) fn all() -> Result<Vec<Spec>, String> {
-    FILES
-        .iter()
-        .map(|(name, text)| {
-            let spec: Spec = toml::from_str(text).map_err(|error| format!("scenario {name}: {error}"))?;
-            if spec.id == *name { Ok(spec) } else { Err(format!("scenario {name}: its id is {}", spec.id)) }
-        })
-        .collect()
+    let mut all = Vec::new();
+    for (name, text) in FILES {
+        let spec: Spec = toml::from_str(text).map_err(|error| format!("scenario {name}: {error}"))?;
+        if spec.id != *name {
+            return Err(format!("scenario {name}: its id is {}", spec.id));
+        }
+        if !TOPICS.contains(&spec.topic.as_str()) {
+            return Err(format!("scenario {name}: there is no group {}", spec.topic));
+        }
+        all.push(spec);
+    }
+    all.sort_by_key(|spec| (TOPICS.iter().position(|topic| *topic == spec.topic), spec.difficulty));
+    Ok(all)
 }
 
 /// The public face of a lesson in the account of `seed`.
@@ -400,10 +402,17 @@ pub(super) fn info(spec: &Spec, seed: u64) -> Result<ScenarioInfo, String> {
         symptom: spec.symptom.clone(),
         instance_id: super::ids::id(seed, "i", &name),
         instance_name: name,
+        group: spec.topic.clone(),
         difficulty: spec.difficulty,
         story: spec.story.trim().to_owned(),
         hints: spec.hints.clone(),
         cause: spec.cause.clone(),
+        also: spec.also.clone(),
+        inside: spec.inside,
+        alone: spec.api.spoils_all()
+            || spec.serial_console == Some(true)
+            || spec.instance.as_ref().is_some_and(|instance| instance.client.broken.is_some()),
+        source_ip: spec.client.unwrap_or(super::USER).to_string(),
         fix: spec.fix.clone(),
     })
 }
@@ -424,7 +433,7 @@ mod tests {
             assert!(!info.title.is_empty() && !info.symptom.is_empty(), "{}", info.id);
             assert!(!info.cause.is_empty() && !info.fix.is_empty(), "{}", info.id);
             assert!(info.story.len() > 60 && info.hints.len() >= 2, "{}", info.id);
-            assert!((1..=5).contains(&info.difficulty), "{}", info.id);
+            assert!((1..=3).contains(&info.difficulty), "{}", info.id);
             for instance in spec.instance.iter().chain(&spec.neighbour) {
                 assert!(names.insert(instance.name.clone()), "{} twice", instance.name);
                 assert!(addresses.insert(instance.address.clone()), "{} twice", instance.address);

@@ -3,6 +3,7 @@
 //! Used by `sshd`. Must not run anything on this machine.
 
 use super::Shared;
+use super::world::{Instance, World};
 
 /// What to send back.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -46,6 +47,21 @@ impl Shell {
             host,
             release,
             terminal,
+            line: String::new(),
+            status: 0,
+            ended: false,
+            kernel: "6.1.147-172.266",
+        }
+    }
+
+    /// The shell in which Systems Manager runs commands.
+    pub fn of_root(world: &World, instance: &Instance) -> Self {
+        Self {
+            user: "root".to_owned(),
+            uid: 0,
+            host: format!("ip-{}", instance.private.to_string().replace('.', "-")),
+            release: world.image_of(instance).map_or_else(|| "Linux".to_owned(), |image| image.spec.pretty.clone()),
+            terminal: false,
             line: String::new(),
             status: 0,
             ended: false,

@@ -5,18 +5,22 @@
 //! home directory must belong to root or the user and must not be writable for others; Debian and
 //! Ubuntu tolerate the user's own group.
 
-use std::net::SocketAddr;
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use ipnet::Ipv4Net;
 use russh::server::{
     Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey, run_stream,
 };
-use russh::{Channel, ChannelId, Disconnect, MethodKind, MethodSet, Pty, SshId};
+use russh::{Channel, ChannelId, Disconnect, MethodKind, MethodSet, Preferred, Pty, SshId, kex};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 
 use super::Shared;
+use super::ids;
+use super::scenario::KeyFile;
 use super::shell::{Reply, Shell};
 use super::world::{Instance, Node, User, World};
 
@@ -72,35 +76,97 @@ pub(super) async fn power_off(power: &mut watch::Receiver<bool>) {
     let _ = power.wait_for(|off| *off).await;
 }
 
+/// The line with which sshd greets.
+pub(super) fn greeting(shared: &Shared, instance: &str) -> String {
+    let world = shared.world();
+    let found = world.instance(instance).and_then(|instance| world.image_of(instance));
+    format!("SSH-2.0-{}\r\n", found.map_or("OpenSSH_9.6", |image| image.spec.banner.as_str()))
+}
+
 fn settings(shared: &Shared, instance: &str) -> Option<(Config, usize)> {
     let world = shared.world();
     let instance = world.instance(instance)?;
     let version = world.image_of(instance).map_or("OpenSSH_9.6", |image| image.spec.banner.as_str());
+    let mut preferred = Preferred::default();
+    if instance.sshd.old_kex {
+        preferred.kex = Cow::Borrowed(&[kex::DH_G1_SHA1]);
+    }
     let config = Config {
         server_id: SshId::Standard(format!("SSH-2.0-{version}").into()),
-        methods: MethodSet::from([MethodKind::PublicKey].as_slice()),
+        methods: methods(instance),
         auth_rejection_time: Duration::ZERO,
         keys: vec![instance.host_key.private.clone()],
+        preferred,
         // Counted here, so that the words and the number are those of OpenSSH.
         max_auth_attempts: 0,
         inactivity_timeout: Some(Duration::from_hours(1)),
         nodelay: true,
         ..Config::default()
     };
-    Some((config, instance.max_auth_tries))
+    Some((config, instance.sshd.max_auth_tries))
 }
 
-/// True if sshd takes this key for this user.
-pub(super) fn takes(world: &World, instance: &Instance, name: &str, key: &[u8]) -> bool {
+fn methods(instance: &Instance) -> MethodSet {
+    if instance.sshd.pubkey { MethodSet::from([MethodKind::PublicKey].as_slice()) } else { MethodSet::empty() }
+}
+
+/// What comes of a key that a user offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The next key, please.
+    Refused,
+    /// The key is good, and PAM's account stage says no: the connection ends.
+    Closed,
+    In,
+}
+
+/// Judges a key as sshd does: the account, the list of those who may, the file, the key, then PAM.
+pub(super) fn judge(world: &World, instance: &Instance, name: &str, key: &[u8]) -> Verdict {
+    let (sshd, os) = (&instance.sshd, &instance.os);
     let Some(user) = instance.users.iter().find(|user| user.name == name) else {
-        return false;
+        return Verdict::Refused;
     };
-    let debian =
-        world.image_of(instance).is_some_and(|image| matches!(image.spec.family.as_str(), "debian" | "ubuntu"));
-    let allowed = instance.allow_users.is_empty() || instance.allow_users.iter().any(|known| known == name);
+    let family = world.image_of(instance).map_or("", |image| image.spec.family.as_str());
+    let debian = matches!(family, "debian" | "ubuntu");
+    let root = user.uid == 0;
+    let allowed = (sshd.allow_users.is_empty() || sshd.allow_users.iter().any(|known| known == name))
+        && !sshd.deny_users.iter().any(|known| known == name)
+        && (!root || sshd.permit_root);
+    // The faults of a scenario are those of the default user.
+    let account = root || !(os.shell_missing || (os.locked && !sshd.use_pam));
+    let ed25519 = key.get(4..15).is_some_and(|kind| kind == b"ssh-ed25519");
+    let method = sshd.pubkey && !(sshd.fips && ed25519);
+    let file = root
+        || (user.form == KeyFile::Good
+            && sshd.authorized_keys_file.is_none()
+            && !os.home_unmounted
+            && os.selinux.as_ref().is_none_or(|kind| kind == "ssh_home_t"));
     let safe =
-        !instance.strict_modes || [&user.file, &user.ssh, &user.home].into_iter().all(|node| safe(node, name, debian));
-    allowed && safe && readable(user) && user.keys.iter().any(|known| known == key)
+        !sshd.strict_modes || [&user.file, &user.ssh, &user.home].into_iter().all(|node| safe(node, name, debian));
+    let known = user.keys.iter().any(|known| known == key) && options_allow(&user.options, instance.client);
+    let good = allowed && account && method && file && safe && readable(user, instance.parent_mode) && known;
+    if !good {
+        Verdict::Refused
+    } else if !root && (os.expired || os.nologin || os.access.iter().any(|line| line.starts_with('-'))) {
+        Verdict::Closed
+    } else {
+        Verdict::In
+    }
+}
+
+/// `from="…"` with addresses and blocks, and `expiry-time="YYYYMMDD"` (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
+fn options_allow(options: &str, client: Ipv4Addr) -> bool {
+    let value = |name: &str| {
+        let rest = options.split_once(&format!("{name}=\""))?.1;
+        rest.split_once('"').map(|(value, _)| value)
+    };
+    let from = value("from").is_none_or(|list| {
+        list.split(',').any(|one| {
+            one.parse::<Ipv4Addr>() == Ok(client) || one.parse::<Ipv4Net>().is_ok_and(|net| net.contains(&client))
+        })
+    });
+    let today = ids::time_text(SystemTime::now())[..10].replace('-', "");
+    from && value("expiry-time").is_none_or(|day| day.get(..8).is_some_and(|day| day > today.as_str()))
 }
 
 fn safe(node: &Node, user: &str, debian: bool) -> bool {
@@ -109,13 +175,32 @@ fn safe(node: &Node, user: &str, debian: bool) -> bool {
 }
 
 /// sshd opens the file as the user: it needs `x` on the directories and `r` on the file.
-fn readable(user: &User) -> bool {
+fn readable(user: &User, parent: u32) -> bool {
     let may = |node: &Node, bit: u32| {
         let shift = if node.owner == user.name || user.uid == 0 { 6 } else { 0 };
         user.uid == 0 || node.mode >> shift & bit != 0
     };
-    may(&user.home, 1) && may(&user.ssh, 1) && may(&user.file, 4)
+    (user.uid == 0 || parent & 1 != 0) && may(&user.home, 1) && may(&user.ssh, 1) && may(&user.file, 4)
 }
+
+/// What a session shows instead of a shell, its exit status and how long it stays open.
+fn words(instance: &Instance, name: &str) -> Option<Told> {
+    let user = instance.users.iter().find(|user| user.name == name)?;
+    if let Some(text) = &user.only_told {
+        return Some((text.clone(), 142, TOLD_FOR));
+    }
+    if instance.os.change_password {
+        let text = "WARNING: Your password has expired.\nPassword change required but no TTY available.";
+        return Some((text.to_owned(), 1, Duration::ZERO));
+    }
+    (instance.os.shell.ends_with("nologin") || instance.os.shell.ends_with("/false")).then(|| {
+        let text = if instance.os.shell.ends_with("nologin") { "This account is currently not available." } else { "" };
+        (text.to_owned(), 1, Duration::ZERO)
+    })
+}
+
+/// A text, an exit status, and how long the channel stays open.
+type Told = (String, u32, Duration);
 
 /// One client.
 struct Login {
@@ -125,29 +210,29 @@ struct Login {
     failures: usize,
     too_many: Arc<Notify>,
     user: String,
-    told: Option<String>,
+    told: Option<Told>,
     shell: Option<Shell>,
     terminal: bool,
 }
 
 impl Login {
-    fn judge(&mut self, user: &str, key: &russh::keys::PublicKey) -> Auth {
+    /// The answer, and whether the connection is to end after it.
+    fn judge(&mut self, user: &str, key: &russh::keys::PublicKey) -> (Auth, bool) {
         let blob = key.to_bytes().unwrap_or_default();
-        let good = {
+        let (verdict, methods) = {
             let world = self.shared.world();
-            world.instance(&self.instance).is_some_and(|instance| takes(&world, instance, user, &blob))
+            world.instance(&self.instance).map_or((Verdict::Refused, MethodSet::empty()), |instance| {
+                (judge(&world, instance, user, &blob), methods(instance))
+            })
         };
-        if good {
-            return Auth::Accept;
+        if verdict != Verdict::Refused {
+            return (Auth::Accept, verdict == Verdict::Closed);
         }
         self.failures += 1;
         if self.failures >= self.limit {
             self.too_many.notify_one();
         }
-        Auth::Reject {
-            proceed_with_methods: Some(MethodSet::from([MethodKind::PublicKey].as_slice())),
-            partial_success: false,
-        }
+        (Auth::Reject { proceed_with_methods: Some(methods), partial_success: false }, false)
     }
 
     /// Sends what the shell answers; ends the channel if the shell has ended.
@@ -166,14 +251,17 @@ impl Login {
         Ok(())
     }
 
-    /// The forced command of cloud images for root: says the right name, waits, ends.
-    fn tell(channel: ChannelId, text: &str, terminal: bool, session: &mut Session) -> Result<(), russh::Error> {
+    /// A forced command or a shell that only says something: says it, waits, ends.
+    fn tell(channel: ChannelId, told: &Told, terminal: bool, session: &mut Session) -> Result<(), russh::Error> {
+        let (text, status, wait) = told.clone();
         let end = if terminal { "\r\n" } else { "\n" };
-        session.data(channel, format!("{text}{end}{end}"))?;
+        if !text.is_empty() {
+            session.data(channel, format!("{}{end}{end}", text.replace('\n', end)))?;
+        }
         let handle = session.handle();
         tokio::spawn(async move {
-            tokio::time::sleep(TOLD_FOR).await;
-            let _ = handle.exit_status_request(channel, 142).await;
+            tokio::time::sleep(wait).await;
+            let _ = handle.exit_status_request(channel, status).await;
             let _ = handle.eof(channel).await;
             let _ = handle.close(channel).await;
         });
@@ -185,18 +273,18 @@ impl Handler for Login {
     type Error = russh::Error;
 
     async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
-        Ok(self.judge(user, offer.public_key))
+        Ok(self.judge(user, offer.public_key).0)
     }
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
-        let verdict = self.judge(user, key.public_key);
+        let (verdict, closed) = self.judge(user, key.public_key);
+        if closed {
+            return Err(russh::Error::Disconnect);
+        }
         if verdict == Auth::Accept {
             user.clone_into(&mut self.user);
             let world = self.shared.world();
-            self.told = world
-                .instance(&self.instance)
-                .and_then(|instance| instance.users.iter().find(|known| known.name == user))
-                .and_then(|known| known.only_told.clone());
+            self.told = world.instance(&self.instance).and_then(|instance| words(instance, user));
         }
         Ok(verdict)
     }
@@ -238,8 +326,8 @@ impl Handler for Login {
 
     async fn shell_request(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
         session.channel_success(channel)?;
-        if let Some(text) = &self.told {
-            return Self::tell(channel, text, self.terminal, session);
+        if let Some(told) = &self.told {
+            return Self::tell(channel, told, self.terminal, session);
         }
         let mut shell = Shell::new(&self.shared, &self.instance, &self.user, self.terminal);
         let reply = shell.greet();
@@ -254,8 +342,8 @@ impl Handler for Login {
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         session.channel_success(channel)?;
-        if let Some(text) = &self.told {
-            return Self::tell(channel, text, self.terminal, session);
+        if let Some(told) = &self.told {
+            return Self::tell(channel, told, self.terminal, session);
         }
         let command = String::from_utf8_lossy(data).into_owned();
         let shell = Shell::new(&self.shared, &self.instance, &self.user, self.terminal);

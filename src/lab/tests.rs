@@ -8,6 +8,9 @@ use tokio::net::TcpStream;
 
 use super::{Lab, LabOptions, scenario_list};
 
+mod answers;
+mod lessons;
+
 /// Longer than anything takes that works, TCP's second try after one second included.
 const SOON: Duration = Duration::from_millis(1500);
 
@@ -23,7 +26,7 @@ async fn post(lab: &Lab, form: &str) -> (u16, String) {
 }
 
 async fn send(lab: &Lab, headers: &str, body: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(lab.address).await.unwrap();
+    let mut stream = TcpStream::connect(lab.endpoint.trim_start_matches("http://")).await.unwrap();
     let text = format!(
         "POST / HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
@@ -228,7 +231,8 @@ async fn pages_errors_and_denials() {
     let lab = Lab::start(LabOptions::default()).await.unwrap();
     let count = |xml: &str| xml.matches("<reservationId>").count();
     let (_, whole) = post(&lab, "Action=DescribeInstances").await;
-    assert_eq!(count(&whole), scenario_list().unwrap().len());
+    // Some lessons bring a neighbour along.
+    assert!(count(&whole) >= scenario_list().unwrap().len());
     let (mut seen, mut token) = (0, String::new());
     for _ in 0..whole.len() {
         let (_, page) = post(&lab, &format!("Action=DescribeInstances&MaxResults=50{token}")).await;

@@ -4,14 +4,21 @@
 //! packet) and `host` (which acts on that). Must not do I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant, SystemTime};
-
-use ipnet::{IpNet, Ipv4Net};
 
 use super::ids;
 use super::keys::Pair;
-use super::scenario::{Daemon, ImageSpec};
+use super::scenario::{ImageSpec, Reason};
+
+mod machine;
+mod network;
+
+pub(super) use self::machine::{Face, Instance, Node, Root, State, User};
+pub(super) use self::network::{
+    Address, ConnectEndpoint, Entry, Gateway, Group, Link, Nacl, Nat, PrefixList, Route, RouteTable, Rule, Source,
+    Subnet, Vpc, VpcEndpoint,
+};
 
 /// The whole account in its one Region.
 pub(super) struct World {
@@ -33,112 +40,37 @@ pub(super) struct World {
     pub nacls: Vec<Nacl>,
     pub route_tables: Vec<RouteTable>,
     pub gateways: Vec<Gateway>,
+    pub nats: Vec<Nat>,
+    /// Peering connections and transit gateway attachments.
+    pub links: Vec<Link>,
+    pub prefix_lists: Vec<PrefixList>,
+    pub vpc_endpoints: Vec<VpcEndpoint>,
+    pub connect_endpoints: Vec<ConnectEndpoint>,
+    pub roles: Vec<Role>,
     pub instances: Vec<Instance>,
     pub addresses: Vec<Address>,
     pub key_pairs: Vec<KeyPair>,
     pub images: Vec<Image>,
     pub denials: Vec<Denial>,
+    pub throttles: Vec<Throttle>,
+    /// The account switch of the serial console.
+    pub serial_console: bool,
+    /// What was run through Systems Manager, by command id.
+    pub commands: BTreeMap<String, CommandRun>,
+    /// Open sessions of Session Manager: their id and instance.
+    pub sessions: BTreeMap<String, String>,
     pub tags: BTreeMap<String, BTreeMap<String, String>>,
     /// Every address that any host of this account has or had: none of them may answer by chance.
     pub known: BTreeSet<Ipv4Addr>,
     counter: u64,
 }
 
-pub(super) struct Vpc {
-    pub id: String,
-    pub cidr: Ipv4Net,
-}
-
-pub(super) struct Subnet {
-    pub id: String,
-    pub vpc: String,
-    pub cidr: Ipv4Net,
-    pub auto_public: bool,
-}
-
-pub(super) struct Group {
-    pub id: String,
-    pub name: String,
-    pub vpc: String,
-    pub description: String,
-}
-
-/// One security group rule with one source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rule {
-    pub id: String,
-    pub group: String,
-    pub egress: bool,
-    /// `tcp`, `udp`, `icmp`, `icmpv6`, `-1` or a number.
-    pub protocol: String,
-    /// −1 where the protocol has no ports.
-    pub from: i32,
-    pub to: i32,
-    pub source: Source,
-    pub description: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    Net(IpNet),
-    Group(String),
-    PrefixList(String),
-}
-
-pub(super) struct Nacl {
-    pub id: String,
-    pub vpc: String,
-    pub default: bool,
-    pub entries: Vec<Entry>,
-    /// Association id and subnet id.
-    pub subnets: Vec<(String, String)>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub number: i32,
-    pub egress: bool,
-    pub allow: bool,
-    /// A number as text.
-    pub protocol: String,
-    pub ports: Option<(i32, i32)>,
-    pub icmp: Option<(i32, i32)>,
-    pub cidr: IpNet,
-}
-
-pub(super) struct RouteTable {
-    pub id: String,
-    pub vpc: String,
-    pub routes: Vec<Route>,
-    /// Association id and subnet id; `None` is the main association.
-    pub associations: Vec<(String, Option<String>)>,
-}
-
-#[derive(Clone)]
-pub(super) struct Route {
-    pub to: Ipv4Net,
-    /// `local` or a gateway's id.
-    pub via: String,
-    pub created: bool,
-}
-
-pub(super) struct Gateway {
-    pub id: String,
-    pub vpc: Option<String>,
-}
-
-/// An Elastic IP address.
-pub(super) struct Address {
-    pub allocation: String,
-    pub ip: Ipv4Addr,
-    /// Association id and instance id.
-    pub bound: Option<(String, String)>,
-}
-
 pub(super) struct KeyPair {
     pub id: String,
     pub pair: Pair,
     pub created: SystemTime,
+    /// EC2 does not know it any more.
+    pub deleted: bool,
 }
 
 pub(super) struct Image {
@@ -149,93 +81,40 @@ pub(super) struct Image {
 /// An action that the caller may not perform.
 pub(super) struct Denial {
     pub action: String,
-    /// Only requests that name something of this VPC; every request if `None`.
-    pub vpc: Option<String>,
+    /// Only requests that name one of these, or something in this VPC; every request if `None`.
+    pub about: Option<String>,
+    pub reason: Reason,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    Pending(Instant),
-    Running,
-    Stopping(Instant),
-    Stopped,
-    Terminated,
+/// Requests that are turned away before they are answered.
+pub(super) struct Throttle {
+    /// Only this action.
+    pub action: Option<String>,
+    /// Only requests that name this instance.
+    pub about: Option<String>,
+    /// How often the same request is turned away.
+    pub times: u32,
+    /// How often each request was turned away so far.
+    pub seen: BTreeMap<String, u32>,
 }
 
-impl State {
-    /// The code and name of the API.
-    pub fn words(self) -> (u32, &'static str) {
-        match self {
-            Self::Pending(_) => (0, "pending"),
-            Self::Running => (16, "running"),
-            Self::Stopping(_) => (64, "stopping"),
-            Self::Stopped => (80, "stopped"),
-            Self::Terminated => (48, "terminated"),
-        }
-    }
-}
-
-pub(super) struct Instance {
-    pub id: String,
+/// A role for instances; its instance profile has the same name.
+pub(super) struct Role {
     pub name: String,
-    pub image: String,
-    pub key: Option<String>,
-    pub subnet: String,
-    pub vpc: String,
-    pub groups: Vec<String>,
-    pub private: Ipv4Addr,
-    pub public: Option<Ipv4Addr>,
-    /// A public address is given at each start.
-    pub auto_public: bool,
-    pub state: State,
-    pub launched: SystemTime,
-    pub first_launched: SystemTime,
-    /// Until then the operating system is starting and nothing answers.
-    pub booting: Option<Instant>,
-    /// Until then the status checks say "initializing".
-    pub initializing: Option<Instant>,
-    pub state_reason: Option<(String, String)>,
-    pub ssm: bool,
-    pub reservation: String,
-    pub interface: String,
-    pub volume: String,
-    pub daemon: Daemon,
-    pub strict_modes: bool,
-    pub allow_users: Vec<String>,
-    pub max_auth_tries: usize,
-    pub users: Vec<User>,
-    pub host_key: Pair,
-    pub first_boot_console: String,
+    /// Names of AWS's own policies.
+    pub attached: Vec<String>,
+    /// Name and JSON document.
+    pub inline: Vec<(String, String)>,
 }
 
-/// A login account inside a host.
-#[derive(Clone, Debug)]
-pub(super) struct User {
-    pub name: String,
-    pub uid: u32,
-    pub home: Node,
-    pub ssh: Node,
-    pub file: Node,
-    /// Keys in authorized_keys, as SSH sends them.
-    pub keys: Vec<Vec<u8>>,
-    /// The text of a forced command that only tells the right user name.
-    pub only_told: Option<String>,
-}
-
-/// Owner and mode of a file or directory inside a host. Its group is the owner's own.
-#[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub owner: String,
-    pub mode: u32,
-}
-
-impl Instance {
-    /// What a boot puts right: an overloaded host has its time back, a broken one stays broken.
-    fn freshen(&mut self) {
-        if matches!(self.daemon, Daemon::Silent | Daemon::Closed) {
-            self.daemon = Daemon::Up;
-        }
-    }
+/// What a command of Systems Manager gave.
+pub(super) struct CommandRun {
+    pub instance: String,
+    pub document: String,
+    pub out: String,
+    pub err: String,
+    pub code: i32,
+    pub at: SystemTime,
 }
 
 impl World {
@@ -247,7 +126,7 @@ impl World {
             zone: format!("{region}a"),
             account: account.to_owned(),
             caller: caller.to_owned(),
-            client: Ipv4Addr::new(203, 0, 113, 10),
+            client: super::USER,
             ssh_port: 22,
             net: 22,
             transition: Duration::ZERO,
@@ -258,11 +137,21 @@ impl World {
             nacls: Vec::new(),
             route_tables: Vec::new(),
             gateways: Vec::new(),
+            nats: Vec::new(),
+            links: Vec::new(),
+            prefix_lists: Vec::new(),
+            vpc_endpoints: Vec::new(),
+            connect_endpoints: Vec::new(),
+            roles: Vec::new(),
             instances: Vec::new(),
             addresses: Vec::new(),
             key_pairs: Vec::new(),
             images: Vec::new(),
             denials: Vec::new(),
+            throttles: Vec::new(),
+            serial_console: false,
+            commands: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             tags: BTreeMap::new(),
             known: BTreeSet::new(),
             counter: 0,
@@ -353,7 +242,7 @@ impl World {
             instance.launched = SystemTime::now();
             instance.state_reason = None;
             instance.public = address;
-            instance.freshen();
+            instance.freshen(true);
         }
     }
 
@@ -378,7 +267,7 @@ impl World {
         let transition = self.transition;
         if let Some(instance) = self.instance_mut(id) {
             instance.booting = Some(now + transition);
-            instance.freshen();
+            instance.freshen(false);
         }
     }
 
@@ -400,8 +289,23 @@ impl World {
         self.nacls.iter().find(|nacl| nacl.subnets.iter().any(|(_, bound)| bound == subnet))
     }
 
-    /// The client's address as an [`IpAddr`].
-    pub fn client_ip(&self) -> IpAddr {
-        IpAddr::V4(self.client)
+    /// The instance that an interface belongs to.
+    pub fn owner_of(&self, interface: &str) -> Option<&Instance> {
+        self.instances.iter().find(|instance| {
+            instance.interface == interface || instance.second.as_ref().is_some_and(|face| face.id == interface)
+        })
+    }
+
+    /// True if the target of a route exists and works in this VPC.
+    pub fn target_works(&self, route: &Route, vpc: &str) -> bool {
+        let via = route.via.as_str();
+        match via.split_once('-').map_or(via, |(kind, _)| kind) {
+            "local" | "vpce" => true,
+            "igw" | "eigw" => self.gateways.iter().any(|known| known.id == via && known.vpc.as_deref() == Some(vpc)),
+            "nat" => self.nats.iter().any(|nat| nat.id == via && nat.state == "available"),
+            "pcx" | "tgw" => self.links.iter().any(|link| link.id == via && link.vpc == vpc && link.works()),
+            "eni" => self.owner_of(via).is_some_and(|instance| instance.state == State::Running),
+            _ => false,
+        }
     }
 }

@@ -69,6 +69,28 @@ impl Xml {
         self.close()
     }
 
+    /// `<name><member>…</member>…</name>`, the form of a list in the other Query services.
+    pub fn members<T>(
+        &mut self,
+        name: &'static str,
+        items: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T),
+    ) -> &mut Self {
+        self.open(name);
+        for item in items {
+            self.open("member");
+            write(self, item);
+            self.close();
+        }
+        self.close()
+    }
+
+    /// Text inside the open element.
+    pub fn text(&mut self, value: impl std::fmt::Display) -> &mut Self {
+        escape(&mut self.text, &value.to_string());
+        self
+    }
+
     /// The text so far.
     pub fn finish(self) -> String {
         self.text

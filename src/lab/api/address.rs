@@ -7,7 +7,7 @@ use crate::lab::world::{Address, State, World};
 use crate::lab::xml::Xml;
 
 /// Elastic IP addresses per Region; the real default is 5, of which the story uses some.
-const ADDRESS_QUOTA: usize = 12;
+const ADDRESS_QUOTA: usize = 24;
 
 pub(super) fn allocate(world: &mut World, _params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
     if world.addresses.len() >= ADDRESS_QUOTA {
@@ -59,15 +59,10 @@ pub(super) fn release(world: &mut World, params: &Params, xml: &mut Xml, dry: bo
 pub(super) fn associate(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
     let at = address_at(world, params)?;
     let id = match params.get("NetworkInterfaceId") {
-        Some(interface) => world
-            .instances
-            .iter()
-            .find(|instance| instance.interface == interface)
-            .map(|instance| instance.id.clone())
-            .ok_or_else(|| {
-                let message = format!("The networkInterface ID '{interface}' does not exist");
-                Problem::new("InvalidNetworkInterfaceID.NotFound", message)
-            })?,
+        Some(interface) => world.owner_of(interface).map(|instance| instance.id.clone()).ok_or_else(|| {
+            let message = format!("The networkInterface ID '{interface}' does not exist");
+            Problem::new("InvalidNetworkInterfaceID.NotFound", message)
+        })?,
         None => params.required("InstanceId")?.to_owned(),
     };
     check_ids(world, std::slice::from_ref(&id))?;

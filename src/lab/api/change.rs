@@ -1,6 +1,6 @@
 //! Changes of the network: ACL entries, routes, gateways, and tags.
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use super::params::Params;
 use super::{Outcome, Problem};
@@ -18,7 +18,10 @@ fn exists(world: &World, id: &str) -> bool {
         || world.gateways.iter().any(|gateway| gateway.id == id)
         || world.addresses.iter().any(|address| address.allocation == id)
         || world.key_pairs.iter().any(|known| known.id == id)
-        || world.instances.iter().any(|instance| instance.interface == id || instance.volume == id)
+        || world.instances.iter().any(|instance| instance.volume == id)
+        || world.owner_of(id).is_some()
+        || world.nats.iter().any(|nat| nat.id == id)
+        || world.links.iter().any(|link| link.id == id)
 }
 
 fn tag_targets(world: &World, params: &Params) -> Result<Vec<String>, Problem> {
@@ -170,9 +173,12 @@ fn table_at(world: &World, params: &Params) -> Result<usize, Problem> {
         .ok_or_else(|| Problem::new("InvalidRouteTableID.NotFound", format!("The routeTable ID '{id}' does not exist")))
 }
 
-fn destination(params: &Params) -> Result<Ipv4Net, Problem> {
-    let text = params.required("DestinationCidrBlock")?;
-    text.parse::<Ipv4Net>().map(|net| net.trunc()).map_err(|_| {
+fn destination(params: &Params) -> Result<IpNet, Problem> {
+    let text = match params.get("DestinationIpv6CidrBlock") {
+        Some(text) => text,
+        None => params.required("DestinationCidrBlock")?,
+    };
+    text.parse::<IpNet>().map(|net| net.trunc()).map_err(|_| {
         Problem::new(
             "InvalidParameterValue",
             format!("Value ({text}) for parameter destinationCidrBlock is invalid. This is not a valid CIDR block."),
@@ -180,7 +186,18 @@ fn destination(params: &Params) -> Result<Ipv4Net, Problem> {
     })
 }
 
+/// The target of a route: an internet gateway of this VPC, a NAT gateway, or a link of this VPC.
 fn gateway_for(world: &World, params: &Params, vpc: &str) -> Result<String, Problem> {
+    if let Some(id) = params.get("NatGatewayId") {
+        let known = world.nats.iter().any(|nat| nat.id == id);
+        let message = format!("The natGateway ID '{id}' does not exist");
+        return if known { Ok(id.to_owned()) } else { Err(Problem::new("InvalidNatGatewayID.NotFound", message)) };
+    }
+    if let Some(id) = params.get("TransitGatewayId").or_else(|| params.get("VpcPeeringConnectionId")) {
+        let known = world.links.iter().any(|link| link.id == id && link.vpc == vpc);
+        let message = format!("The ID '{id}' does not exist or is not attached to this VPC");
+        return if known { Ok(id.to_owned()) } else { Err(Problem::new("InvalidParameterValue", message)) };
+    }
     let id = params.required("GatewayId")?;
     let gateway =
         world.gateways.iter().find(|gateway| gateway.id == id).ok_or_else(|| {
@@ -211,7 +228,7 @@ pub(super) fn create_route(world: &mut World, params: &Params, xml: &mut Xml, dr
     Ok(())
 }
 
-fn route_at(world: &World, table: usize, to: Ipv4Net) -> Result<usize, Problem> {
+fn route_at(world: &World, table: usize, to: IpNet) -> Result<usize, Problem> {
     let routes = &world.route_tables[table].routes;
     match routes.iter().position(|route| route.to == to) {
         Some(at) if routes[at].created => Ok(at),

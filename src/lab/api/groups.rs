@@ -65,7 +65,7 @@ fn hidden(world: &World, action: &str, group: &Group) -> bool {
     world
         .denials
         .iter()
-        .any(|denial| denial.action == action && denial.vpc.as_ref().is_some_and(|vpc| *vpc == group.vpc))
+        .any(|denial| denial.action == action && denial.about.as_ref().is_some_and(|about| *about == group.vpc))
 }
 
 fn arn(world: &World, kind: &str, id: &str) -> String {

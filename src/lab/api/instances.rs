@@ -1,14 +1,13 @@
-//! DescribeInstances and what hangs on an instance: status, interface, volume, console.
+//! DescribeInstances, the status of instances, and their interfaces.
 
 use std::net::Ipv4Addr;
-
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use std::time::Duration;
 
 use super::params::Params;
-use super::{Outcome, Problem, write_tags};
+use super::{Outcome, Problem, machine, profile, write_tags};
 use crate::lab::build::{mac, private_name, public_name};
 use crate::lab::ids::time_text;
-use crate::lab::world::{Instance, State, World};
+use crate::lab::world::{Instance, Root, State, World};
 use crate::lab::xml::Xml;
 
 /// Checks ids given by the caller. One bad id fails the whole call.
@@ -44,9 +43,13 @@ fn filter(world: &World, instance: &Instance, name: &str) -> Option<Vec<String>>
         | "association.public-ip"
         | "addresses.association.public-ip"
         | "network-interface.association.public-ip"
-        | "network-interface.addresses.association.public-ip" => words(instance.public),
+        | "network-interface.addresses.association.public-ip" => {
+            let second = instance.second.as_ref().and_then(|face| face.public);
+            if name == "ip-address" { words(instance.public) } else { [words(instance.public), words(second)].concat() }
+        }
         "private-ip-address" | "addresses.private-ip-address" | "network-interface.addresses.private-ip-address" => {
-            words(Some(instance.private))
+            let second = instance.second.as_ref().map(|face| face.private);
+            [words(Some(instance.private)), words(second)].concat()
         }
         "dns-name" | "association.public-dns-name" => public_names(),
         "private-dns-name" | "network-interface.private-dns-name" => private_names(),
@@ -57,14 +60,18 @@ fn filter(world: &World, instance: &Instance, name: &str) -> Option<Vec<String>>
         "subnet-id" | "network-interface.subnet-id" => vec![instance.subnet.clone()],
         "key-name" => instance.key.clone().into_iter().collect(),
         "image-id" => vec![instance.image.clone()],
-        "instance-type" => vec!["t3.micro".to_owned()],
+        "instance-type" => vec![instance.kind().to_owned()],
         "architecture" => vec!["x86_64".to_owned()],
         "availability-zone" => vec![world.zone.clone()],
         "reservation-id" => vec![instance.reservation.clone()],
         "owner-id" => vec![world.account.clone()],
-        "instance.group-id" | "network-interface.group-id" | "group-id" => instance.groups.clone(),
+        "instance.group-id" | "network-interface.group-id" | "group-id" => {
+            let second = instance.second.iter().flat_map(|face| face.groups.clone());
+            instance.groups.iter().cloned().chain(second).collect()
+        }
         "network-interface-id" | "network-interface.network-interface-id" => {
-            vec![instance.interface.clone()]
+            let second = instance.second.as_ref().map(|face| face.id.clone());
+            std::iter::once(instance.interface.clone()).chain(second).collect()
         }
         "status" => vec!["in-use".to_owned()],
         "platform" => windows(world, instance).then(|| "windows".to_owned()).into_iter().collect(),
@@ -77,18 +84,55 @@ fn windows(world: &World, instance: &Instance) -> bool {
     world.image_of(instance).is_some_and(|image| image.spec.windows)
 }
 
-fn write_groups(world: &World, instance: &Instance, xml: &mut Xml) {
-    xml.list("groupSet", &instance.groups, |xml, id| {
+fn write_groups(world: &World, groups: &[String], xml: &mut Xml) {
+    xml.list("groupSet", groups, |xml, id| {
         let name = world.groups.iter().find(|group| group.id == *id).map(|group| &group.name);
         xml.put("groupId", id).put_some("groupName", name);
     });
 }
 
-fn write_association(world: &World, instance: &Instance, ids: bool, xml: &mut Xml) {
-    let Some(ip) = instance.public else {
+/// An interface, of an instance or of an Instance Connect Endpoint.
+struct Card<'a> {
+    id: String,
+    subnet: &'a str,
+    vpc: &'a str,
+    groups: &'a [String],
+    private: Ipv4Addr,
+    public: Option<Ipv4Addr>,
+    index: u8,
+    instance: Option<&'a Instance>,
+}
+
+/// The interfaces of an instance, the primary one first.
+fn cards(instance: &Instance) -> impl Iterator<Item = Card<'_>> {
+    let primary = Card {
+        id: instance.interface.clone(),
+        subnet: &instance.subnet,
+        vpc: &instance.vpc,
+        groups: &instance.groups,
+        private: instance.private,
+        public: instance.public,
+        index: 0,
+        instance: Some(instance),
+    };
+    let second = instance.second.as_ref().map(|face| Card {
+        id: face.id.clone(),
+        subnet: &face.subnet,
+        vpc: &instance.vpc,
+        groups: &face.groups,
+        private: face.private,
+        public: face.public,
+        index: 1,
+        instance: Some(instance),
+    });
+    std::iter::once(primary).chain(second)
+}
+
+fn write_association(world: &World, card: &Card<'_>, ids: bool, xml: &mut Xml) {
+    let Some(ip) = card.public else {
         return;
     };
-    let elastic = world.elastic_of(&instance.id);
+    let elastic = card.instance.filter(|_| card.index == 0).and_then(|instance| world.elastic_of(&instance.id));
     xml.group("association", |xml| {
         xml.put("publicIp", ip).put("publicDnsName", public_name(&world.region, ip));
         xml.put("ipOwnerId", if elastic.is_some() { &world.account } else { "amazon" });
@@ -99,42 +143,42 @@ fn write_association(world: &World, instance: &Instance, ids: bool, xml: &mut Xm
     });
 }
 
-fn write_interface(world: &World, instance: &Instance, described: bool, xml: &mut Xml) {
-    xml.put("networkInterfaceId", &instance.interface).put("subnetId", &instance.subnet).put("vpcId", &instance.vpc);
+fn write_interface(world: &World, card: &Card<'_>, described: bool, xml: &mut Xml) {
+    xml.put("networkInterfaceId", &card.id).put("subnetId", card.subnet).put("vpcId", card.vpc);
     if described {
         xml.put("availabilityZone", &world.zone);
     }
-    xml.put("description", "").put("ownerId", &world.account);
+    xml.put("description", if card.instance.is_some() { "" } else { "EC2 Instance Connect Endpoint" });
+    xml.put("ownerId", &world.account);
     if described {
-        xml.put("requesterManaged", false);
+        xml.put("requesterManaged", card.instance.is_none());
     }
     xml.put("status", "in-use")
-        .put("macAddress", mac(world, instance))
-        .put("privateIpAddress", instance.private)
-        .put("privateDnsName", private_name(&world.region, instance.private))
+        .put("macAddress", mac(world, &card.id))
+        .put("privateIpAddress", card.private)
+        .put("privateDnsName", private_name(&world.region, card.private))
         .put("sourceDestCheck", true);
-    write_groups(world, instance, xml);
+    write_groups(world, card.groups, xml);
     xml.group("attachment", |xml| {
-        xml.put("attachmentId", instance.interface.replacen("eni-", "eni-attach-", 1));
-        if described {
+        xml.put("attachmentId", card.id.replacen("eni-", "eni-attach-", 1));
+        if let (true, Some(instance)) = (described, card.instance) {
             xml.put("instanceId", &instance.id).put("instanceOwnerId", &world.account);
         }
-        xml.put("deviceIndex", 0)
-            .put("status", "attached")
-            .put("attachTime", time_text(instance.first_launched))
-            .put("deleteOnTermination", true)
-            .put("networkCardIndex", 0);
+        xml.put("deviceIndex", card.index).put("status", "attached");
+        xml.put_some("attachTime", card.instance.map(|instance| time_text(instance.first_launched)));
+        xml.put("deleteOnTermination", true).put("networkCardIndex", 0);
     });
-    write_association(world, instance, described, xml);
+    write_association(world, card, described, xml);
     xml.list("privateIpAddressesSet", [()], |xml, ()| {
-        xml.put("privateIpAddress", instance.private)
-            .put("privateDnsName", private_name(&world.region, instance.private))
+        xml.put("privateIpAddress", card.private)
+            .put("privateDnsName", private_name(&world.region, card.private))
             .put("primary", true);
-        write_association(world, instance, described, xml);
+        write_association(world, card, described, xml);
     });
-    xml.list("ipv6AddressesSet", [(); 0], |_, ()| {}).put("interfaceType", "interface");
+    let kind = if card.instance.is_some() { "interface" } else { "ec2_instance_connect_endpoint" };
+    xml.list("ipv6AddressesSet", [(); 0], |_, ()| {}).put("interfaceType", kind);
     if described {
-        write_tags(world, &instance.interface, xml);
+        write_tags(world, &card.id, xml);
     }
 }
 
@@ -148,11 +192,11 @@ fn write_instance(world: &World, instance: &Instance, xml: &mut Xml) {
     });
     xml.put("privateDnsName", private_name(&world.region, instance.private));
     xml.put("dnsName", instance.public.map(|ip| public_name(&world.region, ip)).unwrap_or_default());
-    xml.put("reason", instance.state_reason.as_ref().map_or("", |_| "User initiated"));
+    xml.put("reason", instance.state_reason.as_ref().map_or("", |(_, message)| message.as_str()));
     xml.put_some("keyName", instance.key.as_ref());
     xml.put("amiLaunchIndex", 0)
         .list("productCodes", [(); 0], |_, ()| {})
-        .put("instanceType", "t3.micro")
+        .put("instanceType", instance.kind())
         .put("launchTime", time_text(instance.launched));
     xml.group("placement", |xml| {
         xml.put("availabilityZone", &world.zone).put("groupName", "").put("tenancy", "default");
@@ -163,19 +207,31 @@ fn write_instance(world: &World, instance: &Instance, xml: &mut Xml) {
     xml.group("monitoring", |xml| {
         xml.put("state", "disabled");
     });
+    if instance.state == State::Terminated {
+        // The record of an hour: no network any more.
+        write_tags(world, &instance.id, xml);
+        xml.put("rootDeviceType", "ebs").put("rootDeviceName", device).put("architecture", "x86_64");
+        if let Some((code, message)) = &instance.state_reason {
+            xml.group("stateReason", |xml| {
+                xml.put("code", code).put("message", message);
+            });
+        }
+        return;
+    }
     xml.put("subnetId", &instance.subnet)
         .put("vpcId", &instance.vpc)
         .put("privateIpAddress", instance.private)
         .put_some("ipAddress", instance.public)
         .put("sourceDestCheck", true);
-    write_groups(world, instance, xml);
+    write_groups(world, &instance.groups, xml);
     if let Some((code, message)) = &instance.state_reason {
         xml.group("stateReason", |xml| {
             xml.put("code", code).put("message", message);
         });
     }
     xml.put("architecture", "x86_64").put("rootDeviceType", "ebs").put("rootDeviceName", device);
-    xml.list("blockDeviceMapping", [()], |xml, ()| {
+    let attached = instance.root == Root::Attached;
+    xml.list("blockDeviceMapping", attached.then_some(()), |xml, ()| {
         xml.put("deviceName", device).group("ebs", |xml| {
             xml.put("volumeId", &instance.volume)
                 .put("status", "attached")
@@ -186,25 +242,26 @@ fn write_instance(world: &World, instance: &Instance, xml: &mut Xml) {
     xml.put("virtualizationType", "hvm").put("clientToken", "");
     write_tags(world, &instance.id, xml);
     xml.put("hypervisor", "xen");
-    xml.list("networkInterfaceSet", [()], |xml, ()| {
-        write_interface(world, instance, false, xml);
+    xml.list("networkInterfaceSet", cards(instance), |xml, card| {
+        write_interface(world, &card, false, xml);
     });
+    if instance.machine.spot.is_some() {
+        xml.put("instanceLifecycle", "spot").put("spotInstanceRequestId", machine::spot_id(instance));
+    }
     xml.put("ebsOptimized", false).put("enaSupport", true);
-    if instance.ssm {
+    if let Some(role) = &instance.role {
         xml.group("iamInstanceProfile", |xml| {
-            xml.put("arn", format!("arn:aws:iam::{}:instance-profile/practice-ssm", world.account))
-                .put("id", "AIPAPRACTICE0000PROF1");
+            xml.put("arn", profile::arn(world, role)).put("id", "AIPAPRACTICE0000PROF1");
         });
     }
+    xml.group("hibernationOptions", |xml| {
+        xml.put("configured", instance.machine.hibernation);
+    });
     xml.group("cpuOptions", |xml| {
         xml.put("coreCount", 1).put("threadsPerCore", 2);
     });
     xml.group("metadataOptions", |xml| {
-        xml.put("state", "applied")
-            .put("httpTokens", "required")
-            .put("httpPutResponseHopLimit", 2)
-            .put("httpEndpoint", "enabled")
-            .put("instanceMetadataTags", "disabled");
+        machine::metadata(instance, xml);
     });
     let (platform, operation) =
         if windows(world, instance) { ("Windows", "RunInstances:0002") } else { ("Linux/UNIX", "RunInstances") };
@@ -247,21 +304,36 @@ pub(super) fn status(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     let (page, next) = params.page(found, 5)?;
     xml.list("instanceStatusSet", page, |xml, instance| {
         let (code, state) = instance.state.words();
-        let (summary, detail) = if instance.state == State::Running {
-            if instance.initializing.is_some() { ("initializing", "initializing") } else { ("ok", "passed") }
-        } else {
-            ("not-applicable", "")
-        };
         xml.put("instanceId", &instance.id).put("availabilityZone", &world.zone);
+        xml.list("eventsSet", &instance.machine.event, |xml, event| {
+            let start = std::time::SystemTime::now() + Duration::from_hours(event.hours);
+            xml.put("instanceEventId", instance.id.replacen("i-", "instance-event-", 1))
+                .put("code", &event.code)
+                .put("description", &event.description)
+                .put("notBefore", time_text(start))
+                .put("notAfter", time_text(start + Duration::from_hours(2)));
+        });
         xml.group("instanceState", |xml| {
             xml.put("code", code).put("name", state);
         });
-        for name in ["systemStatus", "instanceStatus", "attachedEbsStatus"] {
-            xml.group(name, |xml| {
+        let checks = [("systemStatus", "system"), ("instanceStatus", "instance"), ("attachedEbsStatus", "ebs")];
+        for (element, check) in checks {
+            let impaired = instance.machine.impaired.iter().any(|known| known == check);
+            let (summary, detail) = match instance.state {
+                State::Running if instance.initializing.is_some() => ("initializing", "initializing"),
+                State::Running if impaired => ("impaired", "failed"),
+                State::Running => ("ok", "passed"),
+                _ => ("not-applicable", ""),
+            };
+            xml.group(element, |xml| {
                 xml.put("status", summary);
                 if !detail.is_empty() {
                     xml.list("details", [()], |xml, ()| {
                         xml.put("name", "reachability").put("status", detail);
+                        if impaired && detail == "failed" {
+                            let since = std::time::SystemTime::now() - Duration::from_mins(42);
+                            xml.put("impairedSince", time_text(since));
+                        }
                     });
                 }
             });
@@ -271,102 +343,54 @@ pub(super) fn status(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     Ok(())
 }
 
-pub(super) fn attribute(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
-    let id = params.required("InstanceId")?;
-    check_ids(world, &[id.to_owned()])?;
-    let name = params.required("Attribute")?;
-    xml.put("instanceId", id);
-    let value: (&'static str, Option<String>) = match name {
-        "userData" => ("userData", None),
-        "disableApiStop" => ("disableApiStop", Some("false".to_owned())),
-        "disableApiTermination" => ("disableApiTermination", Some("false".to_owned())),
-        "instanceType" => ("instanceType", Some("t3.micro".to_owned())),
-        "instanceInitiatedShutdownBehavior" => ("instanceInitiatedShutdownBehavior", Some("stop".to_owned())),
-        "enaSupport" => ("enaSupport", Some("true".to_owned())),
-        "sourceDestCheck" => ("sourceDestCheck", Some("true".to_owned())),
-        other => {
-            return Err(Problem::new(
-                "InvalidParameterValue",
-                format!("Value ({other}) for parameter attribute is invalid. Unknown attribute."),
-            ));
-        }
-    };
-    xml.group(value.0, |xml| {
-        xml.put_some("value", value.1);
-    });
-    Ok(())
-}
-
 pub(super) fn interfaces(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     params.ids_or_pages("NetworkInterfaceId")?;
     let ids = params.list("NetworkInterfaceId");
-    if let Some(bad) = ids.iter().find(|id| !world.instances.iter().any(|instance| instance.interface == **id)) {
+    let of_instances = world.instances.iter().filter(|instance| instance.state != State::Terminated).flat_map(cards);
+    let of_endpoints = world.connect_endpoints.iter().map(|endpoint| Card {
+        id: endpoint.id.replacen("eice-", "eni-", 1),
+        subnet: &endpoint.subnet,
+        vpc: &endpoint.vpc,
+        groups: &endpoint.groups,
+        private: endpoint.address,
+        public: None,
+        index: 0,
+        instance: None,
+    });
+    let all: Vec<_> = of_instances.chain(of_endpoints).collect();
+    if let Some(bad) = ids.iter().find(|id| !all.iter().any(|card| card.id == **id)) {
         return Err(Problem::new(
             "InvalidNetworkInterfaceID.NotFound",
             format!("The networkInterface ID '{bad}' does not exist"),
         ));
     }
-    let wanted = world.instances.iter().filter(|instance| ids.is_empty() || ids.contains(&instance.interface));
-    let found =
-        params.select(world, wanted, |instance| &instance.interface, |instance, name| filter(world, instance, name))?;
+    let wanted = all.iter().filter(|card| ids.is_empty() || ids.contains(&card.id));
+    let found = params.select(world, wanted, |card| &card.id, |card, name| card_filter(world, card, name))?;
     let (page, next) = params.page(found, 1000)?;
-    xml.list("networkInterfaceSet", page, |xml, instance| {
-        write_interface(world, instance, true, xml);
+    xml.list("networkInterfaceSet", page, |xml, card| {
+        write_interface(world, card, true, xml);
     });
     xml.put_some("nextToken", next);
     Ok(())
 }
 
-pub(super) fn volumes(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
-    params.ids_or_pages("VolumeId")?;
-    let ids = params.list("VolumeId");
-    if let Some(bad) = ids.iter().find(|id| !world.instances.iter().any(|instance| instance.volume == **id)) {
-        return Err(Problem::new("InvalidVolume.NotFound", format!("The volume '{bad}' does not exist.")));
-    }
-    let wanted = world.instances.iter().filter(|instance| ids.is_empty() || ids.contains(&instance.volume));
-    let found = params.select(
-        world,
-        wanted,
-        |instance| &instance.volume,
-        |instance, name| {
-            Some(match name {
-                "attachment.instance-id" => vec![instance.id.clone()],
-                "volume-id" => vec![instance.volume.clone()],
-                "status" => vec!["in-use".to_owned()],
-                _ => return None,
-            })
-        },
-    )?;
-    let (page, next) = params.page(found, 1000)?;
-    xml.list("volumeSet", page, |xml, instance| {
-        let device = world.image_of(instance).map_or("/dev/sda1", |image| image.spec.root_device.as_str());
-        xml.put("volumeId", &instance.volume)
-            .put("size", 8)
-            .put("snapshotId", instance.image.replacen("ami-", "snap-", 1))
-            .put("availabilityZone", &world.zone)
-            .put("status", "in-use")
-            .put("createTime", time_text(instance.first_launched));
-        xml.list("attachmentSet", [()], |xml, ()| {
-            xml.put("volumeId", &instance.volume)
-                .put("instanceId", &instance.id)
-                .put("device", device)
-                .put("status", "attached")
-                .put("attachTime", time_text(instance.first_launched))
-                .put("deleteOnTermination", true);
-        });
-        write_tags(world, &instance.volume, xml);
-        xml.put("volumeType", "gp3").put("iops", 3000).put("encrypted", false).put("multiAttachEnabled", false);
-    });
-    xml.put_some("nextToken", next);
-    Ok(())
-}
-
-pub(super) fn console_output(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
-    let id = params.required("InstanceId")?;
-    check_ids(world, &[id.to_owned()])?;
-    let instance = world.instance(id);
-    xml.put("instanceId", id);
-    xml.put_some("timestamp", instance.map(|instance| time_text(instance.launched)));
-    xml.put_some("output", instance.map(|instance| STANDARD.encode(&instance.first_boot_console)));
-    Ok(())
+fn card_filter(world: &World, card: &Card<'_>, name: &str) -> Option<Vec<String>> {
+    let owner = card.instance.map(|instance| instance.id.clone());
+    Some(match name {
+        "network-interface-id" => vec![card.id.clone()],
+        "attachment.instance-id" => owner.into_iter().collect(),
+        "attachment.device-index" => vec![card.index.to_string()],
+        "group-id" => card.groups.to_vec(),
+        "subnet-id" => vec![card.subnet.to_owned()],
+        "vpc-id" => vec![card.vpc.to_owned()],
+        "private-ip-address" | "addresses.private-ip-address" => words(Some(card.private)),
+        "association.public-ip" | "addresses.association.public-ip" => words(card.public),
+        "association.public-dns-name" => card.public.iter().map(|ip| public_name(&world.region, *ip)).collect(),
+        "private-dns-name" => vec![private_name(&world.region, card.private)],
+        "ipv6-addresses.ipv6-address" => Vec::new(),
+        "status" => vec!["in-use".to_owned()],
+        "availability-zone" => vec![world.zone.clone()],
+        "owner-id" => vec![world.account.clone()],
+        _ => return None,
+    })
 }

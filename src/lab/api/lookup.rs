@@ -1,22 +1,21 @@
-//! Key pairs, images, Regions, instance types, tags and the SSM inventory, read only.
+//! Key pairs, images, Regions and tags, read only.
 
 use super::params::{Params, like};
 use super::{Outcome, Problem, write_tags};
 use crate::lab::ids::time_text;
-use crate::lab::world::{State, World};
+use crate::lab::world::World;
 use crate::lab::xml::Xml;
 
 pub(super) fn key_pairs(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     let (names, ids) = (params.list("KeyName"), params.list("KeyPairId"));
-    if let Some(bad) = names.iter().find(|name| !world.key_pairs.iter().any(|known| known.pair.name == **name)) {
+    let all = || world.key_pairs.iter().filter(|known| !known.deleted);
+    if let Some(bad) = names.iter().find(|name| !all().any(|known| known.pair.name == **name)) {
         return Err(Problem::new("InvalidKeyPair.NotFound", format!("The key pair '{bad}' does not exist")));
     }
-    if let Some(bad) = ids.iter().find(|id| !world.key_pairs.iter().any(|known| known.id == **id)) {
+    if let Some(bad) = ids.iter().find(|id| !all().any(|known| known.id == **id)) {
         return Err(Problem::new("InvalidKeyPair.NotFound", format!("The key pair id '{bad}' does not exist")));
     }
-    let wanted = world
-        .key_pairs
-        .iter()
+    let wanted = all()
         .filter(|known| names.is_empty() || names.contains(&known.pair.name))
         .filter(|known| ids.is_empty() || ids.contains(&known.id));
     let found = params.select(
@@ -138,31 +137,6 @@ pub(super) fn zones(world: &World, _params: &Params, xml: &mut Xml) -> Outcome {
     Ok(())
 }
 
-pub(super) fn instance_types(_world: &World, params: &Params, xml: &mut Xml) -> Outcome {
-    let wanted = params.list("InstanceType");
-    if let Some(bad) = wanted.iter().find(|name| *name != "t3.micro") {
-        return Err(Problem::new(
-            "InvalidInstanceType",
-            format!("The following supplied instance types do not exist: [{bad}]"),
-        ));
-    }
-    xml.list("instanceTypeSet", [()], |xml, ()| {
-        xml.put("instanceType", "t3.micro")
-            .put("currentGeneration", true)
-            .put("bareMetal", false)
-            .put("hypervisor", "nitro")
-            .put("burstablePerformanceSupported", true)
-            .put("instanceStorageSupported", false);
-    });
-    Ok(())
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "all actions have one signature")]
-pub(super) fn serial_console(_world: &World, _params: &Params, xml: &mut Xml) -> Outcome {
-    xml.put("serialConsoleAccessEnabled", false);
-    Ok(())
-}
-
 /// The resource type word of an id.
 fn kind(id: &str) -> &'static str {
     match id.split('-').next().unwrap_or_default() {
@@ -210,49 +184,4 @@ pub(super) fn tags(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     });
     xml.put_some("nextToken", next);
     Ok(())
-}
-
-/// Systems Manager's list of instances with an agent. Filters: by InstanceIds.
-pub(super) fn instance_information(world: &World, body: &str) -> (u16, serde_json::Value) {
-    let request: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-    let mut wanted: Vec<String> = Vec::new();
-    for (list, key, values) in [("Filters", "Key", "Values"), ("InstanceInformationFilterList", "key", "valueSet")] {
-        for filter in request[list].as_array().into_iter().flatten() {
-            if filter[key] == "InstanceIds" {
-                let ids = filter[values].as_array().into_iter().flatten();
-                wanted.extend(ids.filter_map(|id| id.as_str().map(str::to_owned)));
-            }
-        }
-    }
-    let list: Vec<_> = world
-        .instances
-        .iter()
-        .filter(|instance| instance.ssm && (wanted.is_empty() || wanted.contains(&instance.id)))
-        .map(|instance| {
-            let image = world.image_of(instance).map(|image| &image.spec);
-            let up = instance.state == State::Running && instance.booting.is_none();
-            let (platform, version) = match image.map(|image| image.family.as_str()) {
-                Some("ubuntu") => ("Ubuntu", "24.04"),
-                Some("debian") => ("Debian GNU/Linux", "12"),
-                Some("windows") => ("Microsoft Windows Server 2022 Datacenter", "10.0.20348"),
-                _ => ("Amazon Linux", "2023"),
-            };
-            let last = if up { std::time::SystemTime::now() } else { instance.launched };
-            let seconds = last.duration_since(std::time::UNIX_EPOCH).map_or(0, |age| age.as_secs());
-            serde_json::json!({
-                "InstanceId": instance.id,
-                "PingStatus": if up { "Online" } else { "ConnectionLost" },
-                "LastPingDateTime": seconds,
-                "AgentVersion": "3.3.2299.0",
-                "IsLatestVersion": true,
-                "PlatformType": if image.is_some_and(|image| image.windows) { "Windows" } else { "Linux" },
-                "PlatformName": platform,
-                "PlatformVersion": version,
-                "ResourceType": "EC2Instance",
-                "IPAddress": instance.private.to_string(),
-                "ComputerName": format!("ip-{}", instance.private.to_string().replace('.', "-")),
-            })
-        })
-        .collect();
-    (200, serde_json::json!({ "InstanceInformationList": list }))
 }

@@ -1,27 +1,90 @@
 //! The AWS actions that the practice endpoint knows: dispatch, errors, denials, answers.
 //!
-//! Used by `http`. EC2 and STS speak the Query protocol (form in, XML out), Systems Manager JSON.
-//! Shapes and error codes: EC2 API Reference, version 2016-11-15.
+//! Used by `http`. EC2, STS, IAM, Auto Scaling and CloudWatch speak the Query protocol (form in, XML out), Systems
+//! Manager JSON. Shapes: the API references, and botocore's service models.
 
 mod address;
 mod change;
+mod commands;
+mod doors;
+mod errors;
 mod groups;
+mod iam;
 mod instances;
 mod lookup;
+mod machine;
+mod metrics;
 mod network;
 mod params;
 mod power;
+mod profile;
+mod scaling;
+mod ssm;
 
 use std::time::Instant;
 
 use super::Shared;
-use super::http::Answer;
+use super::http::{Answer, Call};
 use super::world::World;
-use super::xml::{Xml, escape};
+use super::xml::Xml;
 use params::Params;
 
-const EC2: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
-const STS: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+pub(super) use params::like;
+
+/// A service, told by the version of its API or by the target header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    Ec2,
+    Sts,
+    Iam,
+    Scaling,
+    Metrics,
+    /// The same service in JSON.
+    MetricsJson,
+    Ssm,
+}
+
+impl Service {
+    fn of(call: &Call<'_>, params: &Params) -> Option<Self> {
+        if let Some(target) = call.target {
+            return match target.split('.').next() {
+                Some("AmazonSSM") => Some(Self::Ssm),
+                Some("GraniteServiceVersion20100801") => Some(Self::MetricsJson),
+                _ => None,
+            };
+        }
+        match params.get("Version") {
+            None | Some("2016-11-15") => Some(Self::Ec2),
+            Some("2011-06-15") => Some(Self::Sts),
+            Some("2010-05-08") => Some(Self::Iam),
+            Some("2011-01-01") => Some(Self::Scaling),
+            Some("2010-08-01") => Some(Self::Metrics),
+            Some(_) => None,
+        }
+    }
+
+    /// The prefix of its actions in IAM policies.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Ec2 => "ec2",
+            Self::Sts => "sts",
+            Self::Iam => "iam",
+            Self::Scaling => "autoscaling",
+            Self::Metrics | Self::MetricsJson => "cloudwatch",
+            Self::Ssm => "ssm",
+        }
+    }
+
+    fn namespace(self) -> &'static str {
+        match self {
+            Self::Ec2 | Self::Ssm | Self::MetricsJson => "http://ec2.amazonaws.com/doc/2016-11-15/",
+            Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
+            Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
+            Self::Scaling => "http://autoscaling.amazonaws.com/doc/2011-01-01/",
+            Self::Metrics => "http://monitoring.amazonaws.com/doc/2010-08-01/",
+        }
+    }
+}
 
 /// An error as AWS words it.
 #[derive(Debug)]
@@ -48,122 +111,133 @@ impl Problem {
 
 pub(super) type Outcome = Result<(), Problem>;
 
-/// Answers a Query request.
-pub(super) fn query(shared: &Shared, form: &str, region: Option<&str>, request_id: &str) -> Answer {
-    let params = Params::parse(form);
-    let action = params.get("Action").unwrap_or_default().to_owned();
-    if action == "GetCallerIdentity" {
-        let world = shared.world();
-        return identity(&world, request_id);
-    }
-    let ec2 = params.get("Version").is_none_or(|version| version == "2016-11-15");
-    let (outcome, body, changes) = {
-        let mut world = match region {
-            Some(region) if region != super::REGION => shared.elsewhere(),
-            _ => shared.world(),
-        };
-        world.settle(Instant::now());
-        let mut xml = Xml::new();
-        let outcome = ec2.then(|| run(&mut world, &action, &params, &mut xml));
-        (outcome, xml.finish(), !action.starts_with("Describe") && !action.starts_with("Get"))
+/// Answers a request.
+pub(super) fn answer(shared: &Shared, call: &Call<'_>) -> Answer {
+    let params = match call.target {
+        Some(_) => Params::from_json(call.form),
+        None => Params::parse(call.form),
     };
+    let action = match call.target {
+        Some(target) => target.rsplit('.').next().unwrap_or_default(),
+        None => params.get("Action").unwrap_or_default(),
+    };
+    let Some(service) = Service::of(call, &params) else {
+        let service = if call.target.is_some() { Service::Ssm } else { Service::Sts };
+        return errors::answer(service, &unknown(action), call.id);
+    };
+    if let Some(problem) = errors::signature(shared, service, call) {
+        return errors::answer(service, &problem, call.id);
+    }
+    let mut world = match call.region {
+        // IAM is one for all Regions.
+        Some(region) if region != super::REGION && service != Service::Iam => shared.elsewhere(),
+        _ => shared.world(),
+    };
+    world.settle(Instant::now());
+    let name = format!("{}:{action}", service.prefix());
+    if let Some(problem) = throttled(&mut world, service, &name, call.form, &params) {
+        return errors::answer(service, &problem, call.id);
+    }
+    let denial = if service == Service::Ec2 && !known(action) { None } else { denied(&world, &name, &params) };
+    let outcome = match denial {
+        Some(problem) => Err(problem),
+        None => perform(&mut world, service, action, &params, call),
+    };
+    drop(world);
     match outcome {
-        Some(Ok(())) => {
-            if changes {
+        Ok(body) => {
+            let reads = ["Describe", "Get", "List", "Simulate"].iter().any(|start| action.starts_with(start));
+            if !reads {
                 shared.changed.notify_one();
             }
-            Answer {
-                status: 200,
-                content_type: "text/xml;charset=UTF-8",
-                body: format!(
-                    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{action}Response xmlns=\"{EC2}\"><requestId>{request_id}</requestId>{body}</{action}Response>"
-                ),
-            }
+            wrap(service, action, &body, call.id)
         }
-        Some(Err(problem)) => error_answer(&problem, request_id, true),
-        None => error_answer(&unknown(&action), request_id, false),
+        Err(problem) => errors::answer(service, &problem, call.id),
     }
+}
+
+/// Performs an action: the inner part of its answer.
+fn perform(
+    world: &mut World,
+    service: Service,
+    action: &str,
+    params: &Params,
+    call: &Call<'_>,
+) -> Result<String, Problem> {
+    let mut xml = Xml::new();
+    match service {
+        Service::Ec2 => run(world, action, params, &mut xml)?,
+        Service::Sts if action == "GetCallerIdentity" => {
+            xml.put("Arn", &world.caller).put("UserId", "AIDAPRACTICE0000USER1").put("Account", &world.account);
+        }
+        Service::Sts => return Err(unknown(action)),
+        Service::Iam => iam::run(world, action, params, &mut xml)?,
+        Service::Scaling => scaling::run(world, action, params, &mut xml)?,
+        Service::Metrics => metrics::run(world, action, params, &mut xml)?,
+        Service::MetricsJson => return metrics::run_json(world, action, call.form).map(|value| value.to_string()),
+        Service::Ssm => return ssm::run(world, action, call.form).map(|value| value.to_string()),
+    }
+    Ok(xml.finish())
+}
+
+fn wrap(service: Service, action: &str, body: &str, request_id: &str) -> Answer {
+    let namespace = service.namespace();
+    let (content_type, body) = match service {
+        Service::Ssm => ("application/x-amz-json-1.1", body.to_owned()),
+        Service::MetricsJson => ("application/x-amz-json-1.0", body.to_owned()),
+        Service::Ec2 => (
+            "text/xml;charset=UTF-8",
+            format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{action}Response xmlns=\"{namespace}\"><requestId>{request_id}</requestId>{body}</{action}Response>"
+            ),
+        ),
+        Service::Sts | Service::Iam | Service::Scaling | Service::Metrics => (
+            "text/xml",
+            format!(
+                "<{action}Response xmlns=\"{namespace}\"><{action}Result>{body}</{action}Result><ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{action}Response>"
+            ),
+        ),
+    };
+    Answer { status: 200, content_type, body }
 }
 
 fn unknown(action: &str) -> Problem {
     Problem::new("InvalidAction", format!("The action {action} is not valid for this web service."))
 }
 
-fn error_answer(problem: &Problem, request_id: &str, ec2: bool) -> Answer {
-    let mut message = String::new();
-    escape(&mut message, &problem.message);
-    let code = problem.code;
-    let body = if ec2 {
-        format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>{request_id}</RequestID></Response>"
-        )
-    } else {
-        format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
-        )
-    };
-    Answer { status: problem.status, content_type: "text/xml;charset=UTF-8", body }
-}
-
-fn identity(world: &World, request_id: &str) -> Answer {
-    Answer {
-        status: 200,
-        content_type: "text/xml",
-        body: format!(
-            "<GetCallerIdentityResponse xmlns=\"{STS}\"><GetCallerIdentityResult><Arn>{}</Arn><UserId>AIDAPRACTICE0000USER1</UserId><Account>{}</Account></GetCallerIdentityResult><ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></GetCallerIdentityResponse>",
-            world.caller, world.account
-        ),
+/// Turns a request away that comes too often, if the story wants it so.
+fn throttled(world: &mut World, service: Service, action: &str, form: &str, params: &Params) -> Option<Problem> {
+    let hit = world.throttles.iter().position(|throttle| {
+        throttle.action.as_ref().is_none_or(|known| known == action)
+            && throttle.about.as_ref().is_none_or(|about| params.values().any(|value| belongs(world, value, about)))
+    })?;
+    let throttle = &mut world.throttles[hit];
+    // The same request counts, so that several at a time do not share their attempts.
+    let seen = throttle.seen.entry(format!("{action} {form}")).or_default();
+    if *seen < throttle.times {
+        *seen += 1;
+        return Some(errors::throttling(service));
     }
-}
-
-/// Answers a JSON request; the action is in the X-Amz-Target header.
-pub(super) fn json(shared: &Shared, target: &str, body: &str, region: Option<&str>) -> Answer {
-    let (status, body) = match target {
-        "AmazonSSM.DescribeInstanceInformation" => {
-            let mut world = match region {
-                Some(region) if region != super::REGION => shared.elsewhere(),
-                _ => shared.world(),
-            };
-            world.settle(Instant::now());
-            match denied(&world, "ssm:DescribeInstanceInformation", &Params::default()) {
-                Some(problem) => {
-                    (400, serde_json::json!({"__type": "AccessDeniedException", "message": problem.message}))
-                }
-                None => lookup::instance_information(&world, body),
-            }
-        }
-        other => {
-            let message = format!("The practice account does not serve {other}.");
-            (400, serde_json::json!({"__type": "UnknownOperationException", "message": message}))
-        }
-    };
-    Answer { status, content_type: "application/x-amz-json-1.1", body: body.to_string() }
+    *seen = 0;
+    None
 }
 
 /// Why the caller may not do this, if so.
 fn denied(world: &World, action: &str, params: &Params) -> Option<Problem> {
     let denial = world.denials.iter().find(|denial| {
         denial.action == action
-            && denial.vpc.as_ref().is_none_or(|vpc| params.values().any(|value| belongs(world, value, vpc)))
+            && denial.about.as_ref().is_none_or(|about| params.values().any(|value| belongs(world, value, about)))
     })?;
-    Some(Problem {
-        status: 403,
-        code: "UnauthorizedOperation",
-        message: format!(
-            "You are not authorized to perform this operation. User: {} is not authorized to perform: {} on resource: arn:aws:ec2:{}:{}:* because no identity-based policy allows the {} action. Encoded authorization failure message: {}",
-            world.caller,
-            denial.action,
-            world.region,
-            world.account,
-            denial.action,
-            super::ids::hex(&super::ids::bytes(world.seed, "denied", &denial.action)).repeat(3),
-        ),
-    })
+    Some(errors::denial(world, denial))
 }
 
-/// True if a value in a request names this VPC or something in it.
-fn belongs(world: &World, value: &str, vpc: &str) -> bool {
-    value == vpc
+/// True if a value in a request names this instance or its interface, or this VPC or something in it.
+fn belongs(world: &World, value: &str, about: &str) -> bool {
+    let vpc = about;
+    value == about
+        || world
+            .instance(about)
+            .is_some_and(|instance| instance.interface == value || instance.groups.iter().any(|id| id == value))
         || world.groups.iter().any(|group| group.id == value && group.vpc == vpc)
         || world.subnets.iter().any(|subnet| subnet.id == value && subnet.vpc == vpc)
         || world
@@ -174,12 +248,8 @@ fn belongs(world: &World, value: &str, vpc: &str) -> bool {
 
 /// Performs one EC2 action and writes its answer.
 fn run(world: &mut World, action: &str, params: &Params, xml: &mut Xml) -> Outcome {
-    let known = known(action);
-    if !known {
+    if !known(action) {
         return Err(unknown(action));
-    }
-    if let Some(problem) = denied(world, &format!("ec2:{action}"), params) {
-        return Err(problem);
     }
     if let Some(element) = empty(action) {
         xml.list(element, [(); 0], |_, ()| {});
@@ -207,10 +277,26 @@ fn read(action: &str) -> Option<Read> {
     Some(match action {
         "DescribeInstances" => instances::instances,
         "DescribeInstanceStatus" => instances::status,
-        "DescribeInstanceAttribute" => instances::attribute,
+        "DescribeInstanceAttribute" => machine::attribute,
         "DescribeNetworkInterfaces" => instances::interfaces,
-        "DescribeVolumes" => instances::volumes,
-        "GetConsoleOutput" => instances::console_output,
+        "DescribeVolumes" => machine::volumes,
+        "DescribeInstanceTypes" => machine::types,
+        "DescribeInstanceCreditSpecifications" => machine::credits,
+        "DescribeSpotInstanceRequests" => machine::spot_requests,
+        "GetPasswordData" => machine::password,
+        "GetConsoleOutput" => machine::console_output,
+        "GetConsoleScreenshot" => machine::screenshot,
+        "DescribeIamInstanceProfileAssociations" => profile::associations,
+        "DescribeVpcEndpoints" => doors::vpc_endpoints,
+        "DescribeInstanceConnectEndpoints" => doors::connect_endpoints,
+        "GetSerialConsoleAccessStatus" => doors::serial_console,
+        "DescribeVpcPeeringConnections" => doors::peerings,
+        "DescribeTransitGatewayAttachments" => doors::transit,
+        "DescribeNatGateways" => doors::nats,
+        "DescribeEgressOnlyInternetGateways" => doors::egress_only,
+        "DescribeManagedPrefixLists" => doors::prefix_lists,
+        "GetManagedPrefixListEntries" => doors::prefix_entries,
+        "DescribeVpcBlockPublicAccessExclusions" => network::exclusions,
         "DescribeSecurityGroups" => groups::groups,
         "DescribeSecurityGroupRules" => groups::rules,
         "DescribeNetworkAcls" => network::nacls,
@@ -225,9 +311,7 @@ fn read(action: &str) -> Option<Read> {
         "DescribeImages" => lookup::images,
         "DescribeRegions" => lookup::regions,
         "DescribeAvailabilityZones" => lookup::zones,
-        "DescribeInstanceTypes" => lookup::instance_types,
         "DescribeTags" => lookup::tags,
-        "GetSerialConsoleAccessStatus" => lookup::serial_console,
         _ => return None,
     })
 }
@@ -242,6 +326,15 @@ fn write(action: &str) -> Option<Write> {
         "StartInstances" => power::start,
         "StopInstances" => power::stop,
         "RebootInstances" => power::reboot,
+        "ModifyInstanceCreditSpecification" => machine::modify_credits,
+        "ModifyInstanceAttribute" => machine::modify_attribute,
+        "ModifyInstanceMetadataOptions" => machine::modify_metadata,
+        "AttachVolume" => machine::attach_volume,
+        "AssociateIamInstanceProfile" => profile::associate,
+        "ReplaceIamInstanceProfileAssociation" => profile::replace,
+        "DisassociateIamInstanceProfile" => profile::disassociate,
+        "EnableSerialConsoleAccess" => doors::enable_serial_console,
+        "DisableSerialConsoleAccess" => doors::disable_serial_console,
         "CreateNetworkAclEntry" => change::create_entry,
         "ReplaceNetworkAclEntry" => change::replace_entry,
         "DeleteNetworkAclEntry" => change::delete_entry,
@@ -261,16 +354,6 @@ fn write(action: &str) -> Option<Write> {
 /// Lists of things that this account has none of: the name of their element.
 fn empty(action: &str) -> Option<&'static str> {
     Some(match action {
-        "DescribeManagedPrefixLists" => "prefixListSet",
-        "DescribeInstanceConnectEndpoints" => "instanceConnectEndpointSet",
-        "DescribeNatGateways" => "natGatewaySet",
-        "DescribeVpcEndpoints" => "vpcEndpointSet",
-        "DescribeVpcPeeringConnections" => "vpcPeeringConnectionSet",
-        "DescribeEgressOnlyInternetGateways" => "egressOnlyInternetGatewaySet",
-        "DescribeVpcBlockPublicAccessExclusions" => "vpcBlockPublicAccessExclusionSet",
-        "DescribeTransitGatewayAttachments" => "transitGatewayAttachments",
-        "DescribeIamInstanceProfileAssociations" => "iamInstanceProfileAssociationSet",
-        "DescribeSpotInstanceRequests" => "spotInstanceRequestSet",
         "DescribeReplaceRootVolumeTasks" => "replaceRootVolumeTaskSet",
         "DescribeSnapshots" => "snapshotSet",
         _ => return None,

@@ -91,14 +91,12 @@ pub(super) fn route_tables(world: &World, params: &Params, xml: &mut Xml) -> Out
     xml.list("routeTableSet", page, |xml, table| {
         xml.put("routeTableId", &table.id).put("vpcId", &table.vpc);
         xml.list("routeSet", &table.routes, |xml, route| {
-            let works = route.via == "local"
-                || world
-                    .gateways
-                    .iter()
-                    .any(|gateway| gateway.id == route.via && gateway.vpc.as_ref() == Some(&table.vpc));
-            xml.put("destinationCidrBlock", route.to)
-                .put("gatewayId", &route.via)
-                .put("state", if works { "active" } else { "blackhole" })
+            match route.to {
+                ipnet::IpNet::V4(net) => xml.put("destinationCidrBlock", net),
+                ipnet::IpNet::V6(net) => xml.put("destinationIpv6CidrBlock", net),
+            };
+            xml.put(target(&route.via), &route.via);
+            xml.put("state", if world.target_works(route, &table.vpc) { "active" } else { "blackhole" })
                 .put("origin", if route.created { "CreateRoute" } else { "CreateRouteTable" });
         });
         xml.list("associationSet", &table.associations, |xml, (association, subnet)| {
@@ -118,11 +116,24 @@ pub(super) fn route_tables(world: &World, params: &Params, xml: &mut Xml) -> Out
     Ok(())
 }
 
+/// The element of a route's target, by the kind of its id.
+fn target(via: &str) -> &'static str {
+    match via.split_once('-').map_or(via, |(kind, _)| kind) {
+        "nat" => "natGatewayId",
+        "pcx" => "vpcPeeringConnectionId",
+        "tgw" => "transitGatewayId",
+        "eigw" => "egressOnlyInternetGatewayId",
+        "eni" => "networkInterfaceId",
+        _ => "gatewayId",
+    }
+}
+
 pub(super) fn gateways(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     let ids = params.list("InternetGatewayId");
-    let known = world.gateways.iter().map(|gateway| gateway.id.as_str());
+    let all = world.gateways.iter().filter(|gateway| !gateway.egress_only);
+    let known = all.clone().map(|gateway| gateway.id.as_str());
     check(&ids, "InvalidInternetGatewayID.NotFound", "internetGateway", known)?;
-    let wanted = world.gateways.iter().filter(|gateway| ids.is_empty() || ids.contains(&gateway.id));
+    let wanted = all.filter(|gateway| ids.is_empty() || ids.contains(&gateway.id));
     let found = params.select(
         world,
         wanted,
@@ -183,9 +194,7 @@ pub(super) fn subnets(world: &World, params: &Params, xml: &mut Xml) -> Outcome 
             .put("mapPublicIpOnLaunch", subnet.auto_public)
             .put("assignIpv6AddressOnCreation", false)
             .put("ipv6Native", false);
-        xml.group("blockPublicAccessStates", |xml| {
-            xml.put("internetGatewayBlockMode", "off");
-        });
+        write_block(world, &subnet.vpc, xml);
         write_tags(world, &subnet.id, xml);
     });
     xml.put_some("nextToken", next);
@@ -220,6 +229,7 @@ pub(super) fn vpcs(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
             });
         });
         xml.put("dhcpOptionsId", "default").put("instanceTenancy", "default").put("isDefault", false);
+        write_block(world, &vpc.id, xml);
         write_tags(world, &vpc.id, xml);
     });
     xml.put_some("nextToken", next);
@@ -242,16 +252,44 @@ pub(super) fn vpc_attribute(world: &World, params: &Params, xml: &mut Xml) -> Ou
     Ok(())
 }
 
+/// How Block Public Access works in a VPC.
+fn write_block(world: &World, vpc: &str, xml: &mut Xml) {
+    let mode = world.vpcs.iter().find(|known| known.id == vpc).map_or("off", |known| known.block_public.as_str());
+    xml.group("blockPublicAccessStates", |xml| {
+        xml.put("internetGatewayBlockMode", mode);
+    });
+}
+
+/// The account's mode is the strictest of its VPCs; the others are excluded from it.
+fn account_mode(world: &World) -> &str {
+    let modes = || world.vpcs.iter().map(|vpc| vpc.block_public.as_str());
+    modes().find(|mode| *mode == "block-bidirectional").or_else(|| modes().find(|mode| *mode != "off")).unwrap_or("off")
+}
+
 #[expect(clippy::unnecessary_wraps, reason = "all actions have one signature")]
 pub(super) fn block_public_access(world: &World, _params: &Params, xml: &mut Xml) -> Outcome {
+    let mode = account_mode(world);
     xml.group("vpcBlockPublicAccessOptions", |xml| {
         xml.put("awsAccountId", &world.account)
             .put("awsRegion", &world.region)
-            .put("state", "default-state")
-            .put("internetGatewayBlockMode", "off")
+            .put("state", if mode == "off" { "default-state" } else { "update-complete" })
+            .put("internetGatewayBlockMode", mode)
             .put("managedBy", "account")
             .put("exclusionsAllowed", "allowed");
     });
+    Ok(())
+}
+
+pub(super) fn exclusions(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
+    let open = world.vpcs.iter().filter(|vpc| vpc.block_public == "off" && account_mode(world) != "off").collect();
+    let (page, next) = params.page::<&crate::lab::world::Vpc>(open, 1000)?;
+    xml.list("vpcBlockPublicAccessExclusionSet", page, |xml, vpc| {
+        xml.put("exclusionId", vpc.id.replacen("vpc-", "vpcbpa-exclude-", 1))
+            .put("internetGatewayExclusionMode", "allow-bidirectional")
+            .put("resourceArn", format!("arn:aws:ec2:{}:{}:vpc/{}", world.region, world.account, vpc.id))
+            .put("state", "create-complete");
+    });
+    xml.put_some("nextToken", next);
     Ok(())
 }
 

@@ -30,6 +30,27 @@ impl Params {
         Self(form_urlencoded::parse(form.as_bytes()).into_owned().collect())
     }
 
+    /// The strings of a JSON request, for finding out what it is about.
+    pub fn from_json(body: &str) -> Self {
+        fn collect(value: &serde_json::Value, path: &str, into: &mut BTreeMap<String, String>) {
+            match value {
+                serde_json::Value::String(text) => {
+                    into.insert(path.to_owned(), text.clone());
+                }
+                serde_json::Value::Array(all) => {
+                    all.iter().enumerate().for_each(|(at, one)| collect(one, &format!("{path}.{at}"), into));
+                }
+                serde_json::Value::Object(all) => {
+                    all.iter().for_each(|(name, one)| collect(one, &format!("{path}.{name}"), into));
+                }
+                _ => {}
+            }
+        }
+        let mut all = BTreeMap::new();
+        collect(&serde_json::from_str(body).unwrap_or_default(), "", &mut all);
+        Self(all)
+    }
+
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
@@ -57,6 +78,11 @@ impl Params {
                 })
             })
             .transpose()
+    }
+
+    /// `Name.member.1`, … as the services besides EC2 write lists.
+    pub fn members(&self, name: &str) -> Vec<String> {
+        self.list(&format!("{name}.member"))
     }
 
     /// `Name.1`, `Name.2` … in order.
@@ -163,7 +189,7 @@ impl Params {
 }
 
 /// Matches `*` and `?`, case-sensitively.
-pub(super) fn like(pattern: &str, text: &str) -> bool {
+pub(in crate::lab) fn like(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut at, mut from, mut star) = (0, 0, None);
     while from < text.len() {

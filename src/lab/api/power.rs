@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::instances::check_ids;
 use super::params::Params;
 use super::{Outcome, Problem};
-use crate::lab::world::{State, World};
+use crate::lab::world::{Root, State, World};
 use crate::lab::xml::Xml;
 
 fn targets(world: &World, params: &Params, dry: bool) -> Result<Vec<String>, Problem> {
@@ -45,6 +45,18 @@ pub(super) fn start(world: &mut World, params: &Params, xml: &mut Xml, dry: bool
     if let Some(bad) = ids.iter().find(|id| matches!(state(world, id), State::Stopping(_) | State::Terminated)) {
         return Err(wrong_state(bad, "started"));
     }
+    for id in &ids {
+        let Some(instance) = world.instance(id).filter(|instance| instance.state == State::Stopped) else {
+            continue;
+        };
+        if instance.root != Root::Attached {
+            let device = super::machine::device(world, instance);
+            let message = format!(
+                "Invalid value '{id}' for instanceId. Instance does not have a volume attached at root ({device})"
+            );
+            return Err(Problem::new("IncorrectInstanceState", message));
+        }
+    }
     let mut changes = Vec::new();
     for id in ids {
         let before = state(world, &id);
@@ -62,6 +74,23 @@ pub(super) fn stop(world: &mut World, params: &Params, xml: &mut Xml, dry: bool)
     let ids = targets(world, params, dry)?;
     if let Some(bad) = ids.iter().find(|id| state(world, id) == State::Terminated) {
         return Err(wrong_state(bad, "stopped"));
+    }
+    for id in &ids {
+        let Some(instance) = world.instance(id) else {
+            continue;
+        };
+        if instance.machine.stop_protected {
+            let message = format!(
+                "The instance '{id}' may not be stopped. Modify its 'disableApiStop' instance attribute and try again."
+            );
+            return Err(Problem::new("OperationNotPermitted", message));
+        }
+        if instance.machine.spot.as_ref().is_some_and(|spot| spot.kind == "one-time") {
+            let message = format!(
+                "You can't stop the Spot Instance '{id}' because it is associated with a one-time Spot Instance request. You can only stop Spot Instances associated with persistent Spot Instance requests."
+            );
+            return Err(Problem::new("UnsupportedOperation", message));
+        }
     }
     let mut changes = Vec::new();
     for id in ids {

@@ -1,0 +1,169 @@
+//! The lessons as a whole: what they teach, and that a look inside shows what sshd acts by.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Try, address, knock_at, login};
+use crate::lab::scenario::{self, Daemon};
+use crate::lab::{Lab, LabOptions, inside, scenario_list};
+
+#[test]
+fn there_are_lessons_of_every_kind() {
+    let all = scenario_list().unwrap();
+    let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
+    for one in &all {
+        *groups.entry(&one.group).or_default() += 1;
+        assert!(!one.also.contains(&one.cause), "{}: the second cause is the first", one.id);
+    }
+    assert!(all.len() >= 60, "{}", all.len());
+    assert!(groups.values().all(|count| *count >= 3), "{groups:?}");
+    assert!(groups["healthy"] >= 5, "{groups:?}");
+    assert!(all.iter().filter(|one| !one.also.is_empty()).count() >= 4);
+    let causes: BTreeSet<_> = all.iter().flat_map(|one| one.also.iter().chain([&one.cause])).collect();
+    assert!(causes.len() > 90, "{}", causes.len());
+    // The list goes from easy to hard within a group.
+    for pair in all.windows(2) {
+        assert!(pair[0].group != pair[1].group || pair[0].difficulty <= pair[1].difficulty, "{}", pair[1].id);
+    }
+}
+
+/// What the lesson says answers, before any repair.
+#[tokio::test]
+async fn every_host_answers_as_its_lesson_says() {
+    let lab = Lab::start(LabOptions::default()).await.unwrap();
+    let mut tries = tokio::task::JoinSet::new();
+    let config = std::fs::read_to_string(lab.config_file()).unwrap();
+    for spec in scenario::all().unwrap() {
+        let instance = spec.instance.unwrap();
+        if instance.client.jump.is_some() {
+            continue;
+        }
+        let block = config
+            .split("\nHost ")
+            .find(|block| block.lines().next().unwrap().contains(&format!(" {} ", instance.name)));
+        let value = |name: &str| {
+            let block = block.unwrap();
+            block.split_once(&format!("\n  {name} ")).unwrap().1.lines().next().unwrap().to_owned()
+        };
+        let place = format!("{}:{}", value("HostName"), value("Port"));
+        tries.spawn(async move { (spec.id, spec.symptom, instance.sshd.daemon, knock_at(place).await) });
+    }
+    let mut wrong = Vec::new();
+    while let Some(done) = tries.join_next().await {
+        let (id, symptom, daemon, heard) = done.unwrap();
+        let good = match (symptom.as_str(), daemon, &heard) {
+            ("timeout" | "rdp_error" | "ssm_not_connected" | "eic_error", _, Try::TimedOut) => true,
+            ("connection_refused", _, heard) => *heard == Try::Refused || id == "web-override",
+            ("banner_timeout", Daemon::Silent, Try::Silent) => true,
+            ("connection_reset", Daemon::Closed, Try::Said(text)) => text.is_empty(),
+            ("connection_reset", Daemon::Penalty, Try::Said(text)) => text == "Not allowed at this time",
+            ("not_ssh_server", _, Try::Said(text)) => text.starts_with("HTTP/"),
+            ("timeout" | "rdp_error" | "ssm_not_connected" | "eic_error", ..) => false,
+            ("connection_reset" | "not_ssh_server", ..) => false,
+            (_, _, Try::Said(text)) => text.starts_with("SSH-2.0-"),
+            _ => false,
+        };
+        if !good {
+            wrong.push(format!("{id}: {symptom} and {heard:?}"));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn sshd_acts_by_what_a_look_shows() {
+    let lab = Lab::start(LabOptions::default()).await.unwrap();
+    let look = |name: &str, user: &str| {
+        let world = lab.shared.world();
+        let instance = world.instances.iter().find(|instance| instance.name == name).unwrap();
+        let pair = &world.key_pairs.iter().find(|known| known.pair.name == "practice").unwrap().pair;
+        let script = format!(
+            "P22_USER='{user}'\nP22_ADDR='203.0.113.10'\nP22_PORT='22'\nP22_KEY1='{}'\n# port22-inside",
+            pair.public_line()
+        );
+        inside::look(&world, instance, &script)
+    };
+    let home = "/home/ec2-user";
+    // Name, a line that the look shows, whether the key of the account gets in.
+    for (name, line, good) in [
+        ("web-healthy", format!("path 8180 1000 1000 90 1756711841 {home}/.ssh/authorized_keys"), true),
+        ("web-perms", format!("path 41fd 1000 1000 4096 1756711841 {home}"), false),
+        ("web-unreadable", format!("access no {home}/.ssh/authorized_keys"), false),
+        ("web-traverse", "path 41c0 0 0 4096 1756711841 /home".to_owned(), false),
+        ("web-nofile", format!("path - {home}/.ssh/authorized_keys"), false),
+        ("web-emptyfile", "ak.file 0 - -".to_owned(), false),
+        ("web-notafile", format!("path 41ed 1000 1000 6 1756711841 {home}/.ssh/authorized_keys"), false),
+        ("web-selinux", format!("label unconfined_u:object_r:default_t:s0 {home}/.ssh/authorized_keys"), false),
+        ("web-locked", "shadow !! 20332 99999 - -".to_owned(), false),
+        ("web-deny", "T denyusers ec2-user".to_owned(), false),
+        ("web-allowusers", "T allowusers deploy".to_owned(), false),
+        ("web-nopubkey", "T pubkeyauthentication no".to_owned(), false),
+        ("web-movedkeys", "akf 0 /etc/ssh/keys/ec2-user".to_owned(), false),
+        ("web-movedkeys", format!("akf.unused 1 {home}/.ssh/authorized_keys"), false),
+        ("web-noshell", "path - /usr/bin/zsh".to_owned(), false),
+        ("web-fips", "fips 1".to_owned(), false),
+        ("web-homemount", "fstab unmounted /dev/sdf xfs defaults,nofail /home".to_owned(), false),
+        ("web-renamed", "passwd.nss -".to_owned(), false),
+        ("web-twofiles", format!("attr ----i---------e------- {home}/.ssh/authorized_keys"), false),
+        ("web-nologinshell", format!("passwd.nss ec2-user:1000:1000:{home}:/sbin/nologin"), true),
+        ("web-chage", "shadow !! 0 99999 - -".to_owned(), true),
+    ] {
+        let text = look(name, "ec2-user");
+        assert!(text.lines().any(|known| known == line), "{name} does not show {line}:\n{text}");
+        let lines = text.lines().count() - 2;
+        assert!(
+            text.starts_with("port22-inside 1\n") && text.ends_with(&format!("\nport22-inside-end {lines} 0 whole\n"))
+        );
+        assert!(text.len() < 24_000, "{name}");
+        assert_eq!(login(&lab, name, "ec2-user", "practice.pem").await, good, "{name}");
+    }
+    for (name, line) in [
+        ("web-joined", "joined,near1"),
+        ("web-wrapped", "near1"),
+        ("web-from", "from=198.51.100.0/24"),
+        ("web-keyexpired", "expiry-time=20250901"),
+        ("web-rfc", "rfc4716"),
+    ] {
+        let text = look(name, "ec2-user");
+        let shown = text.lines().any(|known| known.starts_with("ak 0 ") && known.contains(line));
+        assert!(shown, "{name} does not show {line}:\n{text}");
+        assert!(!login(&lab, name, "ec2-user", "practice.pem").await, "{name}");
+    }
+    for (name, line) in [
+        ("web-config", "sshd.says /etc/ssh/sshd_config: line 18: Bad configuration option: Portt"),
+        ("web-hostkeys", "sshd.says sshd: no hostkeys available -- exiting."),
+        ("web-hostkeymode", "path 81b6 0 0 399 1756711841 /etc/ssh/ssh_host_ed25519_key"),
+        ("web-privsep", "path - /run/sshd"),
+        ("web-masked", "unit sshd.service masked inactive dead masked success 0 0 sshd.service"),
+        ("web-otherport", "listen 0.0.0.0 2200 sshd 1871"),
+        ("web-hostsdeny", "hosts deny sshd: ALL"),
+        ("web-guestfw", "fw iptables -A INPUT -p tcp -m tcp --dport 22 -j DROP"),
+        ("web-banned", "fail2ban sshd 1 yes"),
+        ("web-nologin", "nologin 1 /etc/nologin"),
+        ("web-expired", "shadow !! 20332 99999 - 20300"),
+        ("web-pam", "access - : ALL EXCEPT root : ALL"),
+        ("web-diskfull", "df 100 0 /"),
+    ] {
+        let text = look(name, "ec2-user");
+        assert!(text.lines().any(|known| known == line), "{name} does not show {line}:\n{text}");
+    }
+    assert_ne!(address(&lab, "web-healthy").await, address(&lab, "web-fips").await);
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn pam_ends_the_connection_after_a_good_key() {
+    let lab = Lab::start(LabOptions::default()).await.unwrap();
+    for name in ["web-expired", "web-nologin", "web-pam"] {
+        let place = (address(&lab, name).await, lab.ssh_port());
+        let text = std::fs::read_to_string(lab.home().join("keys/practice.pem")).unwrap();
+        let key = std::sync::Arc::new(russh::keys::decode_secret_key(&text, None).unwrap());
+        let config = std::sync::Arc::new(russh::client::Config::default());
+        let mut session = russh::client::connect(config, place, super::Client).await.unwrap();
+        let key = russh::keys::PrivateKeyWithHashAlg::new(key, None);
+        let answer = session.authenticate_publickey("ec2-user", key).await;
+        assert!(!answer.is_ok_and(|answer| answer.success()), "{name}");
+        assert!(session.is_closed(), "{name}: sshd hangs up");
+    }
+    lab.stop().await;
+}
