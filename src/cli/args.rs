@@ -229,6 +229,12 @@ pub enum LabCommand {
         /// Only this scenario.
         #[arg(long)]
         scenario: Option<String>,
+        /// How long every answer of the endpoint takes at least.
+        #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=60_000))]
+        delay: Option<u64>,
+        /// How long an instance is starting or stopping.
+        #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=600_000))]
+        transition: Option<u64>,
     },
 }
 

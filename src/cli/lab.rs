@@ -10,11 +10,22 @@ use crate::engine::journal::Journal;
 use crate::lab::{Lab, LabOptions, scenario_list};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub async fn run(cli: &Cli, args: &LabArgs) -> Result<Exit, Failure> {
     match &args.command {
         Some(LabCommand::List { json }) => list(*json),
-        Some(LabCommand::Serve { port, scenario }) => serve(*port, scenario.clone()).await,
+        Some(LabCommand::Serve { port, scenario, delay, transition }) => {
+            let base = LabOptions::default();
+            let options = LabOptions {
+                scenario: scenario.clone(),
+                port: *port,
+                delay: delay.map_or(base.delay, Duration::from_millis),
+                transition: transition.map_or(base.transition, Duration::from_millis),
+                ..base
+            };
+            serve(options).await
+        }
         None => practise(cli, args.scenario.clone()).await,
     }
 }
@@ -25,14 +36,13 @@ fn list(as_json: bool) -> Result<Exit, Failure> {
         output::print_json(&json!({"schema": 1, "scenarios": all}));
     } else {
         for s in &all {
-            output::print(&format!("{:<16} {:<22} {}", s.id, s.symptom, s.title));
+            output::print(&format!("{:<8} {} {:<18} {:<26} {}", s.group, s.difficulty, s.id, s.symptom, s.title));
         }
     }
     Ok(Exit::Ok)
 }
 
-async fn start(scenario: Option<String>, port: Option<u16>) -> Result<Lab, Failure> {
-    let options = LabOptions { scenario, port, ..LabOptions::default() };
+async fn start(options: LabOptions) -> Result<Lab, Failure> {
     Lab::start(options)
         .await
         .map_err(|e| Failure::usage("start the practice account", e, "port22 lab list shows the scenarios"))
@@ -51,8 +61,8 @@ pub fn settings(lab: &Lab) -> Settings {
     Settings { aws, source_ip: Some(lab.source_ip()), ..Settings::default() }
 }
 
-async fn serve(port: Option<u16>, scenario: Option<String>) -> Result<Exit, Failure> {
-    let lab = start(scenario, port).await?;
+async fn serve(options: LabOptions) -> Result<Exit, Failure> {
+    let lab = start(options).await?;
     output::print(&lab.endpoint());
     for (name, value) in lab.environment() {
         output::print(&format!("export {name}={}", crate::core::text::shell_quote(&value)));
@@ -72,7 +82,7 @@ async fn serve(port: Option<u16>, scenario: Option<String>) -> Result<Exit, Fail
 }
 
 async fn practise(cli: &Cli, scenario: Option<String>) -> Result<Exit, Failure> {
-    let lab = start(scenario.clone(), None).await?;
+    let lab = start(LabOptions { scenario: scenario.clone(), ..LabOptions::default() }).await?;
     let world = Arc::new(RealWorld::new(settings(&lab)).await);
     // The journal of practice stays with the practice account.
     let journal: Arc<dyn Journal> = Arc::new(JournalFile::new(lab.home().join("journal")));

@@ -458,6 +458,7 @@ fn make_instance(world: &mut World, spec: &InstanceSpec, launched: SystemTime) -
         parent_mode: spec.account.parent_mode,
         password: spec.account.password,
         users,
+        pushed: Vec::new(),
         host_key,
         console,
         good_console,

@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(at(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(at(951_827_696), "2000-02-29T12:34:56.000Z");
         assert_eq!(at(1_756_711_800), "2025-09-01T07:30:00.000Z");
-        let time = UNIX_EPOCH + Duration::from_secs(1_756_711_800);
+        let time = UNIX_EPOCH + Duration::from_mins(29_278_530);
         assert_eq!(http_date(time), "Mon, 01 Sep 2025 07:30:00 GMT");
         assert_eq!(signed_time(time), "20250901T073000Z");
         assert_eq!(signed_seconds("20250901T073000Z"), Some(1_756_711_800));

@@ -235,5 +235,5 @@ fn filters(host: &Host<'_>, out: &mut Vec<String>) {
     }
     out.push("pam sshd account required pam_nologin.so".to_owned());
     out.extend(os.pam.iter().map(|line| format!("pam {line}")));
-    out.extend(os.access.iter().map(|line| format!("access {line}")));
+    out.extend(os.access.iter().map(|line| format!("access.line {line}")));
 }

@@ -13,10 +13,13 @@ fn the_scenarios_are_listed() {
     assert_eq!(list["schema"], 1);
     let scenarios = list["scenarios"].as_array().expect("scenarios");
     for one in scenarios {
-        for field in ["id", "symptom", "title"] {
+        for field in ["id", "symptom", "title", "group", "story", "cause", "fix", "source_ip"] {
             assert!(one[field].as_str().is_some_and(|t| !t.is_empty()), "{field}: {one}");
         }
     }
+    assert!(scenarios.len() >= 60, "{} scenarios", scenarios.len());
+    assert!(scenarios.iter().all(|s| (1..=3).contains(&s["difficulty"].as_u64().unwrap_or_default())));
+    assert!(scenarios.iter().all(|s| s["hints"].as_array().is_some_and(|hints| hints.len() >= 2)));
     for symptom in ["timeout", "connection_refused", "permission_denied", "unprotected_key", "success"] {
         assert!(scenarios.iter().any(|s| s["symptom"] == symptom), "no scenario for {symptom}");
     }

@@ -56,7 +56,8 @@ pub(super) fn send(world: &mut World, request: &Value) -> Reply {
         world.commands.insert(format!("{id} {target}"), run);
     }
     while world.commands.len() > KEPT {
-        world.commands.pop_first();
+        let oldest = world.commands.iter().min_by_key(|(_, run)| run.at).map(|(key, _)| key.clone());
+        world.commands.remove(&oldest.unwrap_or_default());
     }
     Ok(json!({ "Command": {
         "CommandId": id,

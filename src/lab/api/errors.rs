@@ -28,7 +28,7 @@ pub(super) fn answer(service: Service, problem: &Problem, request_id: &str) -> A
                 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>{request_id}</RequestID></Response>"
             ),
         },
-        Service::Ssm | Service::MetricsJson => Answer {
+        Service::Ssm | Service::Connect | Service::MetricsJson => Answer {
             status: 400,
             content_type: "application/x-amz-json-1.1",
             body: serde_json::json!({ "__type": code, "message": problem.message }).to_string(),
@@ -46,9 +46,9 @@ pub(super) fn answer(service: Service, problem: &Problem, request_id: &str) -> A
 /// The same thing has other names elsewhere.
 fn code(service: Service, code: &'static str) -> &'static str {
     match (service, code) {
-        (Service::Ssm | Service::MetricsJson, "UnauthorizedOperation") => "AccessDeniedException",
-        (Service::Ssm | Service::MetricsJson, "InvalidAction") => "UnknownOperationException",
-        (Service::Ec2 | Service::Ssm, code) => code,
+        (Service::Ssm | Service::Connect | Service::MetricsJson, "UnauthorizedOperation") => "AccessDeniedException",
+        (Service::Ssm | Service::Connect | Service::MetricsJson, "InvalidAction") => "UnknownOperationException",
+        (Service::Ec2 | Service::Ssm | Service::Connect, code) => code,
         (_, "UnauthorizedOperation") => "AccessDenied",
         (_, code) => code,
     }
@@ -60,7 +60,7 @@ pub(super) fn throttling(service: Service) -> Problem {
         Service::Ec2 => {
             Problem { status: 503, code: "RequestLimitExceeded", message: "Request limit exceeded.".to_owned() }
         }
-        Service::Ssm | Service::MetricsJson => Problem::new("ThrottlingException", "Rate exceeded"),
+        Service::Ssm | Service::Connect | Service::MetricsJson => Problem::new("ThrottlingException", "Rate exceeded"),
         _ => Problem::new("Throttling", "Rate exceeded"),
     }
 }
@@ -71,7 +71,7 @@ pub(super) fn signature(shared: &Shared, service: Service, call: &Call<'_>) -> O
         let text = "The security token included in the request is expired";
         return Some(match service {
             Service::Ec2 => Problem::new("RequestExpired", "Request has expired."),
-            Service::Ssm | Service::MetricsJson => Problem::new("ExpiredTokenException", text),
+            Service::Ssm | Service::Connect | Service::MetricsJson => Problem::new("ExpiredTokenException", text),
             _ => Problem { status: 403, code: "ExpiredToken", message: text.to_owned() },
         });
     }
@@ -93,7 +93,7 @@ pub(super) fn signature(shared: &Shared, service: Service, call: &Call<'_>) -> O
     };
     Some(match service {
         Service::Ec2 => Problem::new("RequestExpired", "Request has expired."),
-        Service::Ssm | Service::MetricsJson => Problem::new("InvalidSignatureException", text),
+        Service::Ssm | Service::Connect | Service::MetricsJson => Problem::new("InvalidSignatureException", text),
         _ => Problem { status: 403, code: "SignatureDoesNotMatch", message: text },
     })
 }

@@ -37,8 +37,11 @@ fn answers(world: &World, queries: Vec<Query>, times: (u64, u64), ascending: boo
     }
     let answer = |query: Query| {
         let mut values = match world.instance(&query.instance) {
-            Some(instance) if query.namespace == "AWS/EC2" => series(instance, &query.metric, start, end, query.period),
-            _ => Vec::new(),
+            Some(instance) => {
+                let metric = format!("{} {}", query.namespace, query.metric);
+                series(instance, &metric, start, end, query.period)
+            }
+            None => Vec::new(),
         };
         if !ascending {
             values.reverse();
@@ -162,13 +165,15 @@ fn series(instance: &Instance, metric: &str, start: u64, end: u64, period: u64) 
         values.get(place).or(values.last()).copied()
     };
     let value = |at: u64| match metric {
-        "CPUUtilization" => told(&machine.cpu, at),
-        "CPUCreditBalance" => instance.burstable().then(|| told(&machine.credit_balance, at)).flatten(),
-        "CPUSurplusCreditBalance" | "CPUSurplusCreditsCharged" => instance.burstable().then_some(0.0),
-        "StatusCheckFailed_System" => Some(failed("system")),
-        "StatusCheckFailed_Instance" => Some(failed("instance")),
-        "StatusCheckFailed_AttachedEBS" => Some(failed("ebs")),
-        "StatusCheckFailed" => Some(failed("system").max(failed("instance"))),
+        "AWS/EC2 CPUUtilization" => told(&machine.cpu, at),
+        "AWS/EC2 CPUCreditBalance" => instance.burstable().then(|| told(&machine.credit_balance, at)).flatten(),
+        "AWS/EC2 CPUSurplusCreditBalance" | "AWS/EC2 CPUSurplusCreditsCharged" => instance.burstable().then_some(0.0),
+        "AWS/EC2 StatusCheckFailed_System" => Some(failed("system")),
+        "AWS/EC2 StatusCheckFailed_Instance" => Some(failed("instance")),
+        "AWS/EC2 StatusCheckFailed_AttachedEBS" => Some(failed("ebs")),
+        "AWS/EC2 StatusCheckFailed" => Some(failed("system").max(failed("instance"))),
+        "CWAgent mem_used_percent" => told(&machine.memory_used, at),
+        "CWAgent disk_used_percent" => told(&machine.disk_used, at),
         _ => None,
     };
     times.filter_map(|at| Some((at, value(at)?))).collect()

@@ -6,6 +6,7 @@
 mod address;
 mod change;
 mod commands;
+mod connect;
 mod doors;
 mod errors;
 mod groups;
@@ -42,6 +43,8 @@ pub(super) enum Service {
     /// The same service in JSON.
     MetricsJson,
     Ssm,
+    /// EC2 Instance Connect.
+    Connect,
 }
 
 impl Service {
@@ -49,6 +52,7 @@ impl Service {
         if let Some(target) = call.target {
             return match target.split('.').next() {
                 Some("AmazonSSM") => Some(Self::Ssm),
+                Some("AWSEC2InstanceConnectService") => Some(Self::Connect),
                 Some("GraniteServiceVersion20100801") => Some(Self::MetricsJson),
                 _ => None,
             };
@@ -72,12 +76,13 @@ impl Service {
             Self::Scaling => "autoscaling",
             Self::Metrics | Self::MetricsJson => "cloudwatch",
             Self::Ssm => "ssm",
+            Self::Connect => "ec2-instance-connect",
         }
     }
 
     fn namespace(self) -> &'static str {
         match self {
-            Self::Ec2 | Self::Ssm | Self::MetricsJson => "http://ec2.amazonaws.com/doc/2016-11-15/",
+            Self::Ec2 | Self::Ssm | Self::Connect | Self::MetricsJson => "http://ec2.amazonaws.com/doc/2016-11-15/",
             Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
             Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
             Self::Scaling => "http://autoscaling.amazonaws.com/doc/2011-01-01/",
@@ -175,6 +180,7 @@ fn perform(
         Service::Scaling => scaling::run(world, action, params, &mut xml)?,
         Service::Metrics => metrics::run(world, action, params, &mut xml)?,
         Service::MetricsJson => return metrics::run_json(world, action, call.form).map(|value| value.to_string()),
+        Service::Connect => return connect::run(world, action, call.form).map(|value| value.to_string()),
         Service::Ssm => return ssm::run(world, action, call.form).map(|value| value.to_string()),
     }
     Ok(xml.finish())
@@ -183,7 +189,7 @@ fn perform(
 fn wrap(service: Service, action: &str, body: &str, request_id: &str) -> Answer {
     let namespace = service.namespace();
     let (content_type, body) = match service {
-        Service::Ssm => ("application/x-amz-json-1.1", body.to_owned()),
+        Service::Ssm | Service::Connect => ("application/x-amz-json-1.1", body.to_owned()),
         Service::MetricsJson => ("application/x-amz-json-1.0", body.to_owned()),
         Service::Ec2 => (
             "text/xml;charset=UTF-8",

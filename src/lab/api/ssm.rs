@@ -24,6 +24,7 @@ pub(super) fn run(world: &mut World, action: &str, body: &str) -> Reply {
         "GetConnectionStatus" => connection(world, &request),
         "GetServiceSetting" => setting(world, &request),
         "DescribeAutomationExecutions" => Ok(automations(world, &request)),
+        "GetAutomationExecution" => automation(world, &request),
         "DescribeDocument" => document(world, &request),
         "StartSession" => start_session(world, &request),
         "TerminateSession" => {
@@ -193,6 +194,39 @@ fn automations(world: &World, request: &Value) -> Value {
         }
     }
     json!({ "AutomationExecutionMetadataList": list })
+}
+
+/// One automation with what it was started with.
+fn automation(world: &World, request: &Value) -> Reply {
+    let id = text(request, "AutomationExecutionId")?;
+    let all = world.instances.iter().flat_map(|instance| {
+        instance.machine.automation.iter().enumerate().map(move |(number, run)| (instance, number, run))
+    });
+    let (instance, _, run) =
+        { all }.find(|(instance, number, _)| execution(world, instance, *number) == id).ok_or_else(|| {
+            Problem::new("AutomationExecutionNotFoundException", format!("Automation {id} does not exist."))
+        })?;
+    let begun = seconds(instance.launched) + 3600;
+    Ok(json!({ "AutomationExecution": {
+        "AutomationExecutionId": id,
+        "DocumentName": run.document,
+        "DocumentVersion": "1",
+        "AutomationExecutionStatus": run.status,
+        "ExecutionStartTime": begun,
+        "ExecutionEndTime": begun + 600,
+        "ExecutedBy": world.caller,
+        "Mode": "Auto",
+        "Parameters": { "UnreachableInstanceId": [instance.id], "InstanceId": [instance.id] },
+        "CurrentStepName": run.step,
+        "FailureMessage": run.message,
+        "StepExecutions": [{
+            "StepName": run.step,
+            "StepStatus": run.status,
+            "FailureMessage": run.message,
+        }],
+        "StepExecutionsTruncated": false,
+        "Outputs": {},
+    }}))
 }
 
 fn execution(world: &World, instance: &Instance, number: usize) -> String {

@@ -74,9 +74,8 @@ fn stat(host: &Host<'_>, path: &str) -> Option<(u32, u32, u32, u32)> {
             HostKeys::Good => fixed(REGULAR | 0o600, 399),
             HostKeys::Open => fixed(REGULAR | 0o666, 399),
         },
-        "/bin/bash" | "/usr/bin/bash" | "/usr/sbin/nologin" | "/sbin/nologin" | "/bin/false" | "/usr/bin/zsh" => {
-            (!(os.shell_missing && path == os.shell)).then_some((REGULAR | 0o755, 0, 0, 1_265_648))
-        }
+        "/bin/bash" | "/usr/bin/bash" | "/usr/sbin/nologin" | "/sbin/nologin" | "/bin/false" | "/usr/bin/false"
+        | "/usr/bin/zsh" => (!(os.shell_missing && path == os.shell)).then_some((REGULAR | 0o755, 0, 0, 1_265_648)),
         path if path == server::privsep(host) => {
             if os.no_privsep {
                 None
@@ -123,15 +122,24 @@ pub(super) fn paths(host: &Host<'_>, out: &mut Vec<String>) {
             all.extend(ancestors(path));
         }
     }
+    let shell = if host.faulty() { host.instance.os.shell.as_str() } else { "/bin/bash" };
+    // /bin and /sbin are links on every family here.
+    let real = if shell.starts_with("/usr/") { shell.to_owned() } else { format!("/usr{shell}") };
+    if host.user.is_some() && stat(host, shell).is_some() {
+        out.push(format!("real {shell} => {real}"));
+    }
     if let Some(helper) = server::helper(host) {
         out.push(format!("eic {helper}"));
     }
     all.push("/etc/ssh/ssh_host_ed25519_key".to_owned());
     if host.user.is_some() {
-        all.push(if host.faulty() { host.instance.os.shell.clone() } else { "/bin/bash".to_owned() });
+        all.push(shell.to_owned());
     }
     if let Some(helper) = server::helper(host).filter(|_| server::speaks(host)) {
         all.extend(ancestors(helper));
+    }
+    if host.user.is_some() {
+        all.push(real);
     }
     for path in ["/run/sshd", "/var/empty/sshd", "/usr/share/empty.sshd", "/var/lib/empty", "/var/empty"] {
         all.push(path.to_owned());

@@ -123,7 +123,6 @@ fn effective(host: &Host<'_>) -> Vec<(String, String)> {
     } else {
         "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256"
     };
-    let kex = if sshd.old_kex { "diffie-hellman-group1-sha1" } else { "curve25519-sha256,ecdh-sha2-nistp256" };
     let mut all: Vec<(String, String)> = [
         ("port", port.to_string()),
         ("addressfamily", "any".to_owned()),
@@ -146,7 +145,7 @@ fn effective(host: &Host<'_>) -> Vec<(String, String)> {
         ("revokedkeys", "none".to_owned()),
         ("authorizedkeyscommand", helper(host).map_or("none".to_owned(), |path| format!("{path} %u %f"))),
         ("authorizedkeyscommanduser", if helper(host).is_some() { "ec2-instance-connect" } else { "none" }.to_owned()),
-        ("kexalgorithms", kex.to_owned()),
+        ("requiredrsasize", "1024".to_owned()),
         ("pubkeyacceptedalgorithms", accepted.to_owned()),
         ("loglevel", "INFO".to_owned()),
         ("authorizedkeysfile", sshd.authorized_keys_file.clone().unwrap_or_else(|| files.to_owned())),
@@ -194,6 +193,7 @@ fn units(host: &Host<'_>, out: &mut Vec<String>) {
         Unit::Absent => return,
     };
     out.push(format!("unit {name} {state} {name}"));
+    out.push(format!("unit.line /usr/lib/systemd/system/{name} ExecStart=/usr/sbin/sshd -D"));
 }
 
 pub(super) fn log(host: &Host<'_>, out: &mut Vec<String>) {

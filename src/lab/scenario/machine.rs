@@ -126,6 +126,10 @@ pub(in crate::lab) struct MachineSpec {
     pub cpu: Vec<f64>,
     /// CPUCreditBalance in the same way.
     pub credit_balance: Vec<f64>,
+    /// `mem_used_percent` of the CloudWatch agent in the same way; empty where that agent does not run.
+    pub memory_used: Vec<f64>,
+    /// `disk_used_percent` of the CloudWatch agent.
+    pub disk_used: Vec<f64>,
     pub tags: BTreeMap<String, String>,
     pub scaling_group: Option<String>,
     /// What puts the machine right.
@@ -158,6 +162,8 @@ impl Default for MachineSpec {
             credits: "unlimited".to_owned(),
             cpu: vec![3.1, 2.4, 2.9],
             credit_balance: vec![144.0],
+            memory_used: Vec::new(),
+            disk_used: Vec::new(),
             tags: BTreeMap::new(),
             scaling_group: None,
             mended_by: Mend::Nothing,

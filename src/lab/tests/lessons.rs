@@ -141,13 +141,42 @@ async fn sshd_acts_by_what_a_look_shows() {
         ("web-banned", "fail2ban sshd 1 yes"),
         ("web-nologin", "nologin 1 /etc/nologin"),
         ("web-expired", "shadow !! 20332 99999 - 20300"),
-        ("web-pam", "access - : ALL EXCEPT root : ALL"),
+        ("web-pam", "access.line - : ALL EXCEPT root : ALL"),
         ("web-diskfull", "df 100 0 /"),
     ] {
         let text = look(name, "ec2-user");
         assert!(text.lines().any(|known| known == line), "{name} does not show {line}:\n{text}");
     }
     assert_ne!(address(&lab, "web-healthy").await, address(&lab, "web-fips").await);
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_pushed_key_opens_where_the_helper_is() {
+    let lab = Lab::start(LabOptions::default()).await.unwrap();
+    let headers =
+        "X-Amz-Target: AWSEC2InstanceConnectService.SendSSHPublicKey\r\nContent-Type: application/x-amz-json-1.1\r\n";
+    let key = {
+        let world = lab.shared.world();
+        world.key_pairs.iter().find(|known| known.pair.name == "practice").unwrap().pair.public_line()
+    };
+    for (name, user, pushed_for, good) in [
+        ("web-nokeypair", "ec2-user", "ec2-user", true),
+        ("web-keyabsent", "ec2-user", "root", false),
+        ("web-perms", "ec2-user", "ec2-user", true),
+        ("web-authkeys", "admin", "admin", false),
+        ("web-deny", "ec2-user", "ec2-user", false),
+    ] {
+        assert!(!login(&lab, name, user, "practice.pem").await, "{name}");
+        let xml = super::describe(&lab, name).await;
+        let id = super::element(&xml, "<instancesSet>", "instanceId");
+        let body = serde_json::json!({ "InstanceId": id, "InstanceOSUser": pushed_for, "SSHPublicKey": key });
+        let (status, answer) = super::send(&lab, headers, &body.to_string()).await;
+        assert!(status == 200 && answer.contains("\"Success\":true"), "{answer}");
+        assert_eq!(login(&lab, name, user, "practice.pem").await, good, "{name}");
+    }
+    let body = serde_json::json!({ "InstanceId": "i-0", "InstanceOSUser": "a", "SSHPublicKey": "short" });
+    assert!(super::send(&lab, headers, &body.to_string()).await.1.contains("InvalidArgsException"));
     lab.stop().await;
 }
 

@@ -67,6 +67,8 @@ pub(in crate::lab) struct Instance {
     /// The default user has a password.
     pub password: bool,
     pub users: Vec<User>,
+    /// Keys pushed by EC2 Instance Connect: user, key as SSH sends it, and until when.
+    pub pushed: Vec<(String, Vec<u8>, Instant)>,
     pub host_key: Pair,
     pub console: String,
     /// What a good boot prints.
