@@ -188,7 +188,7 @@ async fn accept(
     power: watch::Receiver<bool>,
 ) {
     loop {
-        let Ok((stream, peer)) = listener.accept().await else {
+        let Ok((stream, _)) = listener.accept().await else {
             // Out of file descriptors, or the peer has gone: go on after a moment.
             tokio::time::sleep(RETRY).await;
             continue;
@@ -196,7 +196,10 @@ async fn accept(
         let (shared, instance, mut power) = (shared.clone(), instance.clone(), power.clone());
         tokio::spawn(async move {
             match mode {
-                Mode::Sshd => sshd::serve(stream, peer, shared, instance, power).await,
+                Mode::Sshd => {
+                    let _ = stream.set_nodelay(true);
+                    sshd::serve(stream, shared, instance, power).await;
+                }
                 Mode::Http => {
                     // A web server waits for a request; an SSH client greets at once.
                     let mut stream = stream;

@@ -75,12 +75,35 @@ pub(super) fn plan(world: &World) -> BTreeMap<Place, (Mode, Option<String>)> {
 }
 
 fn mode(world: &World, way: &Way<'_>, port: u16) -> Mode {
-    if !passes(world, way, port) {
-        return Mode::Blocked;
-    }
-    let elsewhere = way.instance.sshd.port.is_some_and(|own| own != port);
+    if passes(world, way, port) { answer(way, port, world.ssh_port) } else { Mode::Blocked }
+}
+
+/// What a connection from one host to a private address of its VPC meets, and which instance is there.
+pub(super) fn onward(world: &World, from: &Instance, to: Ipv4Addr, port: u16) -> Option<(Mode, String)> {
+    let target = world.instances.iter().find(|instance| instance.private == to && instance.vpc == from.vpc)?;
+    let peer = IpAddr::V4(from.private);
+    let number = i32::from(port);
+    let through = |own: &Instance, other: &Instance, egress_port: i32| {
+        let peer = IpAddr::V4(other.private);
+        own.subnet == other.subnet
+            || world.nacl_of(&own.subnet).is_some_and(|nacl| {
+                nacl_allows(nacl, own.id != target.id, peer, egress_port)
+                    && nacl_allows(nacl, own.id == target.id, peer, CLIENT_PORTS[0])
+            })
+    };
+    let open = target.up()
+        && through(from, target, number)
+        && through(target, from, number)
+        && inbound(world, &target.groups).any(|rule| rule_allows(world, rule, peer, &from.groups, number));
+    let way = Way { instance: target, subnet: &target.subnet, groups: &target.groups, public: false };
+    Some((if open { answer(&way, port, world.ssh_port) } else { Mode::Blocked }, target.id.clone()))
+}
+
+/// What is behind an open way.
+fn answer(way: &Way<'_>, port: u16, usual: u16) -> Mode {
+    let here = way.instance.sshd.port.unwrap_or(usual) == port;
     match way.instance.sshd.daemon {
-        Daemon::Up if elsewhere => Mode::Refused,
+        Daemon::Up if !here => Mode::Refused,
         Daemon::Up => Mode::Sshd,
         Daemon::Down => Mode::Refused,
         Daemon::Dropped => Mode::Blocked,

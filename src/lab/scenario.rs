@@ -178,6 +178,13 @@ const FILES: &[(&str, &str)] = scenario_files![
     "web-twosteps",
     "web-twofiles",
     "web-twousers",
+    "web-ping",
+    "web-hostkeynew",
+    "web-eicagent",
+    "web-akc",
+    "web-userdata",
+    "web-behind",
+    "web-jumpinner",
 ];
 
 /// One lesson, for lists and for the guided mode.

@@ -6,7 +6,8 @@
 //! Ubuntu tolerate the user's own group.
 
 use std::borrow::Cow;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,33 +15,36 @@ use ipnet::Ipv4Net;
 use russh::server::{
     Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey, run_stream,
 };
-use russh::{Channel, ChannelId, Disconnect, MethodKind, MethodSet, Preferred, Pty, SshId, kex};
-use tokio::net::TcpStream;
+use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, MethodKind, MethodSet, Preferred, Pty, SshId, kex};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, watch};
 
 use super::Shared;
 use super::ids;
+use super::reach::{self, Mode};
 use super::scenario::KeyFile;
 use super::shell::{Reply, Shell};
 use super::world::{Instance, Node, User, World};
+
+/// How long a jump host waits for a host that does not answer; Linux waits two minutes.
+const LOST_FOR: Duration = Duration::from_secs(20);
 
 /// How long the forced command of cloud images holds a root login open; they take ten seconds.
 const TOLD_FOR: Duration = Duration::from_secs(2);
 
 /// Serves one connection until it ends or the host's power goes.
-pub(super) async fn serve(
-    stream: TcpStream,
-    _peer: SocketAddr,
-    shared: Arc<Shared>,
-    instance: String,
-    mut power: watch::Receiver<bool>,
-) {
+///
+/// `stream` comes from a client's socket, or through another host.
+pub(super) async fn serve<S>(stream: S, shared: Arc<Shared>, instance: String, mut power: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let Some((config, limit)) = settings(&shared, &instance) else {
         return;
     };
-    let _ = stream.set_nodelay(true);
     let too_many = Arc::new(Notify::new());
     let handler = Login {
+        power: power.clone(),
         shared,
         instance,
         limit,
@@ -69,6 +73,16 @@ pub(super) async fn serve(
             let _ = handle.disconnect(Disconnect::ByApplication, "power off".to_owned(), String::new()).await;
         }
     }
+}
+
+/// Serves a connection that came through a jump host. A type of its own keeps the two from being one endless type.
+fn onward(
+    channel: Channel<Msg>,
+    shared: Arc<Shared>,
+    instance: String,
+    power: watch::Receiver<bool>,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(serve(channel.into_stream(), shared, instance, power))
 }
 
 /// Ends when the host's power goes, or the lab does.
@@ -146,7 +160,8 @@ pub(super) fn judge(world: &World, instance: &Instance, name: &str, key: &[u8]) 
     let known = user.keys.iter().any(|known| known == key) && options_allow(&user.options, instance.client);
     let listed = file && safe && readable(user, instance.parent_mode) && known;
     // The helper of Instance Connect asks the metadata service, and no file.
-    let helper = matches!(family, "al2023" | "ubuntu") && os.instance_connect && instance.machine.imds;
+    let helper =
+        matches!(family, "al2023" | "ubuntu") && os.instance_connect && !os.broken_helper && instance.machine.imds;
     let now = Instant::now();
     let pushed = |(whom, blob, until): &(String, Vec<u8>, Instant)| whom == name && blob == key && *until > now;
     let good = allowed && account && method && (listed || (helper && instance.pushed.iter().any(pushed)));
@@ -209,6 +224,7 @@ type Told = (String, u32, Duration);
 
 /// One client.
 struct Login {
+    power: watch::Receiver<bool>,
     shared: Arc<Shared>,
     instance: String,
     limit: usize,
@@ -301,6 +317,40 @@ impl Handler for Login {
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
         reply.accept().await;
+        Ok(())
+    }
+
+    /// A jump host: the connection goes on to another host of the VPC, by its private address.
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        _from: &str,
+        _from_port: u32,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let mode = {
+            let world = self.shared.world();
+            let port = u16::try_from(port).unwrap_or_default();
+            world.instance(&self.instance).and_then(|here| reach::onward(&world, here, host.parse().ok()?, port))
+        };
+        match mode {
+            Some((Mode::Sshd, target)) => {
+                reply.accept().await;
+                // The next host is of another machine; its connection ends with this one.
+                tokio::spawn(onward(channel, self.shared.clone(), target, self.power.clone()));
+            }
+            Some((Mode::Blocked, _)) => {
+                // Nothing comes back: the jump host waits, and the client with it.
+                tokio::spawn(async move {
+                    tokio::time::sleep(LOST_FOR).await;
+                    reply.reject(ChannelOpenFailure::ConnectFailed).await;
+                });
+            }
+            _ => reply.reject(ChannelOpenFailure::ConnectFailed).await,
+        }
         Ok(())
     }
 

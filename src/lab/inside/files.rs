@@ -293,7 +293,8 @@ pub(super) fn keys(host: &Host<'_>, out: &mut Vec<String>) {
         out.push(format!("hostkey 256 SHA256:{print} (ED25519) /etc/ssh/ssh_host_ed25519_key"));
     }
     if server::helper(host).is_some() && server::speaks(host) {
-        out.push("akc.user yes ec2-instance-connect".to_owned());
+        let word = if host.instance.os.broken_helper { "no" } else { "yes" };
+        out.push(format!("akc.user {word} ec2-instance-connect"));
     }
 }
 

@@ -52,6 +52,8 @@ pub(in crate::lab) struct OsSpec {
     pub settings: Vec<String>,
     /// The helper of EC2 Instance Connect is there and works.
     pub instance_connect: bool,
+    /// It is there, and its user is gone.
+    pub broken_helper: bool,
     pub cloud_init_error: bool,
 }
 
@@ -84,6 +86,7 @@ impl Default for OsSpec {
             access: Vec::new(),
             settings: Vec::new(),
             instance_connect: true,
+            broken_helper: false,
             cloud_init_error: false,
         }
     }
