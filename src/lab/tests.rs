@@ -236,7 +236,7 @@ async fn pages_errors_and_denials() {
     let (mut seen, mut token) = (0, String::new());
     for _ in 0..whole.len() {
         let (_, page) = post(&lab, &format!("Action=DescribeInstances&MaxResults=50{token}")).await;
-        assert!((1..=5).contains(&count(&page)));
+        assert!((1..=20).contains(&count(&page)));
         seen += count(&page);
         if !page.contains("<nextToken>") {
             break;

@@ -277,7 +277,7 @@ fn chosen<'a>(world: &'a World, params: &Params) -> Result<Vec<&'a Instance>, Pr
 }
 
 pub(super) fn instances(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
-    let (page, next) = params.page(chosen(world, params)?, 5)?;
+    let (page, next) = params.page(chosen(world, params)?, 20)?;
     xml.list("reservationSet", page, |xml, instance| {
         xml.put("reservationId", &instance.reservation).put("ownerId", &world.account);
         xml.list("groupSet", [(); 0], |_, ()| {});
@@ -301,7 +301,7 @@ pub(super) fn status(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
         .filter(|instance| all || instance.state == State::Running);
     let found =
         params.select(world, wanted, |instance| &instance.id, |instance, name| filter(world, instance, name))?;
-    let (page, next) = params.page(found, 5)?;
+    let (page, next) = params.page(found, 20)?;
     xml.list("instanceStatusSet", page, |xml, instance| {
         let (code, state) = instance.state.words();
         xml.put("instanceId", &instance.id).put("availabilityZone", &world.zone);
