@@ -209,6 +209,7 @@ cd "$AT/root"
 mount -t proc -o nosuid,nodev,noexec proc proc
 mount -t tmpfs -o mode=755,nosuid,nodev run run
 mkdir -m 1777 run/lock
+mkdir -m 700 run/amazon-ssm
 mount -t tmpfs -o mode=1777,nosuid,nodev tmp tmp
 mount -t tmpfs -o mode=755,nosuid dev dev
 mkdir dev/pts dev/shm
@@ -234,7 +235,12 @@ START = r"""
 [ -x /usr/sbin/sshd ] && [ ! -e /etc/ssh/sshd_not_to_be_run ] || exit 0
 [ "$(readlink -f /etc/systemd/system/ssh.service)" != /dev/null ] || exit 0
 mkdir -p -m 755 /run/sshd
-/usr/sbin/sshd -t && /usr/sbin/sshd
+/usr/sbin/sshd -t && /usr/sbin/sshd || exit 0
+# It listens when it has written its process id, and not yet when its parent returns.
+for i in 1 2 3 4 5 6 7 8 9 10; do
+    [ ! -s /run/sshd.pid ] && pgrep -x sshd >/dev/null || break
+    sleep 0.05
+done
 """
 
 
@@ -362,7 +368,7 @@ def world():
 
         def __init__(self, base, endpoint):
             super().__init__(endpoint)
-            self.base, self.guest = base, None
+            self.base, self.guest, self.made = base, None, 0
 
         def stage(self, fault, public, other, address, ssm="Online", copy=False):
             """Ends the guest before, and makes one with this fault; ids of its instance, and what sshd said at its start."""
@@ -371,7 +377,8 @@ def world():
             self.base.address(address)
             # EC2 takes no ECDSA key pair: whoever uses one has put it there by hand.
             pair = None if public.startswith("ecdsa") else public
-            ids = self.build(fault["name"], port, address, image="debian", key=pair)
+            self.made += 1
+            ids = self.build(f"{fault['name']}-{self.made}", port, address, image="debian", key=pair)
             tags = [{"Key": "test:ssm", "Value": ssm}] if ssm else []
             if tags:
                 self.client("ec2").create_tags(Resources=[ids["instance"]], Tags=tags)
