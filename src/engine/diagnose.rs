@@ -70,6 +70,23 @@ enum Ready {
     Never(Option<Why>),
 }
 
+/// How many times its limit a probe may take while AWS asks it to slow down: waiting is no failure.
+const PATIENCE: u32 = 3;
+
+/// Runs a probe within its limit, or a multiple of it while AWS asks to slow down.
+async fn within(limit: Duration, world: &dyn World, probe: ProbeId, facts: Arc<Facts>) -> Option<Vec<Observation>> {
+    let mut observing = world.observe(probe, facts);
+    for _ in 0..PATIENCE {
+        if let Ok(seen) = tokio::time::timeout(limit, &mut observing).await {
+            return Some(seen);
+        }
+        if !world.slowed().contains(&probe) {
+            break;
+        }
+    }
+    None
+}
+
 /// How often it is looked whether a probe waits because AWS asked to slow down.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -137,8 +154,8 @@ pub async fn run(
                     let (world, facts) = (Arc::clone(&world), Arc::clone(&shared));
                     running.push(async move {
                         let begun = Instant::now();
-                        let answer = tokio::time::timeout(limit, world.observe(probe, Arc::clone(&facts))).await;
-                        let seen = answer.unwrap_or_else(|_| {
+                        let answer = within(limit, world.as_ref(), probe, Arc::clone(&facts)).await;
+                        let seen = answer.unwrap_or_else(|| {
                             let why = Why::TimedOut { doing: probe.title().to_owned(), after_ms: millis(limit) };
                             unknown(probe, &facts, &why)
                         });

@@ -106,6 +106,8 @@ pub struct Instance {
     pub root_attached: Option<i64>,
     /// Volume at the root device name; `None` when nothing is attached there.
     pub root_volume: Option<String>,
+    /// Device name of a volume that looks like a root, where the root device name has none: attached under a wrong name.
+    pub other_root: Option<String>,
     /// `spot`, `scheduled` or nothing.
     pub lifecycle: Option<String>,
     /// Whether it was started with hibernation on.

@@ -230,18 +230,43 @@ fn user_data_failed(view: &View<'_>) -> Option<Finding> {
 
 fn console_findings(view: &View<'_>, out: &mut Vec<Finding>) {
     let Some(console) = &view.console else { return };
+    let facts = view.facts;
+    let greets = matches!(facts.wire.ssh.value(), Some(SshServer::Ready { .. }));
     // A console log shows the last boot, not this minute: it makes likely, the failed probe does not prove it.
     let failing =
-        matches!(view.facts.wire.tcp.value(), Some(Tcp::TimedOut { .. } | Tcp::Refused { .. } | Tcp::Connected { .. }));
-    let certainty = if failing { Certainty::Likely } else { Certainty::Possible };
+        matches!(facts.wire.tcp.value(), Some(Tcp::TimedOut { .. } | Tcp::Refused { .. } | Tcp::Connected { .. }));
+    // But where the guest answers no ARP now and no packet either, what its boot ended with is still so.
+    let dead = facts.aws.status.value().is_some_and(|s| s.instance == "impaired")
+        && facts.dialled_own_address()
+        && matches!(facts.wire.tcp.value(), Some(Tcp::TimedOut { .. }))
+        && facts.aws.console.is_known();
     for id in console.causes.iter().filter(|id| !matches!(id.as_str(), "instance-without-keypair" | "user-data-failed"))
     {
+        if greets && ends_before_sshd(id) {
+            continue;
+        }
         let line = console.evidence.first().cloned().unwrap_or_else(|| console.explanation.clone());
-        out.push(
-            Finding::new(id, certainty, format!("the console log says: {line}"), view.console_source())
-                .would_prove("a fresh console log or screenshot, or a look inside through Session Manager"),
-        );
+        let text = format!("the console log says: {line}");
+        out.push(if dead && ends_boot(id) {
+            Finding::new(id, Certainty::Proven, text, view.console_source())
+                .and("the instance status check is impaired", facts.aws.status.source())
+        } else {
+            let certainty = if failing && !greets { Certainty::Likely } else { Certainty::Possible };
+            Finding::new(id, certainty, text, view.console_source())
+                .would_prove("a fresh console log or screenshot, or a look inside through Session Manager")
+        });
     }
+}
+
+/// Whether a boot that ends so leaves a guest without a network.
+fn ends_boot(id: &str) -> bool {
+    matches!(id, "kernel-panic" | "fstab-emergency-mode" | "boot-device-missing" | "guest-network-failed")
+}
+
+/// Whether an SSH server that greets refutes it.
+fn ends_before_sshd(id: &str) -> bool {
+    ends_boot(id)
+        || super::rank::stage(id) == super::rank::Stage::Server && !matches!(id, "disk-full" | "cpu-or-memory-overload")
 }
 
 /// An instance id that these credentials do not see here: it may be elsewhere, or gone for more than an hour.

@@ -236,7 +236,29 @@ pub fn rank(view: &View<'_>, found: Vec<Finding>, works: bool) -> Vec<Finding> {
         let general = f.id == "ssm-not-registered";
         (group, general, !first, std::cmp::Reverse(weight), stage(&f.id))
     });
+    specific_first(&mut out);
     out
+}
+
+/// A state, and the reasons for it that say what to do: where one of them is at least likely, it comes before.
+const REASONS: &[(&str, &[&str])] = &[
+    ("instance-not-running", &["hibernated", "spot-interrupted", "root-volume-kms-denied", "root-volume-detached"]),
+    (
+        "instance-status-impaired",
+        &["kernel-panic", "fstab-emergency-mode", "boot-device-missing", "guest-network-failed"],
+    ),
+    ("sg-no-rule", &["eni-mismatch"]),
+    ("sshd-not-listening", &["os-has-no-sshd"]),
+];
+
+fn specific_first(out: &mut Vec<Finding>) {
+    for (general, reasons) in REASONS {
+        let Some(at) = out.iter().position(|f| f.id == *general) else { continue };
+        let is_reason = |f: &Finding| reasons.contains(&f.id.as_str()) && f.certainty >= Certainty::Likely;
+        let Some(last) = out.iter().rposition(is_reason).filter(|last| *last > at) else { continue };
+        let state = out.remove(at);
+        out.insert(last, state);
+    }
 }
 
 fn joined(found: Vec<Finding>) -> Vec<Finding> {
@@ -302,6 +324,16 @@ fn put_aside(view: &View<'_>, out: &mut Vec<Finding>) {
                 .get_or_insert_with(|| "nothing more: it is so, but it does not stop the login".to_owned());
         }
     }
+    // What neither stops the login nor was asked about is told where the doors are listed, and only there.
+    out.retain(|f| {
+        let aside =
+            stage(&f.id) == Stage::Door || matches!(f.id.as_str(), "stop-protected" | "asg-managed" | "imds-disabled");
+        !aside
+            || asked(view.facts) != Asked::Ssh
+            || concerns(view, &f.id)
+            || said(f)
+            || f.certainty > Certainty::Possible
+    });
 }
 
 /// Whether the catalogue names a fix for a cause that stops the instance.

@@ -16,6 +16,7 @@ pub(super) fn root_is_gone(facts: &Facts) -> bool {
             && i.root_device_type.as_deref() == Some("ebs")
             && i.root_device_name.is_some()
             && i.root_volume.is_none()
+            && i.other_root.is_none()
     })
 }
 
@@ -40,6 +41,7 @@ pub(super) fn check(view: &View<'_>) -> CheckResult {
 /// What must be repaired before the instance can start: comes before the state itself.
 pub(super) fn before_start(view: &View<'_>, out: &mut Vec<Finding>) {
     let facts = view.facts;
+    wrong_name(facts, out);
     let Some(instance) = facts.instance().filter(|_| root_is_gone(facts)) else { return };
     let device = instance.root_device_name.clone().unwrap_or_default();
     let source = facts.aws.instance.source();
@@ -59,6 +61,17 @@ pub(super) fn before_start(view: &View<'_>, out: &mut Vec<Finding>) {
     }
     let text = format!("{} is stopped, and no volume is attached as {device}", instance.label());
     out.push(Finding::new("root-volume-detached", Certainty::Proven, text, source));
+}
+
+/// A root volume that was put back under another name: the start would fail. Nobody knows it for a root.
+fn wrong_name(facts: &Facts, out: &mut Vec<Finding>) {
+    let Some(instance) = facts.instance().filter(|i| i.state == "stopped" && i.root_volume.is_none()) else { return };
+    let (Some(wanted), Some(other)) = (&instance.root_device_name, &instance.other_root) else { return };
+    let text = format!("a volume is attached as {other}, and the root device is {wanted}");
+    out.push(
+        Finding::new("root-volume-detached", Certainty::Possible, text, facts.aws.instance.source())
+            .would_prove("a start that fails with: does not have a volume attached at root"),
+    );
 }
 
 /// Why it stopped or does not start: comes after the state.

@@ -79,6 +79,12 @@ pub fn instance(from: &ec2::Instance, region: &str) -> Instance {
         root_device_type: from.root_device_type().map(|t| t.as_str().to_owned()),
         root_device_name: text(root),
         root_attached,
+        other_root: from
+            .block_device_mappings()
+            .iter()
+            .filter_map(|m| m.device_name())
+            .find(|name| Some(*name) != root && matches!(*name, "/dev/sda1" | "/dev/xvda" | "/dev/sda"))
+            .map(str::to_owned),
         root_volume: from
             .block_device_mappings()
             .iter()

@@ -108,4 +108,5 @@ fn root_is_gone(instance: &Instance) -> bool {
     instance.root_device_type.as_deref() == Some("ebs")
         && instance.root_device_name.is_some()
         && instance.root_volume.is_none()
+        && instance.other_root.is_none()
 }
