@@ -32,6 +32,11 @@ pub struct Door {
     pub cost: String,
 }
 
+/// The door to take: the cheapest one that is open. Doors stand in the order of their cost.
+pub fn recommended(doors: &[Door]) -> Option<&Door> {
+    doors.iter().find(|d| d.state == DoorState::Open)
+}
+
 /// State of a door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

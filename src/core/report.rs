@@ -59,6 +59,7 @@ pub fn json(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> Value {
             None => s.at.clone(),
         }).collect::<Vec<_>>(),
         "doors": diagnosis.doors,
+        "recommended_door": crate::core::diagnosis::recommended(&diagnosis.doors).map(|d| d.id.as_str()),
         "api_calls": run.api_calls,
         "millis": run.millis,
     })
@@ -186,12 +187,24 @@ pub fn text(facts: &Facts, diagnosis: &Diagnosis, run: &Run, ascii: bool) -> Str
         }
         Overall::CauseFound => push_causes(facts, diagnosis, &mut lines, "CAUSE"),
     }
-    if let Some(door) = diagnosis.doors.iter().find(|d| {
-        d.id == "ssm" && d.state == crate::core::diagnosis::DoorState::Open && diagnosis.overall != Overall::Healthy
-    }) {
-        lines.push(format!("Way in meanwhile: Session Manager ({})", door.why));
+    let open = crate::core::diagnosis::recommended(&diagnosis.doors);
+    if let Some(door) = open.filter(|_| diagnosis.overall != Overall::Healthy) {
+        lines.push(format!("Way in meanwhile: {} ({}; {})", door_name(&door.id), door.why, door.cost));
     }
     lines.join("\n")
+}
+
+fn door_name(id: &str) -> &str {
+    match id {
+        "ssh" => "direct SSH",
+        "ssm" => "Session Manager",
+        "eic" => "EC2 Instance Connect",
+        "eice" => "Instance Connect Endpoint",
+        "serial" => "serial console",
+        "user-data" => "user data",
+        "rescue" => "root volume on another instance",
+        other => other,
+    }
 }
 
 fn headline(facts: &Facts, run: &Run) -> String {

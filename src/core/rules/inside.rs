@@ -142,7 +142,7 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
 /// Takes back guesses of other rules that the look has settled: what was seen to be in order is no longer possible.
 /// And what the wire saw is evidence for the reason that was found inside.
 pub fn settle(view: &View<'_>, found: &mut Vec<Finding>, seen: &mut [Finding]) {
-    const REASONS: [&str; 8] = [
+    const REASONS: [&str; 10] = [
         "sshd-not-installed-or-disabled",
         "sshd-config-invalid",
         "hostkeys-missing",
@@ -151,6 +151,8 @@ pub fn settle(view: &View<'_>, found: &mut Vec<Finding>, seen: &mut [Finding]) {
         "port-in-use",
         "sshd-other-port-or-address",
         "guest-firewall",
+        "fail2ban-ban",
+        "hosts-deny",
     ];
     const LOOKED_AT: [&str; 6] =
         ["home-perms", "ssh-dir-perms", "authkeys-perms", "authkeys-key-absent", "authkeys-missing", "sshd-allow-deny"];

@@ -13,7 +13,10 @@ use crate::core::facts::wire::Answer;
 /// Whether root's key is taken by an image that lets root in only to name the right user (cloud-init,
 /// disable_root): that the server knows the key says then nothing about a shell.
 pub(super) fn forced_root(view: &View<'_>, user: &str) -> bool {
-    user == "root" && view.family.as_ref().is_some_and(|f| !f.family.users.iter().any(|u| u == "root"))
+    // With consent a session was opened as root and listened to: a forced command would have spoken.
+    let heard = view.facts.inside_agreed
+        && view.facts.wire.offers.iter().any(|o| o.user == "root" && o.answer == Answer::LoggedIn);
+    user == "root" && !heard && view.family.as_ref().is_some_and(|f| !f.family.users.iter().any(|u| u == "root"))
 }
 
 /// Whether the image's own user was asked about and refused: then root's login is no forced command's.

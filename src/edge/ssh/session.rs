@@ -146,7 +146,7 @@ impl Session {
     /// the forced command replaces, and which changes nothing where root really may log in.
     async fn as_root(&mut self) -> Answer {
         let Ok(Ok(mut channel)) = timeout(self.pace.next(), self.handle.channel_open_session()).await else {
-            return Answer::LoggedIn;
+            return Answer::WouldAccept;
         };
         let mut said = Vec::new();
         let listen = async {

@@ -154,11 +154,9 @@ pub fn selected<'a>(d: &'a Diagnosing, snapshot: &'a Snapshot) -> Option<&'a Che
     {
         return Some(login);
     }
-    let words = &catalogue::get().checks;
-    let cause = snapshot.diagnosis.causes.get(d.cause).map(|c| &c.id);
-    let behind = |c: &&CheckResult| {
-        c.verdict == Verdict::Fail && cause.is_some() && words.get(&c.id).and_then(|w| w.no_means.as_ref()) == cause
-    };
+    let cause = snapshot.diagnosis.causes.get(d.cause);
+    let check = cause.and_then(|c| catalogue::get().causes.get(&c.id)).and_then(|words| words.check.as_ref());
+    let behind = |c: &&CheckResult| c.verdict == Verdict::Fail && Some(&c.id) == check;
     listed(snapshot)
         .find(behind)
         .or_else(|| listed(snapshot).find(|c| c.verdict == Verdict::Fail))

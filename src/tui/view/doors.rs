@@ -1,7 +1,8 @@
 //! Ways in: one row each, open or closed and why, and what taking it costs.
 
-use crate::core::diagnosis::DoorState;
+use crate::core::diagnosis::{DoorState, recommended};
 use crate::tui::model::Model;
+use crate::tui::text::wrap;
 use crate::tui::theme::Mark;
 use crate::tui::update::guided::door_title;
 use crate::tui::view::body;
@@ -14,8 +15,9 @@ pub fn draw(model: &Model, cursor: usize, pen: &mut Pen) {
     let theme = pen.theme;
     let Some(d) = model.diagnosing() else { return };
     top(model, d, pen);
-    let inside = pen.frame(body(pen), "Ways in", "", true);
     let doors = d.diagnosis().map(|x| x.doors.as_slice()).unwrap_or_default();
+    let take = recommended(doors).map(|door| format!("take {}", door_title(&door.id))).unwrap_or_default();
+    let inside = pen.frame(body(pen), "Ways in", &take, true);
     if doors.is_empty() {
         pen.put(inside.x + 2, inside.y + 1, inside.width - 4, "Not known yet.", theme.muted());
     }
@@ -33,7 +35,9 @@ pub fn draw(model: &Model, cursor: usize, pen: &mut Pen) {
         pen.put(inside.x + 4, y, 27, door_title(&door.id), theme.strong());
         pen.put(inside.x + 32, y, 8, word, theme.mark(mark));
         pen.put(inside.x + 41, y, inside.width - 42, &door.cost, theme.muted());
-        pen.put(inside.x + 4, y + 1, inside.width - 5, &door.why, theme.text());
+        for (nth, why) in wrap(&door.why, usize::from(inside.width) - 5).iter().take(2).enumerate() {
+            pen.put(inside.x + 4, y + 1 + nth as u16, inside.width - 5, why, theme.text());
+        }
         if offset + line == cursor {
             pen.put(inside.x, y, 1, "▸", theme.key());
             pen.shade(inside.x, y, inside.width, selected_style(theme, true));

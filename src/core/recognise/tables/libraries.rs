@@ -105,7 +105,7 @@ pub const GROUPS: &[Group] = &[
             r(60, "{error,\"connection closed\"}"),
             r(56, "error: disconnect$"),
             r(56, "`err` value: disconnect"),
-            r(56, "russh::error::disconnect"),
+            r(56, "::error::disconnect"),
             r(56, "error: hup$"),
             r(60, "unexpectedeof"),
             r(60, "early eof"),
