@@ -4,6 +4,7 @@ use crate::core::probe::ProbeId;
 use aws_config::retry::{RetryConfig, RetryMode};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::config::interceptors::{BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef};
+use aws_sdk_ec2::config::retry::RetryPartition;
 use aws_sdk_ec2::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_ec2::error::BoxError;
 use std::collections::BTreeSet;
@@ -155,10 +156,18 @@ impl Aws {
         self.counter.slowed.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
+    /// Calls of one kind share a rate limiter, as AWS has a token bucket for each API, and no other's: one that is
+    /// asked to slow down must not hold up the rest (EC2 developer guide, "Request throttling").
+    fn partition(service: &str, region: &str) -> RetryPartition {
+        let probe = PROBE.try_with(|probe| format!("{probe:?}")).unwrap_or_default();
+        RetryPartition::new(format!("{service} {region} {probe}"))
+    }
+
     /// EC2 in a region.
     pub fn ec2(&self, region: &str) -> aws_sdk_ec2::Client {
         let config = aws_sdk_ec2::config::Builder::from(&self.config)
             .region(Region::new(region.to_owned()))
+            .retry_partition(Self::partition("ec2", region))
             .interceptor(self.counter.clone());
         aws_sdk_ec2::Client::from_conf(config.build())
     }
@@ -177,6 +186,7 @@ impl Aws {
     pub fn ssm(&self, region: &str) -> aws_sdk_ssm::Client {
         let config = aws_sdk_ssm::config::Builder::from(&self.config)
             .region(Region::new(region.to_owned()))
+            .retry_partition(Self::partition("ssm", region))
             .interceptor(self.counter.clone());
         aws_sdk_ssm::Client::from_conf(config.build())
     }
@@ -185,6 +195,7 @@ impl Aws {
     pub fn iam(&self, region: &str) -> aws_sdk_iam::Client {
         let config = aws_sdk_iam::config::Builder::from(&self.config)
             .region(Region::new(region.to_owned()))
+            .retry_partition(Self::partition("iam", region))
             .interceptor(self.counter.clone());
         aws_sdk_iam::Client::from_conf(config.build())
     }
