@@ -4,6 +4,7 @@
 //! of a program. The message counts more than the command line that was pasted with it.
 
 use super::flat::Flat;
+use super::probe::KEY_FILE;
 use super::{Extract, SshCommand};
 use regex::Regex;
 use std::sync::LazyLock;
@@ -47,7 +48,7 @@ const PATTERNS: &[&str] = &[
     r"[Hh]ost key for (?P<host>\S+) has changed and you have requested",
     r"No \S+ host key is known for (?P<host>\S+) and you have",
     r"authenticity of host '(?P<host>[^\s']+)",
-    r"Connection to (?P<host>\S+) (?:port \d+ )?closed(?: by remote host)?\.",
+    r"[Cc]onnection to (?P<host>\S+) (?:port \d+ )?closed(?: by remote host)?\.",
     r"Authenticated to (?P<host>\S+) \(\[[^\]]*\]:(?P<port>\d+)\)",
     r"Authenticating to (?P<host>\S+):(?P<port>\d+) as '(?P<user>[^']+)'",
     r"debug1: Connecting to (?P<host>\S+) (?:\[[^\]]*\] )?port (?P<port>\d+)",
@@ -77,7 +78,7 @@ const PATTERNS: &[&str] = &[
     r"[Pp]rivate key file '(?P<key>[^']+)'",
     r"Could not find file '(?P<key>[^']+)'",
     r"rb_sysopen - (?P<key>\S+)",
-    r#"(?:Failed to read key|error loading key) "(?P<key>[^"]+)""#,
+    r#"(?:Failed to read key|[Ee]rror loading key) "(?P<key>[^"]+)""#,
     r"open (?P<key>[^\s:]*[/\\][^\s:]+): no such file",
     r"Error reading private key (?P<key>\S+?):",
     r"PKeyFileError: File (?P<key>\S+) does not exist",
@@ -147,6 +148,14 @@ const PATTERNS: &[&str] = &[
     r#"to remote host "(?P<host>[0-9A-Za-z_.-]+)"\. Make sure"#,
     r"Authentication failed for user (?P<user>[^\s@]+)@(?P<host>[0-9A-Za-z_.-]+)",
     r"ホスト (?P<host>[0-9A-Za-z_.:-]+) ポート (?P<port>\d+)",
+    r"gateway (?P<host>[0-9A-Za-z_.-]+):(?P<port>\d+) :",
+    r"Device settings: \S+ (?P<host>[0-9A-Za-z_.-]+):(?P<port>\d+)",
+    r"not resolvable in DNS: (?P<host>[0-9A-Za-z_.-]+)(?::(?P<port>\d+))?",
+    r"[Ff]ailed to resolve (?:host ?name|host|address) '?(?P<host>[0-9A-Za-z_-]+(?:\.[0-9A-Za-z_-]+)+)",
+    r"[Cc]ould not resolve IP address for (?P<host>[0-9A-Za-z_.-]+)",
+    r"(?:key_file|keyfile|private_key(?:_file|_path)?|identity_file)['\x22]?[:=] ?['\x22]?(?P<key>[^\s'\x22,]*[/\\][^\s'\x22,]+)",
+    r"(?:import|load|read|open|parse|find)(?:ing)? (?:the )?(?:SSH )?private key(?: file)?:? '?(?P<key>[^\s',:]*[/\\][^\s',:]+)",
+    r"(?:key ?file|private key file|identity file):? '(?P<key>[^']*[/\\][^']*)'",
     // Tools.
     r"connect to (?P<host>[0-9A-Za-z_.:-]+) port (?P<port>\d+)",
     r"Failed to connect to (?P<host>[0-9A-Za-z_.:-]+) port (?P<port>\d+)",
@@ -174,6 +183,11 @@ const PATTERNS: &[&str] = &[
     r"ping: (?P<host>[0-9A-Za-z_.-]+): (?:Name|Temporary|No address)",
     r"ping: cannot resolve (?P<host>[0-9A-Za-z_.-]+):",
     r"Permanently added '(?P<host>[^']+)'",
+    r"(?:ssh|sftp)://(?:(?P<user>[\w.-]+)@)?(?P<host>(?:\d{1,3}\.){3}\d{1,3}|[\w-]+(?:\.[\w-]+)+)(?::(?P<port>\d{1,5}))?",
+    r"(?i)authentication (?:failed|failure|error|rejected) for user '?(?P<user>[a-z_][\w-]*)",
+    // Any program's words around an address or a full name.
+    r"(?i)(?:connect(?:ing|ed|ion)?|reach|log ?in|ssh|dial(?:ing|ed)?|gateway|hostname|host|server)(?: (?:failed|error))?(?: (?:to|for|with|on))?(?: (?:the|host|server|gateway|instance|device|remote|address|ssh))*[ :=]{1,2}['\x22(\[]*(?:[\w.-]+@)?(?P<host>(?:\d{1,3}\.){3}\d{1,3}|(?:[a-z0-9-]+\.)+(?:amazonaws\.com(?:\.cn)?|com|net|org|io|jp|internal|local|example|test))\]?(?::|,? on port |,? port | \(port )(?P<port>\d{1,5})(?:$|[\s'\x22,:;)\].])",
+    r"(?i)(?:connect(?:ing|ed|ion)?|reach|log ?in|ssh|dial(?:ing|ed)?|gateway|hostname|host|server)(?: (?:failed|error))?(?: (?:to|for|with|on))?(?: (?:the|host|server|gateway|instance|device|remote|address|ssh))*[ :=]{1,2}['\x22(\[]*(?:[\w.-]+@)?(?P<host>(?:\d{1,3}\.){3}\d{1,3}|(?:[a-z0-9-]+\.)+(?:amazonaws\.com(?:\.cn)?|com|net|org|io|jp|internal|local|example|test))\]?(?:$|[\s'\x22,:;)\].])",
     r"ControlSocket .*? for (?P<user>[^\s@]+)@(?P<host>\S+)",
 ];
 
@@ -221,6 +235,19 @@ pub fn from_message(flat: &Flat) -> Extract {
     }
     out.methods = methods(flat);
     out
+}
+
+/// The key file that the deciding lines name, if they name just one.
+pub fn key_of_evidence(extract: &mut Extract, symptom: &str, evidence: &[String]) {
+    const ABOUT_KEYS: &[&str] = &["key_file_missing", "invalid_key_format", "passphrase_needed", "unprotected_key"];
+    let Some(re) = KEY_FILE.as_ref().filter(|_| extract.key_path.is_none() && ABOUT_KEYS.contains(&symptom)) else {
+        return;
+    };
+    let mut named: Vec<&str> = evidence.iter().flat_map(|line| re.find_iter(line)).map(|m| m.as_str()).collect();
+    named.dedup();
+    if let [one] = named[..] {
+        extract.key_path = key(one);
+    }
 }
 
 /// Takes off what the text names of another hop than the one asked for.

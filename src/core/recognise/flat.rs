@@ -43,9 +43,22 @@ impl Flat {
     /// Both readings of a text: wrapped lines glued, and parted by a space. The second is `None`
     /// if it would be the same.
     pub fn both(text: &str) -> (Self, Option<Self>) {
-        let lines = clean::lines(text);
+        Self::readings(&clean::lines(text))
+    }
+
+    /// The same of a client's output, without what a journal puts before each line.
+    pub fn of_client(text: &str) -> (Self, Option<Self>) {
+        let mut lines = clean::lines(text);
+        for line in &mut lines {
+            let told = without_logger(line.text.trim_start()).len();
+            line.text.drain(..line.text.len() - told);
+        }
+        Self::readings(&lines)
+    }
+
+    fn readings(lines: &[Line]) -> (Self, Option<Self>) {
         let wrapped = lines.iter().any(|l| l.wrapped);
-        (Self::new(&lines, true), wrapped.then(|| Self::new(&lines, false)))
+        (Self::new(lines, true), wrapped.then(|| Self::new(lines, false)))
     }
 
     /// The number of the line around a position, from 0.
@@ -195,6 +208,30 @@ impl Grams {
 
 fn word_char(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
+}
+
+/// Takes off what a journal or a log puts before a line of a client: `runner deploy.sh[4111]: `. The
+/// programs whose own logs tell of logins keep their name.
+fn without_logger(line: &str) -> &str {
+    const SPEAK: &[&str] =
+        &["sshd", "dropbear", "autossh", "su", "sudo", "login", "systemd", "kernel", "cloud-init", "amazon-ssm-agent"];
+    let head = &line[..line.floor_char_boundary(line.len().min(120))];
+    let debug = ["debug1: ", "debug2: ", "debug3: "].iter().filter_map(|d| head.find(d)).min();
+    if let Some(at) = debug
+        && head[..at].trim_end().ends_with([':', ']', '|', '>', '-'])
+    {
+        return &line[at..];
+    }
+    let Some((tag, rest)) = line.split_once("]: ") else { return line };
+    let Some((name, pid)) = tag.rsplit_once('[') else { return line };
+    let words: Vec<&str> = name.split(' ').collect();
+    let known = words.last().is_some_and(|n| SPEAK.contains(n) || n.starts_with("sshd-") || n.starts_with("amazon-"));
+    let fits = words.len() == 2
+        && !known
+        && (1..=8).contains(&pid.len())
+        && pid.bytes().all(|b| b.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./ ".contains(&b));
+    if fits { rest } else { line }
 }
 
 /// Appends a line with single blanks, plain quotes, and JSON's escapes undone.

@@ -26,6 +26,10 @@ struct Pair {
 const FAILED: &str = "fail|error|unable|could not|couldn't|cannot|can't|denied|reject|refus|invalid|not accept|\
              unsuccessful|not allowed|not permitted|incorrect|wrong|失敗|できません|拒否|エラー|正しくありません|失败|错误|無効";
 
+const LOGIN_FAILED: &str = "fail|error|unable|could not|couldn't|cannot|can't|denied|reject|refus|invalid|not accept|unsuccessful|not allowed|\
+     not permitted|incorrect|wrong|n't support|not support|no more|no further|exhausted|none of the|失敗|できません|拒否|\
+     エラー|正しくありません|失败|错误|無効";
+
 /// In order: the first pair that fits a line names it.
 const PAIRS: &[Pair] = &[
     Pair {
@@ -38,7 +42,7 @@ const PAIRS: &[Pair] = &[
     Pair {
         symptom: "ssm_not_connected",
         also: &["aws_credentials", "other"],
-        subject: "session manager|ssm agent|ssm session|systems manager|start-session|startsession",
+        subject: "session manager|ssm agent|ssm document worker|ssm session worker|amazon ssm agent|ssm session|systems manager|start-session|startsession",
         trouble: "not connected|offline|not online|failed|unable|could not|couldn't|not registered|not managed|\
              terminated|接続でき|失敗|オンラインでは",
         unless: "credential|token|authoriz|accessdenied",
@@ -77,10 +81,25 @@ const PAIRS: &[Pair] = &[
     Pair {
         symptom: "host_key_changed",
         also: &["host_key_unknown"],
-        subject: "host key|hostkey|host-key|server key|host identification|ホスト鍵|ホストキー|ホスト公開鍵|主机密钥",
+        subject: "host key|hostkey|host-key|server key|host identification|identity of the server|server's identity|\
+             server identity|identity of the host|ホスト鍵|ホストキー|ホスト公開鍵|主机密钥",
         trouble: "mismatch|changed|not match|differ|conflict|doesn't match|revoked|compromis|\
              man-in-the-middle|no longer matches|一致し|変更|異なる|異なり|違う|違い|不匹配|更改",
         unless: "algorithm|no matching|type mismatch",
+    },
+    Pair {
+        symptom: "host_key_changed",
+        also: &["host_key_unknown"],
+        subject: "fingerprint|フィンガープリント|指紋",
+        trouble: "mismatch|not match|differ|changed|but expected|一致し|異な",
+        unless: "algorithm|no matching",
+    },
+    Pair {
+        symptom: "host_key_unknown",
+        also: &["host_key_changed"],
+        subject: "fingerprint|フィンガープリント|指紋",
+        trouble: "is unknown|unknown fingerprint|not trusted|untrusted|not accepted|not recogni|not verified|reject",
+        unless: "algorithm|authorized_keys",
     },
     Pair {
         symptom: "host_key_unknown",
@@ -89,7 +108,7 @@ const PAIRS: &[Pair] = &[
              identity of the server|server identity|host authenticity|ホスト鍵|ホストキー|ホスト公開鍵|主机密钥",
         trouble: "unknown|verif|trust|not found|reject|not known|not cached|no entry|not in |not listed|refusing|not recogni|not accept|\
              missing|new host|確認でき|未知|不明|登録されていません|見つかりません|検証|信頼",
-        unless: "no matching|algorithm|no hostkeys available|verified|bad permissions|load",
+        unless: "no matching|algorithm|no hostkeys available|key verified|verified host|verified the|was verified|is verified|bad permissions|load",
     },
     Pair {
         symptom: "passphrase_needed",
@@ -115,9 +134,9 @@ const PAIRS: &[Pair] = &[
     Pair {
         symptom: "key_file_missing",
         also: &["invalid_key_format"],
-        subject: "private key|privatekey|key file|keyfile|identity file|.pem|.ppk|id_rsa|id_ed25519|id_ecdsa|\
+        subject: "private key|privatekey|private_key|key file|keyfile|key_file|identity file|.pem|.ppk|id_rsa|id_ed25519|id_ecdsa|\
              秘密鍵|鍵ファイル|キーファイル|秘密キー",
-        trouble: "not found|no such file|does not exist|doesn't exist|not exist|cannot find|can't find|\
+        trouble: "not found|no such|does not exist|doesn't exist|not exist|cannot find|can't find|\
              could not find|missing|couldn't find|enoent|見つかりません|存在しません|不存在|找不到",
         unless: "host key|host_rsa|known_hosts|identity file*type -1",
     },
@@ -149,7 +168,7 @@ const PAIRS: &[Pair] = &[
         symptom: "algorithm_mismatch",
         also: &["other"],
         subject: "algorithm|host key type|ssh-rsa|ssh-dss|diffie-hellman|cipher|key exchange|kex|hmac|encryption method|signature type|鍵交換|暗号|アルゴリズム|算法",
-        trouble: "no match|no common|in common|deprecated|no longer|not match|mismatch|negotiation failed|negotiation error|not negotiate|\
+        trouble: "no match|no compatible|exchange failed|exchange error|no common|in common|deprecated|no longer|not match|mismatch|negotiation failed|negotiation error|not negotiate|\
              to negotiate|not agree|n't agree|cannot agree|not support|unsupported|unknown|no suitable|\
              no mutual|incompatible|disabled|not allowed|none of|not available|unavailable|一致|サポートされて|合意|\
              対応して|失敗|不支持",
@@ -159,9 +178,9 @@ const PAIRS: &[Pair] = &[
         symptom: "dns_failure",
         also: &[],
         subject: "hostname|host name|look up|lookup|no such domain|domain name|resolve|resolution|dns|address lookup|ホスト名|名前解決|主机名",
-        trouble: "fail|unable|could not|couldn't|cannot|can't|unknown|not found|error|invalid|no address|失敗|\
+        trouble: "fail|unable|could not|couldn't|cannot|can't|unknown|not known|not found|error|invalid|no address|失敗|\
              できません|見つかりません|不明|无法",
-        unless: "host key|password|known_hosts|not match|certificate|resolver error",
+        unless: "host key|password|known_hosts|not match|certificate|resolver error|pcap|dependenc|conflict|reference|symbol",
     },
     Pair {
         symptom: "banner_timeout",
@@ -174,9 +193,9 @@ const PAIRS: &[Pair] = &[
         symptom: "timeout",
         also: &["banner_timeout", "other"],
         subject: "timed out|timeout|time out|time-out|timedout|deadline exceeded|タイムアウト|応答がありません|超时|\
-             did not respond|no response",
+             did not respond|no response|too long to",
         trouble: "connect|ssh|host|server|socket|port |tcp|remote|dial|接続|サーバ|连接",
-        unless: "idle|session timeout|inactiv|timeout=|timeout:|timeout =|curl",
+        unless: "idle|session timeout|inactiv|timeout=|timeout:|timeout =|timeout\":|timeout':|curl",
     },
     Pair {
         symptom: "connection_refused",
@@ -215,8 +234,8 @@ const PAIRS: &[Pair] = &[
         also: &["no_supported_auth", "refused_key"],
         subject: "authenticat|authoriz|authoris|login|log in|logon|log on|credential|userauth|\
              user name or password|username or password|認証|ログイン|ログオン|身份验证|登录",
-        trouble: FAILED,
-        unless: "ssh-agent|ssh agent|pageant|auth_sock|license|git-lfs|certificate verify|api key|http|authorized_keys file",
+        trouble: LOGIN_FAILED,
+        unless: "ssh-agent|ssh agent|pageant|auth_sock|license|git-lfs|daemon|registry|certificate verify|api key|http|authorized_keys file",
     },
     Pair {
         symptom: "permission_denied",
@@ -235,9 +254,11 @@ pub struct Guess {
 }
 
 /// What each line that `keep` lets through is about.
-pub fn guesses(flat: &Flat, keep: impl Fn(&str) -> bool) -> Vec<Guess> {
+pub fn guesses(flat: &Flat, keep: impl Fn(usize, &str) -> bool) -> Vec<Guess> {
     let mut out = Vec::new();
-    let present = |words: &'static str| words.split('|').filter(|w| !w.is_empty() && flat.contains(w)).collect();
+    let parted = flat.lower.replace('-', " ");
+    let in_text = |w: &str| flat.contains(w) || w.contains(' ') && parted.contains(w);
+    let present = |words: &'static str| words.split('|').filter(|w| !w.is_empty() && in_text(w)).collect();
     let pairs: Vec<Present> = PAIRS
         .iter()
         .map(|pair| Present {
@@ -249,12 +270,14 @@ pub fn guesses(flat: &Flat, keep: impl Fn(&str) -> bool) -> Vec<Guess> {
         .filter(|p| !p.subject.is_empty() && !p.trouble.is_empty())
         .collect();
     for (pos, line) in flat.lines() {
-        if line.len() < 8 || !keep(line) {
+        if line.len() < 8 || !keep(pos, line) {
             continue;
         }
         let end = flat.lower.floor_char_boundary((pos + line.len().min(LONGEST)).min(flat.lower.len()));
         let line = without_names(flat.lower.get(pos..end).unwrap_or_default());
-        if let Some(found) = pairs.iter().find(|p| fits(p, &line)) {
+        // "key-exchange method" is "key exchange method".
+        let parted = if line.contains('-') { line.replace('-', " ") } else { String::new() };
+        if let Some(found) = pairs.iter().find(|p| fits(p, &line) || !parted.is_empty() && fits(p, &parted)) {
             out.push(Guess { symptom: found.pair.symptom, also: found.pair.also, pos });
         }
     }

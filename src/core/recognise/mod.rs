@@ -13,6 +13,8 @@ mod explain;
 mod extract;
 mod flat;
 mod loose;
+mod names;
+mod probe;
 mod ssh;
 mod tables;
 #[cfg(test)]

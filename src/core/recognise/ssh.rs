@@ -6,8 +6,8 @@
 use super::command_line::{self, command_line as find_command};
 use super::flat::Flat;
 use super::tables::{CLIENTS, groups};
-use super::{Kind, Recognised, causes, explain, extract, loose};
-use std::collections::HashMap;
+use super::{Kind, Recognised, causes, explain, extract, loose, names, probe};
+use std::collections::{HashMap, HashSet};
 
 /// A message that was found.
 #[derive(Debug, Clone)]
@@ -50,13 +50,15 @@ const DEBUG_RANK: u8 = 25;
 const PROSE_RANK: u8 = 36;
 /// What a line keeps that only says what it is about, in words that no table knows.
 const LOOSE_RANK: u8 = 38;
+/// What the bare name of an error keeps: a sentence says more.
+const NAME_RANK: u8 = 37;
 /// The same of a person's own sentence.
 const LOOSE_PROSE_RANK: u8 = 32;
 /// Hits of one pattern that are kept, besides the last.
 const MOST: usize = 6;
 
 pub fn recognise(text: &str) -> Recognised {
-    let (flat, parted) = Flat::both(text);
+    let (flat, parted) = Flat::of_client(text);
     let command = find_command(text);
     let mut hits = find(&flat);
     let mut source = &flat;
@@ -71,6 +73,7 @@ pub fn recognise(text: &str) -> Recognised {
     let (symptom, also, evidence) = decide(source, hits);
     let mut extract = extract::from_message(&flat);
     extract::narrow(&mut extract, symptom);
+    extract::key_of_evidence(&mut extract, symptom, &evidence);
     extract::from_command(&mut extract, command.as_ref());
     let login_user_hint = extract::login_hint(&flat);
     Recognised {
@@ -96,12 +99,16 @@ fn find(flat: &Flat) -> Vec<Hit> {
     let mut hits = Vec::new();
     // What kind of line each one is, asked once: a line may hold many hits.
     let mut kinds: HashMap<usize, Voice> = HashMap::new();
+    let foreign = probe::foreign_lines(flat);
+    let is_foreign = |pos: usize| !foreign.is_empty() && foreign.contains(&flat.line_bounds(pos).0);
     for group in groups() {
         for rule in group.rules {
             for pos in flat.find(rule.pattern, MOST) {
                 let voice = *kinds.entry(flat.line_index(pos)).or_insert_with(|| Voice::of(flat, pos));
                 let rank = match voice {
                     Voice::Noise => continue,
+                    _ if is_foreign(pos) => continue,
+                    _ if OF_A_PORT.contains(&group.symptom) && probe::is_elsewhere(flat.line_at(pos)) => continue,
                     Voice::Debug if !rule.pattern.starts_with("debug1:") => rule.rank.min(DEBUG_RANK),
                     Voice::Prose => rule.rank.min(PROSE_RANK),
                     Voice::Debug | Voice::Message => rule.rank,
@@ -111,7 +118,23 @@ fn find(flat: &Flat) -> Vec<Hit> {
         }
     }
     special(flat, &mut hits);
-    let told = |line: &str| !is_noise(line) && !is_code(line);
+    probe::hits(flat, &mut hits);
+    let source = source_lines(flat);
+    let told = |pos: usize, line: &str| {
+        !is_noise(line)
+            && !is_code(line)
+            && !source.contains(&pos)
+            && !foreign.contains(&pos)
+            && !probe::is_elsewhere(line)
+    };
+    let in_handshake = flat.lines().any(|(pos, line)| source.contains(&pos) && line.contains("handshake"));
+    for guess in names::guesses(flat, told) {
+        let (symptom, also): (_, &[&str]) = match guess.symptom {
+            "timeout" if in_handshake => ("banner_timeout", &["timeout"]),
+            symptom => (symptom, guess.also),
+        };
+        hits.push(Hit { symptom, rank: NAME_RANK, pos: guess.pos, also });
+    }
     let only_prose = flat.lines().all(|(_, line)| line.is_empty() || is_prose(line) || !line.contains([':', '(', '$']));
     for guess in loose::guesses(flat, told) {
         let line = flat.line_at(guess.pos);
@@ -139,6 +162,23 @@ fn is_noise(line: &str) -> bool {
         "hostfile_replace_entries",
         "update_known_hosts:",
         "No Kerberos credentials available",
+        "dbclient: Failed to connect to agent",
+        "Failed to connect to bus:",
+        "Failed to get D-Bus connection",
+        "Cannot connect to the Docker daemon",
+        "docker:",
+        "mysql:",
+        "mysqldump:",
+        "pg_dump:",
+        "mount.nfs",
+        "mount:",
+        "Err:",
+        "W: ",
+        "Could not connect to Redis",
+        "ERROR 2002",
+        "ERROR 1045",
+        "fatal: unable to access 'http",
+        "WARNING: Retrying (Retry(",
         "** This session may",
         "** The server may need",
         "WARNING: connection is not using a post-quantum",
@@ -174,6 +214,27 @@ fn is_code(line: &str) -> bool {
     STARTS.iter().any(|s| line.starts_with(s))
         || line.ends_with(['{', '(', ';', '^'])
         || (line.starts_with("[20") && line.contains("] ssh_"))
+}
+
+/// Where the lines begin that a Python traceback quotes from a source file.
+fn source_lines(flat: &Flat) -> HashSet<usize> {
+    let mut quoted = HashSet::new();
+    let mut frame = false;
+    for (pos, line) in flat.lines() {
+        if frame && !is_raised(line) {
+            quoted.insert(pos);
+        }
+        frame = line.starts_with("File \"") && line.contains(", line ");
+    }
+    quoted
+}
+
+/// `package.SomeError: message` or the name alone: what a traceback ends with. A frame of compiled code
+/// has no source line between.
+fn is_raised(line: &str) -> bool {
+    let name = line.split_once(": ").map_or(line, |(name, _)| name).trim_end_matches(':');
+    let named = name.contains('.') || ["Error", "Exception", "Timeout"].iter().any(|e| name.ends_with(e));
+    named && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '_')
 }
 
 /// A sentence of the person who asks. Programs do not say "I" or "my", nor ask for help.
@@ -313,6 +374,9 @@ fn hangs(flat: &Flat) -> Option<Hit> {
         None
     }
 }
+
+/// Troubles of the way to one port: of another service's they tell nothing.
+const OF_A_PORT: &[&str] = &["timeout", "connection_refused", "no_route", "connection_reset"];
 
 /// Failures that a later successful login makes history.
 const BEFORE_LOGIN: &[&str] = &[

@@ -8,6 +8,13 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "permission_denied",
         rules: &[
+            r(60, "sftp://*: permission denied"),
+            r(60, "ssh://*: permission denied"),
+            r(60, "|ssh error: permission denied"),
+            r(60, "|ssh: permission denied"),
+            r(60, "ssh connection failed: permission denied"),
+            ra(34, "^permission denied$", &["other"]),
+            ra(60, "host doesn't support 'password'", &["no_supported_auth"]),
             r(60, "権限がありません (public"),
             r(60, "could not authorize user"),
             r(60, "fallback authentication failed"),

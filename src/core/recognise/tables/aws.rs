@@ -37,6 +37,9 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "ssm_not_connected",
         rules: &[
+            ra(92, "document worker timed out", &["other"]),
+            ra(92, "document process failed unexpectedly", &["other"]),
+            ra(92, "ssm-session-worker", &["other"]),
             ra(92, "plugin with name * is not supported by this version of ssm agent", &["other"]),
             ra(92, "cannot perform start session", &["aws_credentials", "other"]),
             r(92, "error in opening data channel"),

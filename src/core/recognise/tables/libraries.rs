@@ -297,7 +297,7 @@ pub const GROUPS: &[Group] = &[
             r(60, "libssh2_error_authentication_failed"),
             r(60, "permission denied for host"),
             r(60, "unable to access node with address"),
-            r(44, "could not establish session to ssh gateway"),
+            r(34, "could not establish session to ssh gateway"),
             r(60, "password rejected for"),
             r(60, "public key rejected"),
             r(60, "pubkey rejected"),

@@ -8,6 +8,9 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "timeout",
         rules: &[
+            r(74, "destination not reached"),
+            r(70, "successful connections: 0"),
+            r(76, "net::ssh::connectiontimeout"),
             r(78, "bağlantı zaman aşımına"),
             r(78, "upłynął limit czasu"),
             r(78, "przekroczony czas oczekiwania"),
@@ -217,6 +220,9 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "dns_failure",
         rules: &[
+            r(79, "could not resolve ip"),
+            r(79, "not resolvable in dns"),
+            r(79, "unable to resolve target"),
             r(79, "unknown host:"),
             r(79, "unknown host '"),
             r(79, "unknown host \""),

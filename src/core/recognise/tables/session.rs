@@ -8,6 +8,8 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "session_dropped",
         rules: &[
+            ra(70, "via ssh: shared connection to * closed", &["connection_reset"]),
+            ra(70, "via ssh: connection to * closed.", &["connection_reset"]),
             r(82, "client_loop: send disconnect"),
             r(82, "packet_write_wait: connection to"),
             r(82, "packet_write_poll: connection to"),
@@ -89,6 +91,10 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "success",
         rules: &[
+            r(50, "channel_open_confirmation: 0"),
+            r(50, "|channel_success: 0"),
+            r(50, "channel_request: * exit-status"),
+            r(54, "publickey succeeded ("),
             r(54, "welcome to ubuntu*(gnu/linux"),
             r(54, "####_ amazon linux"),
             r(50, "__| __|_ )"),

@@ -65,6 +65,8 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "host_key_unknown",
         rules: &[
+            r(76, "key was not verified"),
+            r(76, "key is not verified"),
             r(76, "rejected hostkey"),
             r(76, "exiting, you have requested strict checking"),
             r(76, "not accepted by the verifier callback"),
@@ -135,6 +137,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "algorithm_mismatch",
         rules: &[
+            r(89, "no compatible key-exchange"),
             r(86, "host key algorithm mismatch"),
             r(86, "unimplemented cipher"),
             r(86, "there are not any available"),
