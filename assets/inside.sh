@@ -502,7 +502,7 @@ if has nft; then
       if (++n <= 60) print "nft " tb " " c " " substr($0, 1, 200) } END { if (n > 60) print "fw.cut nft" }')
   [ -z "$NFT" ] || say "$NFT"
   # Whether the client is in a set that a rule names.
-  [ -z "$A" ] || say "$NFT" | awk '{ for (i = 5; i < NF; i++) if ($i == "saddr" && $(i + 1) ~ /^@/ && !s[$2 $3 $(i + 1)]++ && ++n <= 6) print $2, $3, substr($(i + 1), 2) }' |
+  [ -z "$A" ] || say "$NFT" | awk '{ for (i = 5; i < NF; i++) if ($i == "saddr") { m = $(i + 1) == "!=" ? $(i + 2) : $(i + 1); if (m ~ /^@/ && !s[$2 $3 m]++ && ++n <= 6) print $2, $3, substr(m, 2) } }' |
     while read -r f b m; do
       if t 2 nft get element "$f" "$b" "$m" "{ $A }" >/dev/null 2>&1; then say "nft.in yes $f $b @$m"; else say "nft.in no $f $b @$m"; fi
     done

@@ -12,6 +12,7 @@ mod identify_cli;
 mod lab_cli;
 mod layers;
 mod login_moto;
+mod machine_moto;
 mod moto;
 mod program;
 mod readme;
