@@ -147,8 +147,8 @@ impl RealWorld {
         request.ask_both = request.users.first().is_some_and(|user| user == "root");
         let candidates = rules::offering::keys_to_offer(facts, request.users.len(), request.cap);
         request.keys.extend(candidates.into_iter().filter_map(Self::ssh_key));
-        let (server, offers, budget) = ssh::probe_over(stream, request).await;
-        vec![Observation::Ssh(server, offers, budget)]
+        let heard = ssh::probe_over(stream, request).await;
+        vec![Observation::Ssh(heard.server, heard.offers, heard.budget), Observation::ServerLists(heard.lists)]
     }
 
     async fn known_hosts(&self, facts: &Facts) -> Fact<crate::core::facts::local::KnownHosts> {

@@ -12,16 +12,19 @@ mod algorithms;
 mod banner;
 mod key;
 mod session;
+mod tap;
 mod watch;
 
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::wire::{Answer, Budget, Offer, SshServer, Tcp};
+use crate::core::kexinit::KexLists;
 use crate::core::text;
 use crate::edge::tcp;
 use key::Offered;
 use session::{Opened, Pace, Session};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use tap::Tap;
 use tokio::net::TcpStream;
 
 /// Attempts that one probe may make, if nothing else is said.
@@ -123,16 +126,30 @@ impl std::fmt::Debug for SshKey {
 
 /// Dials and asks. Dropping the future closes the connection.
 pub async fn probe(request: SshRequest) -> (Fact<SshServer>, Vec<Offer>, Budget) {
-    probe_over(None, request).await
+    let Heard { server, offers, budget, .. } = probe_over(None, request).await;
+    (server, offers, budget)
+}
+
+/// What a probe heard.
+#[derive(Debug)]
+pub struct Heard {
+    /// Banner, key exchange and host key of the first connection.
+    pub server: Fact<SshServer>,
+    /// Algorithms that the server offers, as its first packet lists them; `None` when that did not come whole.
+    pub lists: Option<KexLists>,
+    /// The server's answers, in the order asked.
+    pub offers: Vec<Offer>,
+    /// Attempts made.
+    pub budget: Budget,
 }
 
 /// The same over a connection that is already open (see [`tcp::connect`]); a second user gets its own.
-pub async fn probe_over(stream: Option<TcpStream>, request: SshRequest) -> (Fact<SshServer>, Vec<Offer>, Budget) {
-    let pace = Pace::new(request.banner_limit, request.total_limit);
+pub async fn probe_over(stream: Option<TcpStream>, request: SshRequest) -> Heard {
+    let (pace, tap) = (Pace::new(request.banner_limit, request.total_limit), Tap::default());
     let mut asking =
         Asking { offers: Vec::new(), budget: Budget { used: 0, cap: request.cap }, pace, request: &request };
-    let fact = asking.first(stream).await;
-    (fact, asking.offers, asking.budget)
+    let server = asking.first(stream, &tap).await;
+    Heard { server, lists: tap.lists(), offers: asking.offers, budget: asking.budget }
 }
 
 /// Runs a read-only script as root by a login of `user` with the first key of the request, whose private half must be
@@ -143,7 +160,7 @@ pub async fn run_script(request: SshRequest, user: &str, script: &str) -> Result
     let Some(key) = keys.first() else { return Err(Why::needs("a key to log in with")) };
     let asking = Asking { offers: Vec::new(), budget: Budget { used: 0, cap: 1 }, pace, request: &request };
     let stream = asking.dial().await?;
-    let (mut session, server) = match Session::open(stream, &request, pace).await {
+    let (mut session, server) = match Session::open(stream, &request, pace, &Tap::default()).await {
         Opened::Ready(session, server) => (session, server),
         Opened::Not(server) => return Err(Why::failed("log in over SSH", no_session(&server))),
     };
@@ -165,7 +182,7 @@ struct Asking<'a> {
 
 impl Asking<'_> {
     /// The connection of the first user, then that of the alternative.
-    async fn first(&mut self, stream: Option<TcpStream>) -> Fact<SshServer> {
+    async fn first(&mut self, stream: Option<TcpStream>, tap: &Tap) -> Fact<SshServer> {
         let request = self.request;
         let stream = match stream {
             Some(stream) => stream,
@@ -175,7 +192,7 @@ impl Asking<'_> {
             },
         };
         let source = format!("SSH to {}", SocketAddr::new(request.address, request.port));
-        let (mut session, server) = match Session::open(stream, request, self.pace).await {
+        let (mut session, server) = match Session::open(stream, request, self.pace, tap).await {
             Opened::Ready(session, server) => (session, server),
             Opened::Not(server) => return Fact::known(server, source),
         };
@@ -206,7 +223,7 @@ impl Asking<'_> {
         }
         let failed = match self.dial().await {
             Err(why) => why.text(),
-            Ok(stream) => match Session::open(stream, self.request, self.pace).await {
+            Ok(stream) => match Session::open(stream, self.request, self.pace, &Tap::default()).await {
                 Opened::Ready(mut session, _) => {
                     self.ask_keys(&mut session, user, std::slice::from_ref(key), false).await;
                     session.close().await;

@@ -7,7 +7,7 @@
 mod parse;
 
 use crate::core::fact::{Fact, Why};
-use crate::core::facts::local::SshConfig;
+use crate::core::facts::local::{ClientAlgorithms, SshConfig};
 use crate::core::recognise::strip_controls;
 use crate::core::target::Target;
 use crate::edge::keys::expand;
@@ -172,7 +172,37 @@ fn difference(asked: &Settings, without: &Settings, target: &Target) -> SshConfi
         // "none" is a setting here: it keeps ssh from any agent.
         identity_agent: asked.first("identityagent").filter(|v| without.first("identityagent") != Some(*v)).cloned(),
         sha1_signatures: signatures.map(|list| list.split(',').any(|algorithm| algorithm == "ssh-rsa")),
+        algorithms: algorithms(asked),
     }
+}
+
+/// The lists that ssh offers: what is in force, not only what somebody set.
+fn algorithms(asked: &Settings) -> ClientAlgorithms {
+    let list = |key: &str| -> Vec<String> {
+        let value = asked.first(key).map(|value| value.trim()).unwrap_or_default();
+        // A change of the defaults that ssh printed as it was written tells no whole list.
+        if value.is_empty() || value.starts_with(['+', '-', '^']) {
+            return Vec::new();
+        }
+        value.split(',').map(str::trim).filter(|name| !name.is_empty()).map(strip_controls).collect()
+    };
+    let mut out = ClientAlgorithms {
+        kex: list("kexalgorithms"),
+        host_keys: list("hostkeyalgorithms"),
+        ciphers: list("ciphers"),
+        macs: list("macs"),
+    };
+    // With Kerberos ssh puts methods of its own in front, which need no host key (RFC 4462, sections 2 and 5).
+    if asked.first("gssapikeyexchange").is_some_and(|value| value == "yes") {
+        for (known, more) in
+            [(&mut out.kex, list("gssapikexalgorithms")), (&mut out.host_keys, vec!["null".to_owned()])]
+        {
+            if !known.is_empty() {
+                known.extend(more);
+            }
+        }
+    }
+    out
 }
 
 /// Runs `ssh -G` and reads what it prints.

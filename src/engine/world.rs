@@ -5,6 +5,7 @@
 use crate::core::fact::Fact;
 use crate::core::facts::Facts;
 use crate::core::facts::{aws, doors, host, inside, local, wire};
+use crate::core::kexinit::KexLists;
 use crate::core::plan::{Action, Plan};
 use crate::core::probe::ProbeId;
 use crate::core::vpc::types::{InternetGateway, NetworkAcl, RouteTable, SecurityGroup};
@@ -108,6 +109,8 @@ pub enum Observation {
     Tcp(IpAddr, u16, Fact<wire::Tcp>),
     /// SSH.
     Ssh(Fact<wire::SshServer>, Vec<wire::Offer>, wire::Budget),
+    /// Algorithms of the SSH server; comes after [`Self::Ssh`], which forgets those of an earlier look.
+    ServerLists(Option<KexLists>),
 }
 
 impl Observation {
@@ -166,7 +169,9 @@ impl Observation {
             }
             Self::Ssh(server, offers, budget) => {
                 (facts.wire.ssh, facts.wire.offers, facts.wire.budget) = (server, offers, budget);
+                facts.wire.offers_of_server = None;
             }
+            Self::ServerLists(lists) => facts.wire.offers_of_server = lists,
         }
     }
 }

@@ -119,6 +119,46 @@ fn the_rules_say_no_and_the_login_works_all_the_same() {
     assert_eq!(report.check("security-group").0, "cannot_tell");
 }
 
+/// An instance whose server has these lines in its configuration, and a home whose ssh has those in its own.
+fn with_algorithms(name: &str, server: &str, client: &str) -> Report {
+    let moto = Moto::shared();
+    let home = Home::with(moto);
+    let key = home.key("k.pem");
+    let ip = crate::host::address();
+    let sshd = Sshd::start(&[&key], &format!("ListenAddress {ip}\n{server}")).expect("sshd is needed");
+    assert!(sshd.wait_for("Server listening", 2), "{}", sshd.text());
+    let place = Place { ip, port: sshd.port };
+    let world = moto.build(&Spec { young: true, ..Spec::new(name, place).key(&key) });
+    let config = home.path().join("ssh_config");
+    let own = fs::read_to_string(&config).expect("ssh_config");
+    fs::write(&config, format!("{own}{client}\n")).expect("ssh_config");
+    home.diagnose(&world.instance, &world, &key)
+}
+
+#[test]
+fn a_server_whose_ciphers_only_this_program_has() {
+    let lines = "Ciphers aes256-ctr\nMACs hmac-sha2-256";
+    let report = with_algorithms("ciphers", "Ciphers aes256-cbc", lines);
+    report.finds("crypto-mismatch proven", 1).blocked(&["sshd"]);
+    report.names(
+        "crypto-mismatch",
+        &["no matching cipher found. Their offer: aes256-cbc", "your ssh offers: aes256-ctr"],
+    );
+    assert_eq!(report.json["symptom"], "algorithm_mismatch");
+    assert_eq!((report.check("ssh-banner").0, report.check("server-takes-key").0), ("fail", "pass"));
+    // One cipher more on either side, and the same server is in order.
+    let report = with_algorithms("ciphers-shared", "Ciphers aes256-cbc", "Ciphers aes256-ctr,aes256-cbc");
+    assert_eq!((report.exit, &report.json["verdict"]), (0, &"healthy".into()), "{}", report.brief());
+}
+
+#[test]
+fn a_server_whose_key_exchange_only_this_program_has() {
+    let report = with_algorithms("kex", "KexAlgorithms diffie-hellman-group14-sha1", "KexAlgorithms curve25519-sha256");
+    report.finds("crypto-mismatch proven", 1).blocked(&["sshd"]);
+    let words = "no matching key exchange method found. Their offer: diffie-hellman-group14-sha1";
+    report.names("crypto-mismatch", &[words]);
+}
+
 #[test]
 fn the_user_name_of_another_image() {
     let stage = stage("wrong-user");

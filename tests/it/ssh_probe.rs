@@ -285,8 +285,37 @@ async fn an_open_connection_is_used_first() {
         return;
     };
     let (_, stream) = tcp::connect(HERE, sshd.port, Duration::from_secs(5)).await;
-    let (_, offers, _) = ssh::probe_over(stream, request(sshd.port, &[&me()], &[&known])).await;
-    assert_eq!(offers[0].answer, Answer::WouldAccept);
+    let heard = ssh::probe_over(stream, request(sshd.port, &[&me()], &[&known])).await;
+    assert_eq!(heard.offers[0].answer, Answer::WouldAccept);
     assert!(sshd.wait_for("port22 has seen enough", 1));
     assert_eq!(sshd.lines("Connection from"), 1, "{}", sshd.text());
+}
+
+#[tokio::test]
+async fn the_algorithms_that_the_server_offers_are_noted() {
+    let more = "Ciphers aes256-cbc\nMACs hmac-sha2-256,umac-64@openssh.com\nKexAlgorithms ecdh-sha2-nistp256";
+    let Some(sshd) = Sshd::start(&[], more) else {
+        return;
+    };
+    let heard = ssh::probe_over(None, request(sshd.port, &[], &[])).await;
+    assert!(matches!(heard.server.value(), Some(SshServer::Ready { .. })), "{heard:?}");
+    let lists = heard.lists.expect("the first packet");
+    assert_eq!(lists.kex, ["ecdh-sha2-nistp256"], "markers of extensions are no algorithms");
+    assert_eq!(
+        (&lists.ciphers.to_server, &lists.ciphers.to_client),
+        (&vec!["aes256-cbc".to_owned()], &vec!["aes256-cbc".to_owned()])
+    );
+    assert_eq!(lists.macs.to_client, ["hmac-sha2-256", "umac-64@openssh.com"]);
+    assert!(lists.host_keys.contains(&"ssh-ed25519".to_owned()), "{lists:?}");
+    assert!(lists.compression.to_server.contains(&"none".to_owned()), "{lists:?}");
+}
+
+#[tokio::test]
+async fn a_failed_key_exchange_tells_the_algorithms_too() {
+    let Some(sshd) = Sshd::start(&[], "MACs umac-64@openssh.com\nCiphers aes128-ctr") else {
+        return;
+    };
+    let heard = ssh::probe_over(None, request(sshd.port, &[], &[])).await;
+    assert!(matches!(heard.server.value(), Some(SshServer::KexFailed { .. })), "{heard:?}");
+    assert_eq!(heard.lists.expect("the first packet").macs.to_server, ["umac-64@openssh.com"]);
 }

@@ -149,6 +149,23 @@ pub struct SshConfig {
     pub identity_agent: Option<String>,
     /// Whether signatures with SHA-1 (`ssh-rsa`) are allowed (`PubkeyAcceptedAlgorithms`); `None` when that could not be asked.
     pub sha1_signatures: Option<bool>,
+    /// Algorithms that the user's ssh offers to the target.
+    pub algorithms: ClientAlgorithms,
+}
+
+/// Algorithms that the user's ssh would offer, best first, as `ssh -G` prints them after defaults, files and options.
+/// An empty list is one that could not be asked.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClientAlgorithms {
+    /// `KexAlgorithms`; with `GSSAPIKeyExchange` also its families, which end in `-`.
+    pub kex: Vec<String>,
+    /// `HostKeyAlgorithms`.
+    pub host_keys: Vec<String>,
+    /// `Ciphers`.
+    pub ciphers: Vec<String>,
+    /// `MACs`.
+    pub macs: Vec<String>,
 }
 
 /// A key in the agent.

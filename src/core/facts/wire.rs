@@ -3,6 +3,7 @@
 //! Facts only; what a refused connection proves is said in `rules`.
 
 use crate::core::fact::Fact;
+use crate::core::kexinit::KexLists;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -17,6 +18,9 @@ pub struct WireFacts {
     pub tcp: Fact<Tcp>,
     /// Server banner, key exchange and host key.
     pub ssh: Fact<SshServer>,
+    /// Algorithms that the server offers, from its first packet; `None` when that was not seen.
+    #[serde(default)]
+    pub offers_of_server: Option<KexLists>,
     /// What the server said to each user and key, in the order asked.
     pub offers: Vec<Offer>,
     /// How the budget of authentication attempts was used.

@@ -8,7 +8,7 @@ use super::launch_key::{
 };
 use super::offering::{Candidate, deciding, keys_are_off, locked, order, unasked, would_offer};
 use super::user::{forced_root, others_refused, root_refused, user_finding, user_name};
-use super::{View, agent, config, host_key, local, pasted, versions};
+use super::{View, agent, config, crypto, host_key, local, pasted, versions};
 use crate::core::ami::Confidence;
 use crate::core::cause::{Certainty, Finding};
 use crate::core::check::{CheckResult, Hop, HopId, HopState, Verdict};
@@ -36,7 +36,11 @@ pub fn login_works(view: &View<'_>) -> bool {
     if deciding(facts).any(|k| k.origin == "-i") {
         return false;
     }
-    if host_key::blocks(view) || config::hanging_socket(facts).is_some() || pasted::ends_session(facts) {
+    if crypto::stops(facts)
+        || host_key::blocks(view)
+        || config::hanging_socket(facts).is_some()
+        || pasted::ends_session(facts)
+    {
         return false;
     }
     facts.wire.offers.iter().filter(|o| o.user == user && would_offer(facts, o)).any(|o| match o.answer {

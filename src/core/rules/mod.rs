@@ -9,6 +9,7 @@ pub mod auth;
 mod config;
 mod connect;
 mod contained;
+mod crypto;
 pub mod doors;
 pub mod gates;
 mod host_key;
@@ -199,6 +200,7 @@ pub fn judge(facts: &Facts) -> Diagnosis {
     found.extend(instance::findings(&view));
     found.extend(network::findings(facts));
     found.extend(wire::findings(&view));
+    found.extend(crypto::finding(&view));
     found.extend(auth::findings(&view));
     found.extend(versions::findings(&view));
     found.extend(session::findings(&view));

@@ -5,7 +5,7 @@
 
 use super::local::{key_of, trouble};
 use super::offering::{agent_keys, in_agent};
-use super::{View, auth, rank, versions};
+use super::{View, auth, crypto, rank, versions};
 use crate::core::catalogue;
 use crate::core::cause::{Certainty, Finding};
 use crate::core::facts::Facts;
@@ -245,6 +245,8 @@ fn live(view: &View<'_>, id: &str) -> Live {
         | "authkeys-from-restriction"
         | "authkeys-expired-option" => no(logged_in),
         "shell-nologin" | "agent-sign-failed" | "key-acl-open-windows" | "obsolete-client" => Live::Silent,
+        // The lists of this ssh and this server say what comes of it now.
+        "crypto-mismatch" => no(crypto::agree(facts) == Some(true)),
         id => by_aws(facts, id).unwrap_or_else(|| by_stage(facts, id, ready, known)),
     }
 }
@@ -270,8 +272,7 @@ fn by_stage(facts: &Facts, id: &str, ready: bool, known: bool) -> Live {
     let inside = id.starts_with("authkeys-") || id.ends_with("-perms") || id.starts_with("home-");
     let disproved = match rank::stage(id) {
         rank::Stage::Network => arrived && facts.dialled_own_address(),
-        // A wish for an algorithm that this probe has, and ssh has not, is no contradiction.
-        rank::Stage::Server => (ready && id != "crypto-mismatch") || (id == "sshd-not-listening" && connected),
+        rank::Stage::Server => ready || (id == "sshd-not-listening" && connected),
         rank::Stage::Login => inside && known,
         _ => false,
     };
@@ -282,6 +283,22 @@ fn by_stage(facts: &Facts, id: &str, ready: bool, known: bool) -> Live {
 fn names(facts: &Facts, causes: &[&str], symptom: &str) -> bool {
     facts.symptom.as_deref() == Some(symptom)
         || paste(facts).is_some_and(|p| p.causes.iter().any(|c| causes.contains(&c.as_str())))
+}
+
+/// The line of the pasted text which says that client and server have no algorithm in common, when a server answers,
+/// the text is of this host, and nothing is known against it. That this program logs in is nothing against it: it has
+/// more algorithms than ssh.
+pub(super) fn no_algorithm(facts: &Facts) -> Option<&str> {
+    let id = "crypto-mismatch";
+    let paste = paste(facts).filter(|p| p.causes.iter().any(|c| c == id) && !about_another_host(facts, p))?;
+    if !matches!(facts.wire.ssh.value(), Some(SshServer::Ready { .. })) || crypto::agree(facts) == Some(true) {
+        return None;
+    }
+    let says = |line: &&String| {
+        let line = line.to_ascii_lowercase();
+        PROOFS.iter().any(|(known, words)| *known == id && words.iter().any(|w| line.contains(w)))
+    };
+    paste.evidence.iter().find(says).map(String::as_str)
 }
 
 /// Whether the user saw the login end after the signature: that the server knows the key says nothing about that.

@@ -4,8 +4,8 @@
 //! the stage of the login, as an ssh client meets them. Causes of other doors and obstacles of repairs stand
 //! aside, behind every cause of the login, unless the user asks about that door.
 
-use super::View;
 use super::about::{Asked, asked, concerns, fits_question, remote_desktop};
+use super::{View, crypto};
 use crate::core::cause::{Certainty, Finding};
 use crate::core::facts::wire::{SshServer, Tcp};
 
@@ -168,6 +168,8 @@ pub fn failing_stage(view: &View<'_>) -> Option<Stage> {
         Some(Tcp::TimedOut { .. } | Tcp::Unreachable { .. }) => Some(Stage::Network),
         Some(Tcp::Refused { .. }) => Some(Stage::Server),
         Some(Tcp::Connected { .. }) => match view.facts.wire.ssh.value() {
+            // ssh ends in the negotiation, however far the probe came.
+            Some(SshServer::Ready { .. }) if crypto::stops(view.facts) => Some(Stage::Server),
             Some(SshServer::Ready { .. }) => Some(Stage::Login),
             Some(_) => Some(Stage::Server),
             None => None,

@@ -18,6 +18,7 @@ const FILES: &[(&str, &str)] = &[
     ("agent", include_str!("../../../tests/cases/rules/agent.toml")),
     ("config", include_str!("../../../tests/cases/rules/config.toml")),
     ("jump", include_str!("../../../tests/cases/rules/jump.toml")),
+    ("crypto", include_str!("../../../tests/cases/rules/crypto.toml")),
     ("hostkey", include_str!("../../../tests/cases/rules/hostkey.toml")),
     ("together", include_str!("../../../tests/cases/rules/together.toml")),
     ("inside/files", include_str!("../../../tests/cases/inside/files.toml")),

@@ -1,6 +1,6 @@
 //! What TCP and SSH showed: port, banner, host key; the path and the symptom seen.
 
-use super::{View, auth, host_key, instance, network};
+use super::{View, auth, crypto, host_key, instance, network};
 use crate::core::cause::{Certainty, Finding};
 use crate::core::check::{CheckResult, Hop, HopId, HopState};
 use crate::core::fact::{Fact, Why};
@@ -50,6 +50,10 @@ fn banner(facts: &Facts) -> CheckResult {
         return CheckResult::skipped(id, "needs a TCP connection");
     }
     let source = facts.wire.ssh.source().to_owned();
+    if let Some((words, from)) = crypto::words(facts) {
+        return CheckResult::fail(id, format!("an SSH server answers, and your client cannot agree with it: {words}"))
+            .seen(words, from);
+    }
     match &facts.wire.ssh {
         Fact::Known { value: SshServer::Ready { banner, .. }, .. } => {
             CheckResult::pass(id, format!("an SSH server answers: {banner}")).seen(banner.clone(), source)
@@ -65,6 +69,10 @@ fn banner(facts: &Facts) -> CheckResult {
         Fact::Known { value: SshServer::ClosedBeforeBanner { reason }, .. } => {
             CheckResult::fail(id, "the server closes the connection before its identification")
                 .seen(if reason.is_empty() { "closed".to_owned() } else { reason.clone() }, source)
+        }
+        Fact::Known { value: SshServer::KexFailed { banner, reason }, .. } if is_ours_alone(facts, reason) => {
+            let text = format!("the key exchange of this program fails with {banner} ({reason}); your ssh's need not");
+            CheckResult::unclear(id, text).seen(reason.clone(), source)
         }
         Fact::Known { value: SshServer::KexFailed { banner, reason }, .. } => {
             CheckResult::fail(id, format!("{banner} answers, but the key exchange fails: {reason}"))
@@ -180,6 +188,11 @@ fn is_end(reason: &str) -> bool {
     ["closed the connection", "connection reset", "broken pipe"].iter().any(|words| reason.contains(words))
 }
 
+/// Whether the key exchange failed because this program, unlike the user's ssh, lacks the server's algorithms.
+fn is_ours_alone(facts: &Facts, reason: &str) -> bool {
+    !is_silence(reason) && !is_end(reason) && crypto::agree(facts) == Some(true)
+}
+
 /// The banner came, the key exchange did not end well.
 fn kex_failed(facts: &Facts, reason: &str, source: &str, out: &mut Vec<Finding>) {
     if is_silence(reason) {
@@ -196,7 +209,7 @@ fn kex_failed(facts: &Facts, reason: &str, source: &str, out: &mut Vec<Finding>)
         );
     } else if is_end(reason) {
         closed_early(reason, source, out);
-    } else {
+    } else if crypto::agree(facts).is_none() {
         out.push(
             Finding::new("crypto-mismatch", Certainty::Likely, reason, source)
                 .would_prove("what your own ssh client prints after 'Unable to negotiate'"),
@@ -246,6 +259,10 @@ pub fn path(view: &View<'_>, works: bool) -> Vec<Hop> {
     let arrived = matches!(facts.wire.tcp.value(), Some(Tcp::Connected { .. } | Tcp::Refused { .. }));
     hops.push(match (facts.wire.tcp.value(), facts.wire.ssh.value()) {
         (Some(Tcp::Refused { .. }), _) => Hop::new(HopId::Sshd, HopState::Blocked, "nothing listens on the port"),
+        _ if crypto::stops(facts) => Hop::new(HopId::Sshd, HopState::Blocked, banner_reason(facts)),
+        (_, Some(SshServer::KexFailed { reason, .. })) if is_ours_alone(facts, reason) => {
+            Hop::new(HopId::Sshd, HopState::Unknown, banner_reason(facts))
+        }
         (_, Some(SshServer::Ready { banner, .. })) => Hop::new(HopId::Sshd, HopState::Open, banner.clone()),
         (Some(Tcp::Connected { .. }), Some(_)) => Hop::new(HopId::Sshd, HopState::Blocked, banner_reason(facts)),
         (Some(Tcp::TimedOut { .. } | Tcp::Unreachable { .. }), _) => {
@@ -255,7 +272,7 @@ pub fn path(view: &View<'_>, works: bool) -> Vec<Hop> {
     });
     hops.push(if works {
         Hop::new(HopId::Auth, HopState::Open, "the server takes your key")
-    } else if !matches!(facts.wire.ssh.value(), Some(SshServer::Ready { .. })) {
+    } else if !matches!(facts.wire.ssh.value(), Some(SshServer::Ready { .. })) || crypto::stops(facts) {
         Hop::new(HopId::Auth, HopState::NotReached, "needs an SSH server that answers")
     } else {
         auth::hop(view)
@@ -284,6 +301,8 @@ pub fn symptom(view: &View<'_>) -> Option<String> {
             SshServer::NotSsh { .. } => "not_ssh_server",
             SshServer::BannerTimeout { .. } => "banner_timeout",
             SshServer::ClosedBeforeBanner { .. } => "connection_reset",
+            _ if crypto::stops(facts) => "algorithm_mismatch",
+            SshServer::KexFailed { reason, .. } if is_ours_alone(facts, reason) => return None,
             SshServer::KexFailed { reason, .. } if is_silence(reason) => "banner_timeout",
             SshServer::KexFailed { reason, .. } if is_end(reason) => "connection_reset",
             SshServer::KexFailed { .. } => "algorithm_mismatch",

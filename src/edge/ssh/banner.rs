@@ -4,6 +4,7 @@
 //! key exchange goes on over the same connection: a second one would cost the client's address a
 //! penalty for the first (sshd_config(5), `PerSourcePenalties noauth`).
 
+use super::tap::Tap;
 use crate::core::facts::wire::SshServer;
 use crate::core::recognise::strip_controls;
 use crate::edge::tcp::{os_words, whole_millis};
@@ -137,18 +138,22 @@ fn shown(bytes: &[u8]) -> String {
 }
 
 /// A stream on which the identification strings have already been exchanged, for a library that wants
-/// to exchange them itself: plays `head` back before it reads on, and swallows what was already sent.
+/// to exchange them itself: plays `head` back before it reads on, and swallows what was already sent. What follows the
+/// server's identification string is shown to a [`Tap`].
 pub(super) struct Replay<S> {
     inner: S,
     head: Vec<u8>,
     played: usize,
     swallow: usize,
+    tap: Tap,
 }
 
 impl<S> Replay<S> {
-    /// `head` is read first; the first `swallow` bytes written are dropped.
-    pub fn new(inner: S, head: Vec<u8>, swallow: usize) -> Self {
-        Self { inner, head, played: 0, swallow }
+    /// `head`, which begins with the identification string, is read first; the first `swallow` bytes written are dropped.
+    pub fn new(inner: S, head: Vec<u8>, swallow: usize, tap: Tap) -> Self {
+        let line = head.iter().position(|byte| *byte == b'\n').map_or(head.len(), |end| end + 1);
+        tap.hear(&head[line..]);
+        Self { inner, head, played: 0, swallow, tap }
     }
 }
 
@@ -160,7 +165,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Replay<S> {
             self.played = end;
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if matches!(read, Poll::Ready(Ok(()))) {
+            self.tap.hear(&buf.filled()[before..]);
+        }
+        read
     }
 }
 
@@ -246,7 +256,7 @@ mod tests {
     #[tokio::test]
     async fn replay_plays_back_and_swallows() {
         let (near, mut far) = tokio::io::duplex(64);
-        let mut stream = Replay::new(near, b"SSH-2.0-x\r\n".to_vec(), 5);
+        let mut stream = Replay::new(near, b"SSH-2.0-x\r\n".to_vec(), 5, Tap::default());
         far.write_all(b"more").await.unwrap();
         let mut read = [0; 15];
         stream.read_exact(&mut read).await.unwrap();
@@ -256,5 +266,26 @@ mod tests {
         let mut sent = String::new();
         far.read_to_string(&mut sent).await.unwrap();
         assert_eq!(sent, "+rest");
+    }
+
+    #[tokio::test]
+    async fn the_first_packet_is_noted_from_both_sides_of_the_head() {
+        // RFC 4253, section 7.1: message 20, a cookie, ten lists, a flag, a reserved number.
+        let mut body = [&[4, 20][..], &[9; 16], &[0, 0, 0, 1, b'k']].concat();
+        body.extend([0; 4 * 9 + 5 + 4]);
+        let packet = [u32::try_from(body.len()).unwrap().to_be_bytes().to_vec(), body].concat();
+        for early in 0..packet.len() {
+            let (near, mut far) = tokio::io::duplex(512);
+            let tap = Tap::default();
+            let head = [b"SSH-2.0-x\r\n", &packet[..early]].concat();
+            let mut stream = Replay::new(near, head.clone(), 0, tap.clone());
+            far.write_all(&packet[early..]).await.unwrap();
+            far.write_all(b"secret").await.unwrap();
+            drop(far);
+            let mut read = Vec::new();
+            stream.read_to_end(&mut read).await.unwrap();
+            assert_eq!(read, [b"SSH-2.0-x\r\n", &packet[..], b"secret"].concat(), "nothing is changed");
+            assert_eq!(tap.lists().unwrap().kex, ["k"], "{early} bytes came with the identification");
+        }
     }
 }

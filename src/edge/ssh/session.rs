@@ -8,6 +8,7 @@ use super::SshRequest;
 use super::algorithms::{CLIENT, config, is_before_rsa_sha2};
 use super::banner::{self, Replay};
 use super::key::{AskError, Asker, Offered};
+use super::tap::Tap;
 use super::watch::{CLOSED, Seen, Watcher, lock, take, words};
 use crate::core::facts::wire::{Answer, Offer, SshServer};
 use crate::core::recognise::strip_controls;
@@ -72,8 +73,8 @@ impl Pace {
 }
 
 impl Session {
-    /// Exchanges identification strings and keys.
-    pub async fn open(mut stream: TcpStream, request: &SshRequest, pace: Pace) -> Opened {
+    /// Exchanges identification strings and keys; `tap` notes the algorithms that the server offers.
+    pub async fn open(mut stream: TcpStream, request: &SshRequest, pace: Pace, tap: &Tap) -> Opened {
         // Questions are small and each waits for its answer.
         let _ = stream.set_nodelay(true);
         let identification = match banner::exchange(&mut stream, CLIENT, pace.next()).await {
@@ -86,7 +87,7 @@ impl Session {
             return failed("the server does not speak version 2 of the protocol".to_owned());
         }
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let stream = Replay::new(stream, identification.from_here, CLIENT.len() + 2);
+        let stream = Replay::new(stream, identification.from_here, CLIENT.len() + 2, tap.clone());
         let config = Arc::new(config(&request.known_types));
         let connect = client::connect_stream(config, stream, Watcher(Arc::clone(&seen)));
         let limit = pace.next();

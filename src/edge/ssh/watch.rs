@@ -103,7 +103,7 @@ pub(super) fn take(seen: &Mutex<Seen>) -> Seen {
 }
 
 /// What was noted so far.
-pub(super) fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+pub(super) fn lock<T>(seen: &Mutex<T>) -> MutexGuard<'_, T> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

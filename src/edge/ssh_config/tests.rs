@@ -188,3 +188,31 @@ async fn ssh_itself_expands_the_control_path_and_tells_its_signatures() {
     let config = fact.value().unwrap();
     assert_eq!((config.identity_agent.as_deref(), config.sha1_signatures), (Some("none"), Some(false)));
 }
+
+#[tokio::test]
+async fn the_lists_that_ssh_would_offer_are_told() {
+    let Some(ssh) = ssh() else { return };
+    let text = "Host web\n  Ciphers aes256-cbc\n  MACs +hmac-md5\n";
+    let (_dir, first) = target(text, "web");
+    let fact = effective_by(Some(&ssh), &first).await;
+    let lists = &fact.value().unwrap().algorithms;
+    assert_eq!(lists.ciphers, ["aes256-cbc"]);
+    // What nobody set is told too, and a change of the defaults as the whole list.
+    assert!(lists.macs.contains(&"hmac-md5".to_owned()) && lists.macs.len() > 3, "{lists:?}");
+    assert!(lists.kex.iter().any(|name| name == "curve25519-sha256"), "{lists:?}");
+    assert!(lists.host_keys.iter().any(|name| name == "ssh-ed25519"), "{lists:?}");
+    // Without ssh nobody knows them.
+    let fact = effective_by(None, &first).await;
+    assert_eq!(fact.value().unwrap().algorithms, ClientAlgorithms::default());
+}
+
+#[test]
+fn lists_that_are_not_whole_count_as_not_told() {
+    let told = |text: &str| algorithms(&Settings::read(text));
+    assert_eq!(told("ciphers +aes256-cbc\nmacs ^x\nkexalgorithms \n"), ClientAlgorithms::default());
+    let kerberos = "gssapikeyexchange yes\ngssapikexalgorithms gss-gex-sha1-\nkexalgorithms a,b\n";
+    assert_eq!(told(kerberos).kex, ["a", "b", "gss-gex-sha1-"]);
+    assert_eq!(told(&kerberos.replace("yes", "no")).kex, ["a", "b"]);
+    assert!(told(kerberos).host_keys.is_empty(), "a list that ssh did not tell stays unknown");
+    assert_eq!(told(&format!("{kerberos}hostkeyalgorithms ssh-ed25519\n")).host_keys, ["ssh-ed25519", "null"]);
+}

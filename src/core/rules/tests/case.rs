@@ -6,9 +6,10 @@ use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::aws::{Image, InstanceStatus, KeyPair, SsmAgent};
 use crate::core::facts::local::{
-    AgentKey, ControlSocket, JumpHost, KeyFileState, KeyProbe, KnownHost, KnownHosts, SshConfig,
+    AgentKey, ClientAlgorithms, ControlSocket, JumpHost, KeyFileState, KeyProbe, KnownHost, KnownHosts, SshConfig,
 };
 use crate::core::facts::wire::{Answer, Budget, Offer, SshServer, Tcp};
+use crate::core::kexinit::{BothWays, KexLists};
 use crate::core::key::{self, KeyFile};
 use crate::core::recognise;
 // What a case says in `net` is a case of the network's.
@@ -92,6 +93,11 @@ pub(super) struct Case {
     /// `USER PATH|none ANSWER [TEXT]`, with the methods left over in front of ANSWER as `methods=a,b`.
     #[serde(default)]
     offers: Vec<String>,
+    /// What the server offers, `KIND=a,b` for `kex`, `key`, `cipher`, `mac` (`cipher<` and `mac<` for the way to the
+    /// client alone); what is not named is as OpenSSH 9 has it.
+    server_lists: Option<String>,
+    /// What the user's ssh offers, in the same form; `KIND=` for a list that it did not tell. Needs `config`.
+    client_lists: Option<String>,
     /// What the instance printed at a look inside.
     inside: Option<Inside>,
     symptom: Option<String>,
@@ -379,6 +385,36 @@ pub(super) fn facts(case: &Case) -> Facts {
     facts
 }
 
+/// The defaults of OpenSSH 9, shortened, and the changes that a case names.
+fn algorithms(changes: &str) -> (ClientAlgorithms, KexLists) {
+    let names = |list: &str| list.split(',').filter(|n| !n.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let mut kex = names("curve25519-sha256,ecdh-sha2-nistp256,diffie-hellman-group14-sha256");
+    let mut host_keys = names("ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256");
+    let ciphers = names("chacha20-poly1305@openssh.com,aes128-ctr,aes256-ctr,aes256-gcm@openssh.com");
+    let macs = names("umac-64-etm@openssh.com,hmac-sha2-256,hmac-sha1");
+    let both = |list: &[String]| BothWays { to_server: list.to_vec(), to_client: list.to_vec() };
+    let (mut ciphers, mut macs) = (both(&ciphers), both(&macs));
+    for (kind, list) in changes.split_whitespace().filter_map(|word| word.split_once('=')) {
+        let list = names(list);
+        match kind {
+            "kex" => kex = list,
+            "key" => host_keys = list,
+            "cipher" => ciphers = both(&list),
+            "cipher<" => ciphers.to_client = list,
+            "mac" => macs = both(&list),
+            "mac<" => macs.to_client = list,
+            other => panic!("no such kind of algorithm: {other}"),
+        }
+    }
+    let client = ClientAlgorithms {
+        kex: kex.clone(),
+        host_keys: host_keys.clone(),
+        ciphers: ciphers.to_server.clone(),
+        macs: macs.to_server.clone(),
+    };
+    (client, KexLists { kex, host_keys, ciphers, macs, compression: both(&names("none,zlib@openssh.com")) })
+}
+
 fn local(case: &Case, facts: &mut Facts) {
     let local = &mut facts.local;
     local.keys = case.keys.iter().map(|k| key_probe(k)).collect();
@@ -395,6 +431,9 @@ fn local(case: &Case, facts: &mut Facts) {
     }
     if let Some(text) = &case.config {
         local.config = config(text);
+    }
+    if let (Some(changes), Fact::Known { value, .. }) = (&case.client_lists, &mut local.config) {
+        value.algorithms = algorithms(changes).0;
     }
     let entry = |algorithm: &str, fingerprint: &str| KnownHost {
         file: "~/.ssh/known_hosts".to_owned(),
@@ -522,6 +561,7 @@ fn wire(case: &Case, facts: &mut Facts) {
     if let Some(text) = &case.ssh {
         facts.wire.ssh = Fact::known(server(text), "SSH to 203.0.113.7:22");
     }
+    facts.wire.offers_of_server = case.server_lists.as_ref().map(|changes| algorithms(changes).1);
     facts.wire.offers = case.offers.iter().map(|o| offer(o)).collect();
     facts.wire.budget = Budget { used: u32::try_from(facts.wire.offers.len()).unwrap(), cap: 3 };
 }
