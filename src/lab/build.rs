@@ -388,7 +388,9 @@ fn make_instance(world: &mut World, spec: &InstanceSpec, launched: SystemTime) -
         ]
     };
     let host_key = keys::host_key(world.seed, &spec.name)?;
-    let good_console = console::first_boot(&image, private, injected.as_ref(), &host_key);
+    // A pair that another one has replaced since had the same name.
+    let named = injected.as_ref().map(|pair| (pair, spec.key.as_deref().unwrap_or(&pair.name)));
+    let good_console = console::first_boot(&image, private, named, &host_key);
     let console = console::text(&spec.machine, &good_console);
     world.tag(&id, "Name", &spec.name);
     for (key, value) in &spec.machine.tags {

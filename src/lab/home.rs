@@ -17,7 +17,15 @@ use super::world::World;
 /// The directory; dropping it removes it.
 pub(super) struct Home {
     path: PathBuf,
+    /// Sockets at which connections queue up and nobody answers.
+    stuck: Vec<Stuck>,
 }
+
+/// What stands for a suspended master.
+#[cfg(unix)]
+type Stuck = std::os::unix::net::UnixListener;
+#[cfg(not(unix))]
+type Stuck = ();
 
 impl Home {
     /// A new directory under the system's place for temporary files, for the owner alone.
@@ -27,7 +35,7 @@ impl Home {
             let path = base.join(format!("port22-lab-{:08x}", rand::random::<u32>()));
             match private_directory(&path) {
                 Ok(()) => {
-                    let home = Self { path };
+                    let home = Self { path, stuck: Vec::new() };
                     private_directory(&home.keys()).map_err(|error| problem(&home.keys(), &error))?;
                     return Ok(home);
                 }
@@ -65,7 +73,7 @@ impl Home {
     }
 
     /// Writes ssh_config and known_hosts for these instances. `alone` is true if one lesson runs by itself.
-    pub fn client_files(&self, world: &World, instances: &[&InstanceSpec], alone: bool) -> Result<(), String> {
+    pub fn client_files(&mut self, world: &World, instances: &[&InstanceSpec], alone: bool) -> Result<(), String> {
         let known_path = self.path.join("known_hosts");
         let mut config = String::from("# The practice account's hosts.\n");
         let mut known = String::new();
@@ -106,9 +114,9 @@ impl Home {
             if let Some(jump) = &client.jump {
                 let _ = writeln!(config, "  ProxyJump {jump}");
             }
-            if let Some(name) = &client.dead_socket {
+            if let Some(name) = &client.stuck_socket {
                 let socket = self.path.join(name);
-                dead_socket(&socket)?;
+                self.stuck.push(stuck_socket(&socket)?);
                 let _ = writeln!(config, "  ControlPath \"{}\"", socket.display());
             }
             for line in client.lines.iter().chain(client.broken.iter().filter(|_| alone)) {
@@ -161,14 +169,14 @@ fn problem(path: &Path, error: &io::Error) -> String {
     format!("cannot write {}: {error}", path.display())
 }
 
-/// What a shared connection leaves behind when its ssh was killed: a socket at which nobody listens.
+/// The socket of a suspended ssh: the kernel takes connections to it, and the process that is to answer does not run.
 #[cfg(unix)]
-fn dead_socket(path: &Path) -> Result<(), String> {
-    std::os::unix::net::UnixListener::bind(path).map(drop).map_err(|error| problem(path, &error))
+fn stuck_socket(path: &Path) -> Result<Stuck, String> {
+    std::os::unix::net::UnixListener::bind(path).map_err(|error| problem(path, &error))
 }
 
 #[cfg(not(unix))]
-fn dead_socket(_path: &Path) -> Result<(), String> {
+fn stuck_socket(_path: &Path) -> Result<Stuck, String> {
     Ok(())
 }
 

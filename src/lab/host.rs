@@ -33,6 +33,12 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// What a web server on the wrong port says.
 const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nServer: nginx/1.26.2\r\nContent-Type: text/html\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
+/// The second packet of a Remote Desktop connection, X.224 Connection Confirm: TLS, please (MS-RDPBCGR 2.2.1.2).
+const RDP_CONFIRM: [u8; 19] = [3, 0, 0, 19, 14, 0xd0, 0, 0, 0x12, 0x34, 0, 2, 0, 8, 0, 1, 0, 0, 0];
+
+/// sshd hangs up on a client that has not logged in by then (LoginGraceTime).
+const GRACE: Duration = Duration::from_mins(2);
+
 /// One address and what runs there now.
 struct Host {
     mode: Mode,
@@ -116,7 +122,13 @@ impl Hosts {
                 let filler = tokio::time::timeout(RETRY, TcpStream::connect(place)).await;
                 host.filler = filler.ok().and_then(Result::ok);
             }
-            Mode::Sshd | Mode::Silent | Mode::Http | Mode::Closed | Mode::Penalty | Mode::Stall => {
+            Mode::Sshd
+            | Mode::Silent
+            | Mode::Http
+            | Mode::Closed
+            | Mode::Penalty
+            | Mode::Stall
+            | Mode::Rdp => {
                 let listener = Arc::new(listen(place, 128, kept)?);
                 let instance = instance.unwrap_or_default();
                 let power = self.power_of(&instance);
@@ -209,6 +221,20 @@ async fn accept(
                     let _ = stream.shutdown().await;
                     let _ = tokio::time::timeout(PATIENCE, stream.read(&mut heard)).await;
                 }
+                Mode::Rdp => {
+                    // It waits for a request; what would follow the confirmation is not acted out.
+                    let mut stream = stream;
+                    let mut heard = [0_u8; 256];
+                    let asked = async { matches!(stream.read(&mut heard).await, Ok(1..)) && heard[0] == 3 };
+                    let asked = tokio::select! {
+                        asked = asked => asked,
+                        () = sshd::power_off(&mut power) => false,
+                    };
+                    if asked {
+                        let _ = stream.write_all(&RDP_CONFIRM).await;
+                        let _ = tokio::time::timeout(PATIENCE, stream.read(&mut heard)).await;
+                    }
+                }
                 Mode::Penalty => {
                     let mut stream = stream;
                     let _ = stream.write_all(b"Not allowed at this time\r\n").await;
@@ -220,8 +246,10 @@ async fn accept(
                     }
                     let mut heard = [0_u8; 256];
                     let listen = async { while matches!(stream.read(&mut heard).await, Ok(1..)) {} };
+                    let grace = if mode == Mode::Stall { GRACE } else { Duration::MAX };
                     tokio::select! {
                         () = listen => {}
+                        () = tokio::time::sleep(grace) => {}
                         () = sshd::power_off(&mut power) => {}
                     }
                 }

@@ -159,7 +159,7 @@ impl Lab {
         for spec in &chosen {
             build::add(&mut world, spec, alone)?;
         }
-        let home = home::Home::create()?;
+        let mut home = home::Home::create()?;
         for spec in std::iter::once(&account).chain(&chosen) {
             for file in &spec.file {
                 home.key_file(&world, file)?;

@@ -28,7 +28,12 @@ pub(super) enum Mode {
     Penalty,
     /// A banner, and nothing after it.
     Stall,
+    /// Remote Desktop.
+    Rdp,
 }
+
+/// The port of Remote Desktop.
+const RDP_PORT: u16 = 3389;
 
 /// A few ports from which Linux, macOS and Windows clients start connections: a rule that lets
 /// only some of them through is not good enough for a user.
@@ -66,7 +71,8 @@ pub(super) fn plan(world: &World) -> BTreeMap<Place, (Mode, Option<String>)> {
             ways.push((address, Way { instance, subnet: &face.subnet, groups: &face.groups, public: true }));
         }
         for (address, way) in ways {
-            for port in [Some(world.ssh_port), instance.sshd.port].into_iter().flatten() {
+            let desktop = is_windows(world, instance).then_some(RDP_PORT);
+            for port in [Some(world.ssh_port), instance.sshd.port, desktop].into_iter().flatten() {
                 plan.insert((address, port), (mode(world, &way, port), Some(instance.id.clone())));
             }
         }
@@ -75,7 +81,15 @@ pub(super) fn plan(world: &World) -> BTreeMap<Place, (Mode, Option<String>)> {
 }
 
 fn mode(world: &World, way: &Way<'_>, port: u16) -> Mode {
-    if passes(world, way, port) { answer(way, port, world.ssh_port) } else { Mode::Blocked }
+    match passes(world, way, port) {
+        true if port == RDP_PORT && is_windows(world, way.instance) => Mode::Rdp,
+        true => answer(way, port, world.ssh_port),
+        false => Mode::Blocked,
+    }
+}
+
+fn is_windows(world: &World, instance: &Instance) -> bool {
+    world.image_of(instance).is_some_and(|image| image.spec.windows)
 }
 
 /// What a connection from one host to a private address of its VPC meets, and which instance is there.

@@ -326,7 +326,7 @@ pub(super) enum Reason {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ApiSpec {
-    /// Each request is turned away so many times before it is answered.
+    /// Each action is turned away so many times, by all requests together, before it is answered.
     pub throttle: u32,
     /// Only this action is.
     pub throttle_action: Option<String>,

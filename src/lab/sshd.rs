@@ -293,6 +293,20 @@ impl Login {
 impl Handler for Login {
     type Error = russh::Error;
 
+    /// What PAM's account stage has to say. sshd says it after a good key and before it hangs up; here it can be said
+    /// only before the first key.
+    async fn authentication_banner(&mut self) -> Result<Option<String>, Self::Error> {
+        let world = self.shared.world();
+        let text = world.instance(&self.instance).and_then(|instance| match &instance.os {
+            os if os.expired => Some("Your account has expired; please contact your system administrator.\n"),
+            os if os.nologin => Some(
+                "System is going down. Unprivileged users are not permitted to log in anymore. For technical details, see pam_nologin(8).\n",
+            ),
+            _ => None,
+        });
+        Ok(text.map(str::to_owned))
+    }
+
     async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
         Ok(self.judge(user, offer.public_key).0)
     }

@@ -92,10 +92,10 @@ pub(super) struct Throttle {
     pub action: Option<String>,
     /// Only requests that name this instance.
     pub about: Option<String>,
-    /// How often the same request is turned away.
+    /// How often an action is turned away before it is answered.
     pub times: u32,
-    /// How often each request was turned away so far.
-    pub seen: BTreeMap<String, u32>,
+    /// Of each action how often it was turned away, and when it was answered last.
+    pub seen: BTreeMap<String, (u32, Option<Instant>)>,
 }
 
 /// A role for instances; its instance profile has the same name.

@@ -22,7 +22,7 @@ mod profile;
 mod scaling;
 mod ssm;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::http::{Answer, Call};
@@ -140,7 +140,7 @@ pub(super) fn answer(shared: &Shared, call: &Call<'_>) -> Answer {
     };
     world.settle(Instant::now());
     let name = format!("{}:{action}", service.prefix());
-    if let Some(problem) = throttled(&mut world, service, &name, call.form, &params) {
+    if let Some(problem) = throttled(&mut world, service, &name, &params) {
         return errors::answer(service, &problem, call.id);
     }
     let denial = if service == Service::Ec2 && !known(action) { None } else { denied(&world, &name, &params) };
@@ -211,20 +211,27 @@ fn unknown(action: &str) -> Problem {
     Problem::new("InvalidAction", format!("The action {action} is not valid for this web service."))
 }
 
+/// After so long without an answered call the others have used up the limit again.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// Turns a request away that comes too often, if the story wants it so.
-fn throttled(world: &mut World, service: Service, action: &str, form: &str, params: &Params) -> Option<Problem> {
+fn throttled(world: &mut World, service: Service, action: &str, params: &Params) -> Option<Problem> {
     let hit = world.throttles.iter().position(|throttle| {
         throttle.action.as_ref().is_none_or(|known| known == action)
             && throttle.about.as_ref().is_none_or(|about| params.values().any(|value| belongs(world, value, about)))
     })?;
     let throttle = &mut world.throttles[hit];
-    // The same request counts, so that several at a time do not share their attempts.
-    let seen = throttle.seen.entry(format!("{action} {form}")).or_default();
-    if *seen < throttle.times {
-        *seen += 1;
+    // AWS counts the calls of an action, whatever they ask for: all of them share the refusals.
+    let (refused, answered) = throttle.seen.entry(action.to_owned()).or_default();
+    let now = Instant::now();
+    if answered.is_some_and(|last| now.duration_since(last) > QUIET) {
+        (*refused, *answered) = (0, None);
+    }
+    if *refused < throttle.times {
+        *refused += 1;
         return Some(errors::throttling(service));
     }
-    *seen = 0;
+    *answered = Some(now);
     None
 }
 

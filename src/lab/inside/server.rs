@@ -41,6 +41,7 @@ pub(super) fn listeners(host: &Host<'_>, out: &mut Vec<String>) {
     let port = host.instance.sshd.port.unwrap_or(host.world.ssh_port);
     if let Some(other) = &os.port_taken_by {
         out.push(format!("listen 0.0.0.0 {} {other} 2101", host.world.ssh_port));
+        out.push(format!("listen :: {} {other} 2107", host.world.ssh_port));
     }
     if runs(host) {
         out.push(format!("listen 0.0.0.0 {port} sshd {PID}"));

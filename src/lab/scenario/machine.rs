@@ -398,8 +398,8 @@ pub(in crate::lab) struct ClientSpec {
     pub before: Vec<String>,
     /// A line that ssh cannot read. Only where the lesson runs alone, for it breaks the whole file.
     pub broken: Option<String>,
-    /// The socket of a connection that has ended, by its name in the home directory.
-    pub dead_socket: Option<String>,
+    /// The socket of a shared connection whose master is suspended, by its name in the home directory.
+    pub stuck_socket: Option<String>,
 }
 
 fn root_device() -> String {
