@@ -24,12 +24,7 @@ pub(super) fn text(machine: &MachineSpec, good: &str) -> String {
 /// The text as the serial port shows it at a good first boot.
 ///
 /// `injected` is the key pair of the launch and the name that it had then.
-pub(super) fn first_boot(
-    image: &ImageSpec,
-    private: Ipv4Addr,
-    injected: Option<(&Pair, &str)>,
-    host: &Pair,
-) -> String {
+pub(super) fn first_boot(image: &ImageSpec, private: Ipv4Addr, injected: Option<(&Pair, &str)>, host: &Pair) -> String {
     let mut out = String::new();
     if image.windows {
         let _ = write!(
@@ -56,8 +51,7 @@ pub(super) fn first_boot(
     let column = "Fingerprint (sha256)";
     if let Some((pair, name)) = injected {
         let print = pair.sha256_colons();
-        let rows =
-            [("Keytype", column, "Options", "Comment"), (pair.algorithm(), print.as_str(), "-", name)];
+        let rows = [("Keytype", column, "Options", "Comment"), (pair.algorithm(), print.as_str(), "-", name)];
         let widths = [rows[1].0.len().max(7), print.len(), 7, rows[1].3.len().max(7)];
         let title = format!("Authorized keys from /home/{0}/.ssh/authorized_keys for user {0}", image.user);
         let rule = format!(

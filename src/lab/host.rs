@@ -122,13 +122,7 @@ impl Hosts {
                 let filler = tokio::time::timeout(RETRY, TcpStream::connect(place)).await;
                 host.filler = filler.ok().and_then(Result::ok);
             }
-            Mode::Sshd
-            | Mode::Silent
-            | Mode::Http
-            | Mode::Closed
-            | Mode::Penalty
-            | Mode::Stall
-            | Mode::Rdp => {
+            Mode::Sshd | Mode::Silent | Mode::Http | Mode::Closed | Mode::Penalty | Mode::Stall | Mode::Rdp => {
                 let listener = Arc::new(listen(place, 128, kept)?);
                 let instance = instance.unwrap_or_default();
                 let power = self.power_of(&instance);

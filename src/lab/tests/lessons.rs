@@ -227,3 +227,67 @@ async fn pam_ends_the_connection_after_a_good_key() {
     }
     lab.stop().await;
 }
+
+/// What holds for a whole VPC must not change what is true of another lesson's hosts.
+#[test]
+fn endpoints_and_blocks_stand_in_a_vpc_of_their_own() {
+    for spec in scenario::all().unwrap() {
+        let own = |vpc: &str| spec.vpc.iter().any(|known| known.name == vpc);
+        let of = |subnet: &str| spec.subnet.iter().find(|known| known.name == subnet).map(|known| known.vpc.as_str());
+        assert!(spec.vpc_endpoint.iter().all(|endpoint| own(&endpoint.vpc)), "{}", spec.id);
+        assert!(spec.connect_endpoint.iter().all(|endpoint| of(&endpoint.subnet).is_some_and(own)), "{}", spec.id);
+        assert!(spec.gateway.iter().all(|gateway| gateway.vpc.as_deref().is_none_or(own)), "{}", spec.id);
+    }
+}
+
+#[tokio::test]
+async fn windows_listens_for_remote_desktop_and_not_for_ssh() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let lab = Lab::start(LabOptions::default()).await.unwrap();
+    for (name, open) in [("web-windows", true), ("web-winpass", true), ("web-winkey", true), ("web-winrdp", false)] {
+        let host = address(&lab, name).await;
+        assert_eq!(knock_at(format!("{host}:{}", lab.ssh_port())).await, Try::TimedOut, "{name}");
+        let desktop = knock_at(format!("{host}:3389")).await;
+        // A server of Remote Desktop speaks when it was asked.
+        assert_eq!(desktop, if open { Try::Silent } else { Try::TimedOut }, "{name}");
+    }
+    let mut stream = tokio::net::TcpStream::connect((address(&lab, "web-windows").await, 3389)).await.unwrap();
+    stream.write_all(&[3, 0, 0, 19, 14, 0xe0, 0, 0, 0, 0, 0, 1, 0, 8, 0, 3, 0, 0, 0]).await.unwrap();
+    let mut heard = [0_u8; 19];
+    stream.read_exact(&mut heard).await.unwrap();
+    assert_eq!((heard[0], heard[3], heard[5]), (3, 19, 0xd0));
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_pair_of_the_same_name_is_younger_than_the_host_and_another_key() {
+    let lab = super::lab("web-namesake").await;
+    {
+        let world = lab.shared.world();
+        let host = world.instances.iter().find(|instance| instance.name == "web-namesake").unwrap();
+        let pair = world.key_pairs.iter().find(|known| Some(&known.pair.name) == host.key.as_ref()).unwrap();
+        assert!(!pair.deleted && pair.created > host.first_launched);
+        assert!(host.users.iter().all(|user| !user.keys.contains(&pair.pair.blob())));
+        assert!(!host.console.contains(&pair.pair.sha256_colons()));
+        // Its name at the first boot.
+        assert!(host.console.contains("| webteam |") && !host.console.contains("webteam-old"), "{}", host.console);
+    }
+    assert!(!login(&lab, "web-namesake", "ec2-user", "webteam.pem").await);
+    lab.stop().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_suspended_master_takes_connections_and_says_nothing() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let lab = super::lab("web-control").await;
+    let path = lab.home().join("cm-web-control");
+    let config = std::fs::read_to_string(lab.config_file()).unwrap();
+    assert!(config.contains(&format!("ControlPath \"{}\"", path.display())));
+    let mut master = tokio::net::UnixStream::connect(&path).await.unwrap();
+    // MUX_MSG_HELLO of version 4.
+    master.write_all(&[0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 4]).await.unwrap();
+    assert!(tokio::time::timeout(super::SOON, master.read_u8()).await.is_err());
+    assert!(login(&lab, "web-control", "ec2-user", "practice.pem").await, "without it the login works");
+    lab.stop().await;
+}
