@@ -39,10 +39,6 @@ fn a_burstable_machine_without_credits_that_greets_nobody() {
     let home = Home::with(moto);
     let key = home.key("k.pem");
     let world = moto.build(&Spec::new("credits", place).key(&key));
-    moto.ec2(
-        "modify_instance_credit_specification",
-        &json!({"InstanceCreditSpecifications": [{"InstanceId": world.instance, "CpuCredits": "standard"}]}),
-    );
     measured(moto, &world, "CPUCreditBalance", &[3.0, 0.4, 0.0, 0.0]);
     measured(moto, &world, "CPUUtilization", &[38.0, 12.0, 10.1, 10.0]);
     let report = home.diagnose(&world.instance, &world, &key);
@@ -68,7 +64,7 @@ fn a_busy_machine_with_credits_left_is_no_credit_trouble() {
 fn a_role_without_the_policy_keeps_session_manager_closed() {
     // moto alone answers nothing for Systems Manager; the double knows that the agent never came.
     let moto = Moto::of("guest.py");
-    let home = Home::with(&moto);
+    let home = Home::with(&moto).in_network_of(moto.process());
     let key = home.key("k.pem");
     let world = moto.build(&Spec::new("role", closed()).key(&key));
     let trust = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]});
