@@ -104,10 +104,10 @@ const PAIRS: &[Pair] = &[
     Pair {
         symptom: "host_key_unknown",
         also: &["host_key_changed"],
-        subject: "host key|hostkey|host-key|server key|known_hosts|known hosts|knownhosts|server's identity|\
+        subject: "host key|hostkey|host-key|server key|server public key|server's public key|host public key|known_hosts|known hosts|knownhosts|server's identity|\
              identity of the server|server identity|host authenticity|ホスト鍵|ホストキー|ホスト公開鍵|主机密钥",
         trouble: "unknown|verif|trust|not found|reject|not known|not cached|no entry|not in |not listed|refusing|not recogni|not accept|\
-             missing|new host|確認でき|未知|不明|登録されていません|見つかりません|検証|信頼",
+             not present|missing|new host|確認でき|未知|不明|登録されていません|見つかりません|検証|信頼",
         unless: "no matching|algorithm|no hostkeys available|key verified|verified host|verified the|was verified|is verified|bad permissions|load",
     },
     Pair {
@@ -136,7 +136,7 @@ const PAIRS: &[Pair] = &[
         also: &["invalid_key_format"],
         subject: "private key|privatekey|private_key|key file|keyfile|key_file|identity file|.pem|.ppk|id_rsa|id_ed25519|id_ecdsa|\
              秘密鍵|鍵ファイル|キーファイル|秘密キー",
-        trouble: "not found|no such|does not exist|doesn't exist|not exist|cannot find|can't find|\
+        trouble: "not found|not be found|no such|does not exist|doesn't exist|not exist|cannot find|can't find|\
              could not find|missing|couldn't find|enoent|見つかりません|存在しません|不存在|找不到",
         unless: "host key|host_rsa|known_hosts|identity file*type -1",
     },
@@ -177,7 +177,7 @@ const PAIRS: &[Pair] = &[
     Pair {
         symptom: "dns_failure",
         also: &[],
-        subject: "hostname|host name|look up|lookup|no such domain|domain name|resolve|resolution|dns|address lookup|ホスト名|名前解決|主机名",
+        subject: "hostname|host name|determine ip|determine the ip|determine address|determine the address|look up|lookup|no such domain|domain name|resolve|resolution|dns|address lookup|ホスト名|名前解決|主机名",
         trouble: "fail|unable|could not|couldn't|cannot|can't|unknown|not known|not found|error|invalid|no address|失敗|\
              できません|見つかりません|不明|无法",
         unless: "host key|password|known_hosts|not match|certificate|resolver error|pcap|dependenc|conflict|reference|symbol",
@@ -225,9 +225,16 @@ const PAIRS: &[Pair] = &[
         also: &["connection_reset"],
         subject: "ssh version|protocol version|version string|identification string|ssh banner|\
              ssh identification|server banner|protocol banner|バージョン",
-        trouble: "invalid|malformed|unexpected|not ssh|incompatible|unsupported|bad |not support|unknown|\
+        trouble: "did not send|didn't send|not present|invalid|malformed|unexpected|not ssh|incompatible|unsupported|bad |not support|unknown|\
              could not|no ssh|missing|wrong",
         unless: "timeout|timed out|closed|reset|eof",
+    },
+    Pair {
+        symptom: "no_supported_auth",
+        also: &["permission_denied"],
+        subject: "authentication method|authentication mechanism|auth method|authentication type|認証方式|認証方法|认证方法",
+        trouble: "no usable|no suitable|no common|no acceptable|no matching|no mutual|unsupported|not supported|n't support",
+        unless: "failed|denied|reject",
     },
     Pair {
         symptom: "permission_denied",

@@ -155,14 +155,12 @@ pub fn guesses(flat: &Flat, keep: impl Fn(usize, &str) -> bool) -> Vec<Guess> {
             continue;
         }
         let words = line.split([' ', '(', ')', '"', '\'', ',', '[', ']', '<', '>', '{', '}']);
+        let lower = line.to_ascii_lowercase();
+        let failed = ["error", "exception", "failed", "reason", "fatal"].iter().any(|w| lower.contains(w));
         let told = |word: &str| {
             // `connectTimeout: 5000` is a setting, `connectTimeout(10 s)` and `error connectTimeout` are errors.
             let small = word.starts_with(|c: char| c.is_ascii_lowercase()) && !word.contains('.');
-            let thrown = || {
-                line.to_ascii_lowercase().contains("error")
-                    || line.strip_prefix(word).is_some_and(|rest| rest.starts_with('('))
-            };
-            !small || word.contains('_') || thrown()
+            !small || failed || line.strip_prefix(word).is_some_and(|rest| rest.starts_with('('))
         };
         let found = words.filter(|w| told(w)).filter_map(spelled).find_map(|t| NAMES.iter().find(|n| n.fits(&t)));
         if let Some(found) = found {
@@ -202,7 +200,7 @@ fn spelled(word: &str) -> Option<String> {
         last = word;
     }
     let capitals = last.chars().filter(char::is_ascii_uppercase).count();
-    let humps = capitals + usize::from(last.starts_with(|c: char| c.is_ascii_lowercase()));
+    let humps = capitals + usize::from(last.starts_with(|c: char| c.is_ascii_lowercase())) + last.matches('_').count();
     if last.len() < 8
         || humps < 1 + usize::from(!last.contains('.'))
         || !last.chars().all(|c| c.is_ascii_alphanumeric() || "_.:#$-".contains(c))

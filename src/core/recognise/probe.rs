@@ -32,6 +32,7 @@ pub fn hits(flat: &Flat, hits: &mut Vec<Hit>) {
         hits.push(Hit { symptom: "success", rank: 44, pos, also: &["other"] });
     }
     missing_key(flat, hits);
+    passphrase(flat, hits);
     if let Some(re) = LIBSSH2.as_ref() {
         for found in re.captures_iter(&flat.text) {
             let (Some(whole), Some(code)) = (found.get(0), found.get(1)) else { continue };
@@ -143,8 +144,17 @@ fn typed_at_prompt(line: &str) -> Option<&str> {
 pub fn is_elsewhere(line: &str) -> bool {
     const SSH: &[&str] = &["ssh", "proxy", "tunnel", "endpoint", "gateway", ":22", "port 22", "websocket", "bastion"];
     line.len() < 1000
-        && OTHER_PORT.as_ref().is_some_and(|re| re.is_match(line))
+        && (OTHER_PORT.as_ref().is_some_and(|re| re.is_match(line)) || is_job(line))
         && !SSH.iter().any(|w| line.to_ascii_lowercase().contains(w))
+}
+
+/// What ran out of time is a build, a query: no connection.
+fn is_job(line: &str) -> bool {
+    const JOBS: &[&str] = &["job", "build", "query", "pipeline", "workflow", "stage", "step", "test", "statement"];
+    let lower = line.to_ascii_lowercase();
+    let before = lower.find(" timed out").or_else(|| lower.find(" timeout")).map(|at| &lower[..at]);
+    before.is_some_and(|b| b.rsplit(' ').next().is_some_and(|w| JOBS.contains(&w)))
+        && !["connect", "host", "socket", "server"].iter().any(|w| lower.contains(w))
 }
 
 /// What a port said to a program that only connects to it.
@@ -179,6 +189,22 @@ fn is_foreign(line: &str) -> bool {
     starts && !line.starts_with("220 ms")
 }
 
+/// A line that says of a key that its passphrase is wanted, whatever it says besides.
+fn passphrase(flat: &Flat, hits: &mut Vec<Hit>) {
+    const WANTED: &[&str] =
+        &["mandatory", "required", "is needed", "missing", "not provided", "not supplied", "no passphrase", "must be"];
+    if !flat.contains("passphrase") {
+        return;
+    }
+    for (pos, line) in flat.lines() {
+        let lower = line.to_ascii_lowercase();
+        let about = lower.contains("passphrase") && lower.contains("key") && !lower.contains(" or ");
+        if about && line.len() < 400 && !flat.is_debug(pos) && WANTED.iter().any(|w| lower.contains(w)) {
+            hits.push(Hit { symptom: "passphrase_needed", rank: 87, pos, also: &["invalid_key_format"] });
+        }
+    }
+}
+
 /// Bytes that may stand between a key file's name and the words that it is not there.
 const NEAR: usize = 60;
 
@@ -196,6 +222,8 @@ fn missing_key(flat: &Flat, hits: &mut Vec<Hit>) {
         "could not find",
         "couldn't find",
         "no file at",
+        "not be found",
+        "is missing",
         "enoent",
         "見つかりません",
         "存在しません",

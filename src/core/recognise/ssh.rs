@@ -199,6 +199,8 @@ fn is_noise(line: &str) -> bool {
     ];
     NOISE.iter().any(|n| line.starts_with(n))
         || line.starts_with("File \"")
+        || line.starts_with("class ") && line.ends_with([':', '{'])
+        || line.contains("(using password: ")
         || line.contains("inverse host lookup failed")
         || line.contains("Is borg working on the server") && line.starts_with("Connection")
         || (line.starts_with("debug")
@@ -209,7 +211,31 @@ fn is_noise(line: &str) -> bool {
 /// Lines of debug output, stack traces and quoted source: they name things that did not go wrong.
 fn is_code(line: &str) -> bool {
     const STARTS: &[&str] = &[
-        "debug", "DEBUG", "at ", "File \"", "from /", "raise ", "return ", "throw ", "await ", "self.", "#", "//", "*",
+        "debug",
+        "DEBUG",
+        "at ",
+        "File \"",
+        "from /",
+        "raise ",
+        "return ",
+        "throw ",
+        "await ",
+        "self.",
+        "#",
+        "//",
+        "*",
+        "class ",
+        "def ",
+        "except ",
+        "catch ",
+        "} catch",
+        "import ",
+        "const ",
+        "let ",
+        "var ",
+        "func ",
+        "fn ",
+        "public class ",
     ];
     STARTS.iter().any(|s| line.starts_with(s))
         || line.ends_with(['{', '(', ';', '^'])

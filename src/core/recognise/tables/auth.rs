@@ -8,6 +8,8 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "permission_denied",
         rules: &[
+            r(70, "policy does not permit you to ssh"),
+            ra(40, "could not ssh into the instance", &["timeout", "connection_refused"]),
             r(60, "sftp://*: permission denied"),
             r(60, "ssh://*: permission denied"),
             r(60, "|ssh error: permission denied"),
@@ -183,6 +185,8 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "too_many_failures",
         rules: &[
+            r(81, "too many attempts to authenticate"),
+            r(81, "too many attempts to log in"),
             r(80, "max auth tries reached"),
             r(82, "too many authentication failures"),
             r(82, "too many auth fail"),

@@ -37,6 +37,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "ssm_not_connected",
         rules: &[
+            r(96, "is not running the ssm agent"),
             ra(92, "document worker timed out", &["other"]),
             ra(92, "document process failed unexpectedly", &["other"]),
             ra(92, "ssm-session-worker", &["other"]),
@@ -83,6 +84,9 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "eic_error",
         rules: &[
+            ra(92, "upstream_not_found [519]", &["timeout", "connection_refused", "permission_denied"]),
+            ra(92, "upstream_error [515]", &["timeout", "connection_reset", "session_dropped"]),
+            ra(92, "unable to connect or stay connected to your instance", &["timeout"]),
             r(95, "ec2instanceconnect*error"),
             r(40, "ec2 instance connect"),
             r(70, "instance connect endpoint"),

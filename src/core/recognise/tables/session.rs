@@ -91,6 +91,9 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "success",
         rules: &[
+            r(46, "ssh connection established"),
+            r(46, "ssh session established"),
+            r(46, "ssh tunnel established"),
             r(50, "channel_open_confirmation: 0"),
             r(50, "|channel_success: 0"),
             r(50, "channel_request: * exit-status"),
