@@ -173,7 +173,7 @@ fn greetings(flat: &Flat, hits: &mut Vec<Hit>) {
     }
     match (ssh, other) {
         (Some(pos), None) if !flat.contains("escape character is") => {
-            hits.push(Hit { symptom: "other", rank: 79, pos, also: &["success"] })
+            hits.push(Hit { symptom: "other", rank: 79, pos, also: &["success"] });
         }
         (None, Some(pos)) if at_22 => {
             hits.push(Hit { symptom: "not_ssh_server", rank: 80, pos, also: &["connection_reset"] });
