@@ -33,9 +33,8 @@ pub(super) struct Gap {
 
 /// Both sides' lists; `None` when one is not known, or the user asks about another program than ssh.
 fn lists(facts: &Facts) -> Option<(&ClientAlgorithms, &KexLists)> {
-    let foreign =
-        |p: &&crate::core::recognise::Recognised| p.kind == Kind::Ssh && !RUN_SSH.contains(&p.client.as_str());
-    if facts.paste.as_ref().filter(foreign).is_some() {
+    let asked = facts.paste.as_ref().filter(|paste| paste.kind == Kind::Ssh);
+    if asked.is_some_and(|paste| !RUN_SSH.contains(&paste.client.as_str())) {
         return None;
     }
     Some((&facts.local.config.value()?.algorithms, facts.wire.offers_of_server.as_ref()?))
@@ -89,10 +88,7 @@ pub(super) fn gaps(facts: &Facts) -> Vec<Gap> {
 pub(super) fn agree(facts: &Facts) -> Option<bool> {
     let (mine, _) = lists(facts)?;
     let complete = [&mine.kex, &mine.host_keys, &mine.ciphers, &mine.macs].iter().all(|list| !list.is_empty());
-    match gaps(facts).is_empty() {
-        false => Some(false),
-        true => complete.then_some(true),
-    }
+    if gaps(facts).is_empty() { complete.then_some(true) } else { Some(false) }
 }
 
 /// Whether the user's client gets no further than the negotiation, however far this program gets.

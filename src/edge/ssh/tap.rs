@@ -52,11 +52,11 @@ mod tests {
     fn a_length_that_cannot_be_ends_it() {
         let tap = Tap::default();
         tap.hear(b"HTTP/1.1 400 Bad Request");
-        tap.hear(&[7; 100_000]);
+        tap.hear(&vec![7; 100_000]);
         assert_eq!(*lock(&tap.0), b"HTTP");
         let tap = Tap::default();
         tap.hear(&u32::try_from(kexinit::LONGEST - 4).unwrap().to_be_bytes());
-        tap.hear(&[7; 100_000]);
+        tap.hear(&vec![7; 100_000]);
         assert_eq!(lock(&tap.0).len(), kexinit::LONGEST);
     }
 }
