@@ -187,6 +187,10 @@ const NO_CAUSES: &[&str] = &[
     "no-port-forwarding",
     "no-agent-forwarding",
     // States and words of Instance Connect Endpoints, and fixes that stop an instance.
+    "aes128-gcm",
+    "aes256-gcm",
+    "chacha20-poly1305",
+    "sshd-log",
     "create-complete",
     "eice-",
     "instance-stop-start",
