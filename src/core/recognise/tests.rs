@@ -111,8 +111,8 @@ fn ssh_cases() {
 
 #[test]
 fn surroundings_change_no_answer() {
-    let quoted = |t: &str| t.lines().map(|l| format!("> \u{1b}[0;31m{l}\u{1b}[0m\r\n")).collect::<String>();
-    let logged = |t: &str| t.lines().map(|l| format!("2026-11-21T10:00:00.123Z {l}\n")).collect::<String>();
+    let quoted = |t: &str| t.lines().flat_map(|l| ["> \u{1b}[0;31m", l, "\u{1b}[0m\r\n"]).collect::<String>();
+    let logged = |t: &str| t.lines().flat_map(|l| ["2026-11-21T10:00:00.123Z ", l, "\n"]).collect::<String>();
     let fenced = |t: &str| format!("EC2に接続しようとすると以下のエラーが出て困っています。\n```console\n{t}\n```\n");
     let named = |t: &str| t.replace("203.0.113.10", "old-bastion.auth-failed.example.org");
     let cases = SSH_FILES.iter().flat_map(|file| toml::from_str::<SshCases>(file).unwrap().case);

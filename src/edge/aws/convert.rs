@@ -92,7 +92,7 @@ pub fn instance(from: &ec2::Instance, region: &str) -> Instance {
             .and_then(|m| m.ebs())
             .and_then(|e| text(e.volume_id())),
         lifecycle: from.instance_lifecycle().map(|l| l.as_str().to_owned()),
-        hibernation: from.hibernation_options().and_then(|h| h.configured()).unwrap_or(false),
+        hibernation: from.hibernation_options().and_then(ec2::HibernationOptions::configured).unwrap_or(false),
         managed_by: from
             .operator()
             .filter(|o| o.managed().unwrap_or(false))

@@ -96,7 +96,7 @@ impl Aws {
             .instance_id(&instance.id)
             .attribute(InstanceAttributeName::DisableApiStop);
         match call.send().await {
-            Ok(answer) => match answer.disable_api_stop().and_then(|a| a.value()) {
+            Ok(answer) => match answer.disable_api_stop().and_then(aws_sdk_ec2::types::AttributeBooleanValue::value) {
                 Some(value) => Fact::known(value, format!("DescribeInstanceAttribute disableApiStop {}", instance.id)),
                 None => Fact::unknown(Why::failed(doing, "the answer does not name disableApiStop")),
             },

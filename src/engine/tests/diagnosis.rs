@@ -245,7 +245,7 @@ proptest! {
                 }
                 task.await
             };
-            tokio::time::timeout(Duration::from_mins(2), both).await
+            tokio::time::timeout(Duration::from_mins(2), Box::pin(both)).await
         });
         let last = last.expect("the run hangs");
         prop_assert!(last.finished);
