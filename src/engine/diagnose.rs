@@ -71,7 +71,7 @@ enum Ready {
 }
 
 /// How many times its limit a probe may take while AWS asks it to slow down: waiting is no failure.
-const PATIENCE: u32 = 3;
+const PATIENCE: u32 = 2;
 
 /// Runs a probe within its limit, or a multiple of it while AWS asks to slow down.
 async fn within(limit: Duration, world: &dyn World, probe: ProbeId, facts: Arc<Facts>) -> Option<Vec<Observation>> {
@@ -156,7 +156,12 @@ pub async fn run(
                         let begun = Instant::now();
                         let answer = within(limit, world.as_ref(), probe, Arc::clone(&facts)).await;
                         let seen = answer.unwrap_or_else(|| {
-                            let why = Why::TimedOut { doing: probe.title().to_owned(), after_ms: millis(limit) };
+                            let doing = probe.title().to_owned();
+                            let why = if world.slowed().contains(&probe) {
+                                Why::Throttled { doing, code: "RequestLimitExceeded".to_owned() }
+                            } else {
+                                Why::TimedOut { doing, after_ms: millis(limit) }
+                            };
                             unknown(probe, &facts, &why)
                         });
                         (probe, seen, elapsed(begun))

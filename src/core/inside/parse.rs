@@ -109,7 +109,7 @@ fn one(out: &mut Inside, word: &str, rest: &str) {
         "akf" | "ak" => keys(out, word, rest),
         "df" | "dfi" | "root" | "home" | "fstab" | "mem" | "load" | "oom" => resources(out, word, rest),
         "fw" | "nft" | "ufw" | "firewalld" | "hosts" | "fail2ban" => firewall(out, word, rest),
-        "log" | "logf" => log(out, word, rest),
+        "log" | "logf" if word != "log.from" => log(out, word, rest),
         _ => rest_of_it(out, word, rest),
     }
 }

@@ -251,6 +251,7 @@ const REASONS: &[(&str, &[&str])] = &[
     ),
     ("sg-no-rule", &["eni-mismatch"]),
     ("sshd-not-listening", &["os-has-no-sshd"]),
+    ("instance-without-keypair", &["eic-agent-missing"]),
 ];
 
 fn specific_first(out: &mut Vec<Finding>) {
