@@ -119,12 +119,36 @@ fn word(words: &Catalogue, id: &str) -> Option<String> {
     Some(format!("{}\n\n{}", found.title, found.means))
 }
 
+/// Reads that belong to a probe besides the one that names it.
+const MORE_READS: &[&str] = &[
+    "ec2:DescribeSecurityGroupRules",
+    "iam:GetPolicy",
+    "iam:GetPolicyVersion",
+    "iam:GetRolePolicy",
+    "iam:ListAttachedRolePolicies",
+    "iam:ListRolePolicies",
+    "ssm:GetAutomationExecution",
+];
+/// The same for the look inside.
+const MORE_INSIDE: &[&str] =
+    &["ec2-instance-connect:SendSSHPublicKey", "ssm:GetCommandInvocation", "ssm:TerminateSession"];
+
 pub fn policy(args: &PolicyArgs) -> Result<Exit, Failure> {
     let words = catalogue::get();
-    let mut reads: Vec<String> = ProbeId::ALL.iter().filter_map(|p| p.action()).map(str::to_owned).collect();
-    reads.push("ec2:DescribeSecurityGroupRules".to_owned());
-    reads.sort();
-    let mut statements = vec![json!({"Sid": "Port22Checks", "Effect": "Allow", "Action": reads, "Resource": "*"})];
+    let actions = |inside: bool, more: &[&str]| {
+        let of_probes = ProbeId::ALL.iter().filter(|p| p.needs_consent() == inside).filter_map(|p| p.action());
+        let mut all: Vec<String> = of_probes.chain(more.iter().copied()).map(str::to_owned).collect();
+        all.sort();
+        all.dedup();
+        all
+    };
+    let reads = actions(false, MORE_READS);
+    let inside = actions(true, MORE_INSIDE);
+    // A command and a session are powers of root: whoever never looks inside leaves that statement out.
+    let mut statements = vec![
+        json!({"Sid": "Port22Checks", "Effect": "Allow", "Action": reads, "Resource": "*"}),
+        json!({"Sid": "Port22LookInside", "Effect": "Allow", "Action": inside, "Resource": "*"}),
+    ];
     let mut writes: Vec<String> = Vec::new();
     for id in &args.fix {
         let Some(fix) = words.fixes.get(id) else {

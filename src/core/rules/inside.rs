@@ -48,6 +48,11 @@ struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
+    /// Whether it may be that sshd does not listen: nothing was reached, or something that is no SSH server.
+    fn may_lack_sshd(&self) -> bool {
+        !self.connected || matches!(self.view.facts.wire.ssh.value(), Some(SshServer::NotSsh { .. }))
+    }
+
     /// The look, when there is one that can be read and that was taken for this login.
     fn new(view: &'a View<'a>) -> Result<Self, String> {
         let facts = view.facts;

@@ -12,7 +12,7 @@ const CUT: usize = 880;
 
 pub(super) fn findings(look: &Look<'_>) -> Vec<Finding> {
     let mut out = Vec::new();
-    if !look.connected {
+    if look.may_lack_sshd() {
         out.extend(not_listening(look));
     }
     out.extend(privsep_gone(look));
@@ -530,7 +530,7 @@ fn key_command(look: &Look<'_>) -> Option<Finding> {
 pub(super) fn summary(look: &Look<'_>) -> Result<String, String> {
     let sshd = &look.inside.sshd;
     let version = sshd.version.clone().unwrap_or_else(|| "sshd".to_owned());
-    if !look.connected {
+    if look.may_lack_sshd() {
         match &look.inside.listeners {
             None => return Err("who listens was not seen".to_owned()),
             Some(all) if all.iter().any(|l| l.port == look.port && l.program == "?") => {
