@@ -319,3 +319,19 @@ fn nobody_looks_inside_without_consent_or_without_an_agent() {
         assert!(report.stderr.is_empty() || !report.stderr.contains("panicked"), "{}", report.stderr);
     }
 }
+
+#[test]
+fn where_no_agent_is_a_login_that_works_carries_the_look() {
+    if left_out() {
+        return;
+    }
+    let guests = Guests::start();
+    let root = table().into_iter().find(|fault| fault.name == "root-in-nologin-times").expect("a login of root");
+    let stage = guests.stage_with(&root, "");
+    let report = guests.diagnose(&stage, &["--inside"]);
+    assert_eq!(guests.commands(), 0, "nothing runs by an agent that is not there");
+    assert_eq!(report.exit, 0, "{}", report.brief());
+    let seen = report.list("checks").iter().find(|c| c["id"] == "inside-sshd").cloned().unwrap_or_default();
+    assert_eq!(seen["verdict"], "pass", "{seen}");
+    assert!(seen.to_string().contains("as root over SSH"), "{seen}");
+}
