@@ -73,6 +73,14 @@ fn serial_door(view: &View<'_>) -> (DoorState, String) {
         (Some(access), _) if !access.enabled => {
             (DoorState::Closed, format!("{} (serial-console-disabled)", serial::disabled_text(facts)))
         }
+        (Some(_), Some(_)) if serial::nobody_has_a_password(facts) => (
+            DoorState::Closed,
+            "no user inside has a password: only boot menu and messages are there (serial-console-no-password)"
+                .to_owned(),
+        ),
+        (Some(_), Some((_, text, _))) if facts.inside.value().is_some_and(|i| i.account.with_password.is_some()) => {
+            (DoorState::Open, format!("it is switched on, {text}, and a user inside has a password"))
+        }
         (Some(_), Some((_, text, _))) => (
             DoorState::Unknown,
             format!(

@@ -91,5 +91,14 @@ pub(super) fn findings(view: &View<'_>) -> Vec<Finding> {
     {
         out.push(Finding::new("serial-console-disabled", Certainty::Proven, line, "pasted text"));
     }
+    if nobody_has_a_password(facts) {
+        let text = "no user inside has a password, and the serial console asks for one";
+        out.push(Finding::new("serial-console-no-password", Certainty::Proven, text, facts.inside.source()));
+    }
     out
+}
+
+/// Whether a look inside has counted the users with a password, and there are none.
+pub(super) fn nobody_has_a_password(facts: &Facts) -> bool {
+    facts.inside.value().is_some_and(|inside| inside.account.with_password == Some(0))
 }
