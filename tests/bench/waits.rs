@@ -31,8 +31,8 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-/// A stopped instance: nothing but AWS decides how long its diagnosis takes.
-const AWS_ONLY: &str = "web-stopped";
+/// Its port refuses at once: nothing but AWS decides how long its diagnosis takes.
+const AWS_ONLY: &str = "web-refused";
 
 fn lab(runtime: &Runtime, delay: u64) -> Lab {
     let options = LabOptions { delay: Duration::from_millis(delay), ..LabOptions::default() };

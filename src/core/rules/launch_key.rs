@@ -137,21 +137,19 @@ fn other_places(view: &View<'_>, candidate: Candidate<'_>) -> Vec<Evidence> {
     out
 }
 
-/// The user has today's key of that name, which is younger than the instance, and the server refuses it.
-fn of_the_namesake(view: &View<'_>, name: &str, usable: &[&KeyProbe]) -> Finding {
+/// The user has today's key of that name, which is younger than the instance, and the server refuses it. Only with a
+/// list of what was installed: without one the pair may as well be older than its last import.
+fn of_the_namesake(view: &View<'_>, name: &str, usable: &[&KeyProbe]) -> Option<Finding> {
     let listed = console_keys(view);
     let absent = usable.iter().filter_map(|k| local::key_of(k)).all(|key| is_listed(&listed, key) == Some(false));
     let text = format!(
         "{} is the key pair {name} of today, which was created after the instance: another one of the same name was put there",
         usable[0].path
     );
-    let certainty = if absent { Certainty::Proven } else { Certainty::Likely };
-    let finding = Finding::new("keypair-name-reused", certainty, text, view.facts.aws.key_pair.source());
-    if absent {
-        finding.and("the boot log lists other keys", view.console_source())
-    } else {
-        finding.would_prove("the fingerprints in the console log's authorized-keys table, or a look inside")
-    }
+    absent.then(|| {
+        Finding::new("keypair-name-reused", Certainty::Proven, text, view.facts.aws.key_pair.source())
+            .and("the boot log lists other keys", view.console_source())
+    })
 }
 
 /// The finding that the login's key is not the one that the instance was launched with.
@@ -161,7 +159,7 @@ pub(super) fn mismatch(view: &View<'_>, asked: bool, told: bool) -> Option<Findi
     let usable: Vec<&KeyProbe> =
         facts.local.keys.iter().filter(|k| local::key_of(k).is_some_and(|k| k.public.is_some())).collect();
     if asked && namesake(facts) && usable.iter().any(|k| is_launch_key(facts, k) == Some(true)) {
-        return Some(of_the_namesake(view, &pair.name, &usable));
+        return of_the_namesake(view, &pair.name, &usable);
     }
     if usable.is_empty() || !usable.iter().all(|k| is_launch_key(facts, k) == Some(false)) {
         return None;
