@@ -314,6 +314,10 @@ fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) 
                     "a probe through the proxy or jump host that your ssh configuration names",
                 )));
             }
+            // Which port Remote Desktop means is known with the platform.
+            if facts.symptom() == Some("rdp_error") && facts.target.port.is_none() && !instance_known {
+                return Ready::Later;
+            }
             // A Name tag is the instance's before it is the resolver's.
             if facts.target.kind() == TargetKind::Name && facts.target.address.is_none() && !instance_known {
                 return Ready::Later;

@@ -116,7 +116,12 @@ fn moved(look: &Look<'_>, user: &Passwd, none: bool, keys: &[Offered]) -> Option
     if usual_is_empty && look.inside.key_files.iter().any(inside_home) {
         return None;
     }
-    let used_missing = look.inside.key_files.iter().filter(|f| f.used).all(|f| missing(look, &f.path));
+    // The key lies where sshd looks, too: what keeps it from being taken is something else.
+    let used = || look.inside.key_files.iter().filter(|f| f.used);
+    if used().any(|f| f.entries.iter().any(|l| holds(look, l, keys))) {
+        return None;
+    }
+    let used_missing = used().all(|f| missing(look, &f.path));
     if !(none || mine || (there && used_missing) || (used_missing && usual.is_some())) || key_sources(look) {
         return None;
     }
