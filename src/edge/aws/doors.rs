@@ -182,7 +182,7 @@ impl Aws {
     ) -> Result<(), Why> {
         for name in inline.iter().take(DOCUMENTS) {
             match client.get_role_policy().role_name(role).policy_name(name).send().await {
-                Ok(answer) => out.inline.push((name.clone(), decoded(answer.policy_document()))),
+                Ok(answer) => out.inline.push((name.clone(), answer.policy_document().to_owned())),
                 Err(e) => return Err(error::why(&e, "iam:GetRolePolicy", doing)),
             }
         }
@@ -196,7 +196,7 @@ impl Aws {
             match client.get_policy_version().policy_arn(&arn).version_id(version).send().await {
                 Ok(answer) => {
                     let document = answer.policy_version().and_then(|v| v.document()).unwrap_or_default();
-                    out.documents.push((arn, decoded(document)));
+                    out.documents.push((arn, document.to_owned()));
                 }
                 Err(e) => return Err(error::why(&e, "iam:GetPolicyVersion", doing)),
             }
@@ -252,38 +252,5 @@ impl Aws {
             },
             Err(e) => error::fact(&e, ProbeId::SerialAccess, &doing),
         }
-    }
-}
-
-/// IAM hands documents out percent-encoded (RFC 3986; IAM API reference, GetRolePolicy).
-fn decoded(document: &str) -> String {
-    if !document.contains('%') {
-        return document.to_owned();
-    }
-    let mut out = Vec::with_capacity(document.len());
-    let bytes = document.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = bytes.get(at + 1..at + 3).and_then(|h| std::str::from_utf8(h).ok());
-        if let Some(byte) = hex.filter(|_| bytes[at] == b'%').and_then(|h| u8::from_str_radix(h, 16).ok()) {
-            out.push(byte);
-            at += 3;
-        } else {
-            out.push(bytes[at]);
-            at += 1;
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::decoded;
-
-    #[test]
-    fn policy_documents_are_percent_decoded() {
-        assert_eq!(decoded("%7B%22Version%22%3A%20%22x%22%7D"), "{\"Version\": \"x\"}");
-        assert_eq!(decoded("{\"a\": 1}"), "{\"a\": 1}");
-        assert_eq!(decoded("100%"), "100%");
     }
 }
