@@ -181,28 +181,8 @@ pub fn families() -> Result<Vec<Family>, String> {
 
 /// Whether a text fits a pattern: `*` any text, `?` any character, `#` a digit; case counts not.
 fn fits(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().flat_map(char::to_lowercase).collect();
-    let text: Vec<char> = text.chars().flat_map(char::to_lowercase).collect();
-    let (mut p, mut t, mut back) = (0, 0, None);
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                back = Some((p + 1, t));
-                p += 1;
-            }
-            Some('?') => (p, t) = (p + 1, t + 1),
-            Some('#') if text[t].is_ascii_digit() => (p, t) = (p + 1, t + 1),
-            Some(c) if *c == text[t] => (p, t) = (p + 1, t + 1),
-            _ => match back {
-                Some((after, from)) => {
-                    back = Some((after, from + 1));
-                    (p, t) = (after, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
+    let same = |p: char, t: char| p == t || (p == '#' && t.is_ascii_digit());
+    crate::core::text::wildcard(&pattern.to_lowercase(), &text.to_lowercase(), same)
 }
 
 fn any_fits(patterns: &[String], text: &str) -> bool {

@@ -40,6 +40,30 @@ pub fn shorten(text: &str, max: usize) -> String {
     out
 }
 
+/// Whether a text fits a pattern with `*` (any text) and `?` (any character); `same` says whether another character of
+/// the pattern stands for one of the text. At worst the product of both lengths.
+pub fn wildcard(pattern: &str, text: &str, same: impl Fn(char, char) -> bool) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t, mut back) = (0, 0, None);
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                back = Some((p + 1, t));
+                p += 1;
+            }
+            Some(c) if *c == '?' || same(*c, text[t]) => (p, t) = (p + 1, t + 1),
+            _ => match back {
+                Some((after, from)) => {
+                    back = Some((after, from + 1));
+                    (p, t) = (after, from + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,7 +28,7 @@ impl RealWorld {
             Err(reason) => return Fact::unknown(Why::failed("make the read-only script", reason)),
         };
         let mut whys: Vec<Why> = Vec::new();
-        if is_online(facts) {
+        if facts.agent_is_online() {
             match self.aws().run_script(instance, &script, RUN_LIMIT).await {
                 Ok(output) => {
                     return known(&output, format!("read-only script inside {}, by Run Command", instance.id));
@@ -90,10 +90,6 @@ fn known(output: &str, source: String) -> Fact<Inside> {
     Fact::known(inside::parse(&redact::secrets(output)), source)
 }
 
-fn is_online(facts: &Facts) -> bool {
-    facts.aws.ssm.value().and_then(Option::as_ref).is_some_and(|agent| agent.ping == "Online")
-}
-
 /// A user who was let in or would be, and the key file that does it without a passphrase.
 fn working_login(facts: &Facts) -> Option<(String, SshKey)> {
     let offer = facts
@@ -117,8 +113,6 @@ fn request_of(facts: &Facts, key: SshKey) -> Option<SshRequest> {
     request.keys = vec![key];
     request.total_limit = Duration::from_secs(RUN_LIMIT + 10);
     request.banner_limit = request.total_limit;
-    let known = facts.local.known_hosts.value().map(|k| k.entries.clone()).unwrap_or_default();
-    request.known_types = known.iter().map(|e| e.algorithm.clone()).collect();
-    request.known = known.into_iter().map(|e| (e.algorithm, e.fingerprint)).collect();
+    request.expect_known(facts);
     Some(request)
 }

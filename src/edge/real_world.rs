@@ -132,17 +132,7 @@ impl RealWorld {
         if let Some(limit) = self.settings.limit {
             request.total_limit = request.total_limit.min(limit);
         }
-        let known = facts.local.known_hosts.value().map(|k| k.entries.clone()).unwrap_or_default();
-        request.revoked = facts
-            .local
-            .known_hosts
-            .value()
-            .into_iter()
-            .flat_map(|k| &k.revoked)
-            .map(|e| e.fingerprint.clone())
-            .collect();
-        request.known_types = known.iter().map(|e| e.algorithm.clone()).collect();
-        request.known = known.into_iter().map(|e| (e.algorithm, e.fingerprint)).collect();
+        request.expect_known(facts);
         request.inside = facts.inside_agreed;
         request.ask_both = request.users.first().is_some_and(|user| user == "root");
         let candidates = rules::offering::keys_to_offer(facts, request.users.len(), request.cap);

@@ -16,6 +16,7 @@ mod tap;
 mod watch;
 
 use crate::core::fact::{Fact, Why};
+use crate::core::facts::Facts;
 use crate::core::facts::wire::{Answer, Budget, Offer, SshServer, Tcp};
 use crate::core::kexinit::KexLists;
 use crate::core::text;
@@ -89,6 +90,15 @@ impl SshRequest {
 }
 
 impl SshRequest {
+    /// Takes over what known_hosts has for the target.
+    pub fn expect_known(&mut self, facts: &Facts) {
+        let Some(hosts) = facts.local.known_hosts.value() else { return };
+        let known = &hosts.entries;
+        self.revoked = hosts.revoked.iter().map(|e| e.fingerprint.clone()).collect();
+        self.known_types = known.iter().map(|e| e.algorithm.clone()).collect();
+        self.known = known.iter().map(|e| (e.algorithm.clone(), e.fingerprint.clone())).collect();
+    }
+
     /// Whether known_hosts has another key of the same type than the server shows, or revokes this one.
     fn contradicts(&self, server: &SshServer) -> bool {
         let SshServer::Ready { host_key, host_key_type, .. } = server else { return false };

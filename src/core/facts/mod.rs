@@ -119,6 +119,11 @@ impl Facts {
         self.target.source_ip.or_else(|| self.local.source_ip.value().copied())
     }
 
+    /// Whether the SSM agent is known to be online.
+    pub fn agent_is_online(&self) -> bool {
+        self.aws.ssm.value().and_then(Option::as_ref).is_some_and(|agent| agent.ping == "Online")
+    }
+
     /// The symptom to start from: told, or recognised in the paste.
     pub fn symptom(&self) -> Option<&str> {
         self.symptom.as_deref().or_else(|| self.paste.as_ref().map(|p| p.symptom.as_str()))

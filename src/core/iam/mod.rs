@@ -215,26 +215,7 @@ fn words(value: &Value) -> Option<Vec<&str>> {
 
 /// Whether a text fits a pattern with `*` (any text) and `?` (any character); case counts not.
 fn fits(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().flat_map(char::to_lowercase).collect();
-    let text: Vec<char> = text.chars().flat_map(char::to_lowercase).collect();
-    let (mut p, mut t, mut back) = (0, 0, None);
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                back = Some((p + 1, t));
-                p += 1;
-            }
-            Some(c) if *c == '?' || *c == text[t] => (p, t) = (p + 1, t + 1),
-            _ => match back {
-                Some((after, from)) => {
-                    back = Some((after, from + 1));
-                    (p, t) = (after, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
+    crate::core::text::wildcard(&pattern.to_lowercase(), &text.to_lowercase(), |p, t| p == t)
 }
 
 /// IAM hands documents out URL-encoded (RFC 3986).

@@ -7,23 +7,7 @@ use std::net::IpAddr;
 
 /// Whether a pattern with `*` and `?` matches a text (OpenSSH match.c). Linear in both lengths multiplied at worst.
 pub fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        if p < pattern.len() && pattern[p] == '*' {
-            star = Some((p + 1, t));
-            p += 1;
-        } else if p < pattern.len() && (pattern[p] == '?' || pattern[p] == text[t]) {
-            (p, t) = (p + 1, t + 1);
-        } else if let Some((after, from)) = star {
-            star = Some((after, from + 1));
-            (p, t) = (after, from + 1);
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
+    crate::core::text::wildcard(pattern, text, |p, t| p == t)
 }
 
 /// Whether one host pattern of sshd (`from=`, `user@host`) matches an address; `None` when it is a name, which only

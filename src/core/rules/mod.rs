@@ -36,6 +36,8 @@ pub mod walk;
 mod windows;
 pub mod wire;
 
+pub use ssm::NEEDED as AGENT_ACTIONS;
+
 use crate::core::ami;
 use crate::core::cause::{Certainty, Finding};
 use crate::core::check::{CheckResult, Verdict};

@@ -257,7 +257,7 @@ fn by_aws(facts: &Facts, id: &str) -> Option<Live> {
         "wrong-region-or-account" | "api-endpoint-unreachable" | "api-throttled" => facts.instance().is_some(),
         "instance-not-running" => facts.instance().is_some_and(|i| i.state == "running"),
         "credentials-missing-or-expired" | "clock-skew" => facts.aws.caller.is_known(),
-        "ssm-not-registered" => facts.aws.ssm.value().is_some_and(|a| a.as_ref().is_some_and(|a| a.ping == "Online")),
+        "ssm-not-registered" => facts.agent_is_online(),
         "eice-missing" => facts.doors.connect_endpoints.value().is_some_and(|all| !all.is_empty()),
         "serial-console-disabled" => facts.doors.serial.value().is_some_and(|s| s.enabled),
         _ => return None,

@@ -6,6 +6,8 @@
 mod egress;
 mod role;
 
+pub use role::NEEDED;
+
 use super::View;
 use super::about::{Asked, asked, pasted};
 use crate::core::ami::Confidence;

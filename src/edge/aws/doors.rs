@@ -14,14 +14,6 @@ use crate::engine::world::Observation;
 use aws_sdk_ec2::types::Filter;
 use std::collections::BTreeMap;
 
-/// What the agent must be allowed to do (Systems Manager User Guide, AmazonSSMManagedInstanceCore).
-pub(super) const AGENT_ACTIONS: &[&str] = &[
-    "ssm:UpdateInstanceInformation",
-    "ssmmessages:CreateControlChannel",
-    "ssmmessages:CreateDataChannel",
-    "ssmmessages:OpenControlChannel",
-    "ssmmessages:OpenDataChannel",
-];
 /// Default Host Management Configuration (Systems Manager User Guide, "fleet-manager-default-host-management").
 const HOST_MANAGEMENT: &str = "/ssm/managed-instance/default-ec2-instance-management-role";
 /// Documents of own policies that are read at most.
@@ -126,7 +118,7 @@ impl Aws {
         let simulate = client
             .simulate_principal_policy()
             .policy_source_arn(&role.arn)
-            .set_action_names(Some(AGENT_ACTIONS.iter().map(|a| (*a).to_owned()).collect()))
+            .set_action_names(Some(crate::core::rules::AGENT_ACTIONS.iter().map(|a| (*a).to_owned()).collect()))
             .send();
         let attached = client.list_attached_role_policies().role_name(&role.name).send();
         let inline = client.list_role_policies().role_name(&role.name).send();

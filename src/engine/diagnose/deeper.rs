@@ -51,8 +51,7 @@ pub(super) fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, Pr
                 return Ready::Later;
             }
             // Where the agent is online its role is good enough.
-            let online = facts.aws.ssm.value().and_then(Option::as_ref).is_some_and(|agent| agent.ping == "Online");
-            only(!online && facts.doors.role.value().is_some_and(Option::is_some))
+            only(!facts.agent_is_online() && facts.doors.role.value().is_some_and(Option::is_some))
         }
         ProbeId::EndpointGroups => {
             if !ended(states, ProbeId::Endpoints) || !ended(states, ProbeId::ConnectEndpoints) {
@@ -78,8 +77,7 @@ pub(super) fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, Pr
 }
 
 fn online_or(facts: &Facts, what: &str) -> Ready {
-    let online = facts.aws.ssm.value().and_then(Option::as_ref).is_some_and(|agent| agent.ping == "Online");
-    if online { Ready::Now } else { Ready::Never(Some(Why::needs(what))) }
+    if facts.agent_is_online() { Ready::Now } else { Ready::Never(Some(Why::needs(what))) }
 }
 
 /// Security groups that endpoints of the VPC carry and that are not known yet.

@@ -9,7 +9,7 @@ use crate::core::rules::View;
 
 /// What an agent must be allowed: to register, and to hold its channels
 /// (Systems Manager User Guide, "Configure instance permissions" and "Verify or add session permissions").
-const NEEDED: [&str; 5] = [
+pub const NEEDED: [&str; 5] = [
     "ssm:UpdateInstanceInformation",
     "ssmmessages:CreateControlChannel",
     "ssmmessages:CreateDataChannel",
