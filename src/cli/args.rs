@@ -106,6 +106,8 @@ pub enum Command {
     Journal(JournalArgs),
     /// Take a change back.
     Undo(UndoArgs),
+    /// Go on with a repair that was cut short.
+    Resume(UndoArgs),
     /// The practice account: nothing real is touched.
     Lab(LabArgs),
     /// A cause, check, symptom, fix or word on one page, offline.
@@ -174,6 +176,9 @@ pub struct FixArgs {
     pub target: String,
     #[command(flatten)]
     pub ssh: SshArgs,
+    /// Choose among the ways that a plan offers; repeatable.
+    #[arg(long, value_name = "ID=OPTION")]
+    pub choose: Vec<String>,
     /// Show the plan and change nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -259,7 +264,7 @@ impl Cli {
             Some(Command::Fix(a)) => a.json,
             Some(Command::Identify(a)) => a.json,
             Some(Command::Journal(a)) => a.json,
-            Some(Command::Undo(a)) => a.json,
+            Some(Command::Undo(a) | Command::Resume(a)) => a.json,
             _ => false,
         }
     }

@@ -56,7 +56,7 @@ fn cause(words: &Catalogue, id: &str) -> Option<String> {
     ];
     for fix in &cause.fixes {
         let title = words.fixes.get(fix).map_or("", |f| f.title.as_str());
-        let how = if fixes::APPLICABLE.contains(&fix.as_str()) { "" } else { " (by hand)" };
+        let how = if fixes::applicable(&fix) { "" } else { " (by hand)" };
         out.push(format!("Fix: {fix}{how}: {title}"));
     }
     if !cause.by_hand.is_empty() {
@@ -82,7 +82,7 @@ fn check(words: &Catalogue, id: &str) -> Option<String> {
 
 fn fix(words: &Catalogue, id: &str) -> Option<String> {
     let fix = words.fixes.get(id)?;
-    let applies = if fixes::APPLICABLE.contains(&id) { "port22 fix applies it" } else { "by hand in this version" };
+    let applies = if fixes::applicable(id) { "port22 fix applies it" } else { "by hand in this version" };
     Some(format!(
         "{} ({id}, a fix; {applies})\n\n{}\nRisk {:?}, downtime {}, can be taken back: {}\nBy hand: {}\nPermissions: {}",
         fix.title,

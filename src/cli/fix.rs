@@ -5,12 +5,12 @@ use super::output::{self, Exit};
 use super::{diagnose, input, journal};
 use crate::core::catalogue;
 use crate::core::fixes;
-use crate::core::plan::{Confirmed, Consent, Plan};
+use crate::core::plan::{Choices, Confirmed, Consent, Plan};
 use crate::core::report;
 use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, StepState};
 use crate::engine::failure::{Failure, FailureKind};
 use crate::engine::journal::Journal;
-use crate::engine::repair;
+use crate::engine::repair::{self, Means};
 use crate::engine::world::World;
 use serde_json::json;
 use std::io::{BufRead, IsTerminal};
@@ -23,10 +23,10 @@ pub async fn run(cli: &Cli, args: &FixArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage(
             doing,
             format!("there is no fix '{}'", args.fix),
-            format!("fixes: {}", fixes::APPLICABLE.join(", ")),
+            format!("fixes: {}", fixes::all().collect::<Vec<_>>().join(", ")),
         ));
     }
-    if !fixes::APPLICABLE.contains(&args.fix.as_str()) {
+    if !fixes::applicable(&args.fix) {
         return Err(Failure::usage(
             doing,
             "this version cannot apply it",
@@ -51,12 +51,12 @@ pub async fn run(cli: &Cli, args: &FixArgs) -> Result<Exit, Failure> {
     if let Some(failure) = input::refuse_hopeless_keys(&before.facts.local.keys).filter(|_| args.fix == "key-chmod") {
         return Err(failure);
     }
-    let plan = fixes::plan(&args.fix, &before.facts).map_err(|reason| {
+    let choices = choices(args)?;
+    let plan = repair::plan(world.as_ref(), &args.fix, &before.facts, &choices).await.map_err(|reason| {
         let unread = args.fix != "key-chmod" && before.facts.source_ip().is_some();
         let next = format!("port22 diagnose {} shows what is known", args.target);
         if unread { Failure::failed(&doing, reason, next) } else { Failure::usage(&doing, reason, next) }
     })?;
-    let plan = world.preflight(plan).await;
     if args.dry_run {
         if args.json {
             output::print_json(&report::plan_json(&plan));
@@ -73,14 +73,32 @@ pub async fn run(cli: &Cli, args: &FixArgs) -> Result<Exit, Failure> {
     }
     if plan.steps.iter().all(|s| s.action.is_none()) {
         let why = plan.gates.iter().map(|g| g.why.clone()).collect::<Vec<_>>().join("; ");
-        tell(args, &plan, true, true, None, &why, None);
+        tell(args.json, &plan, true, true, None, &why, None);
         return Ok(Exit::Ok);
     }
     output::note(&report::plan_text(&plan, cli.global.ascii));
     let confirmed = confirm(plan, args.yes)?;
     let journal: Arc<dyn Journal> = Arc::new(journal::open()?);
-    let result = apply(world, journal, confirmed, request).await;
-    finish(args, result)
+    // Somebody may have thought about it for a while.
+    let reread = !args.yes;
+    let result = follow(world, journal, request, |means| repair::apply(means, confirmed, reread)).await;
+    finish(args.json, result)
+}
+
+/// What `--choose ID=OPTION` says.
+fn choices(args: &FixArgs) -> Result<Choices, Failure> {
+    args.choose
+        .iter()
+        .map(|pair| {
+            pair.split_once('=').map(|(id, option)| (id.to_owned(), option.to_owned())).ok_or_else(|| {
+                Failure::usage(
+                    format!("plan {}", args.fix),
+                    format!("--choose {pair} is not ID=OPTION"),
+                    format!("port22 fix {} TARGET --dry-run lists the choices", args.fix),
+                )
+            })
+        })
+        .collect()
 }
 
 fn refused(plan: &Plan, why: &str) -> Failure {
@@ -121,13 +139,18 @@ pub fn confirm(plan: Plan, yes: bool) -> Result<Confirmed, Failure> {
     })
 }
 
-async fn apply(
+/// Runs a repair, an undo or a resumed repair, and tells on stderr what goes on.
+pub async fn follow<F, R>(
     world: Arc<dyn World>,
     journal: Arc<dyn Journal>,
-    plan: Confirmed,
     request: crate::engine::diagnose::Request,
-) -> RepairResult {
-    let (sender, mut receiver) = unbounded_channel();
+    run: F,
+) -> RepairResult
+where
+    F: FnOnce(Means) -> R,
+    R: Future<Output = RepairResult>,
+{
+    let (out, mut receiver) = unbounded_channel();
     let watch = async {
         while let Some(event) = receiver.recv().await {
             match event {
@@ -137,15 +160,16 @@ async fn apply(
                 RepairEvent::Step { index, state: StepState::Failed(text) } => {
                     output::progress(&format!("  step {} failed: {text}", index + 1));
                 }
+                RepairEvent::Progress { index, text } => output::progress(&format!("  step {}: {text}", index + 1)),
                 _ => {}
             }
         }
     };
-    let run = repair::apply(world, journal, plan, request, RunId(2), sender);
-    tokio::join!(run, watch).0
+    tokio::join!(run(Means { world, journal, request, run: RunId(2), out }), watch).0
 }
 
-fn finish(args: &FixArgs, result: RepairResult) -> Result<Exit, Failure> {
+/// Tells how it ended.
+pub fn finish(json: bool, result: RepairResult) -> Result<Exit, Failure> {
     let after = result.after.as_ref();
     match &result.outcome {
         RepairOutcome::Fixed { login } => {
@@ -154,12 +178,12 @@ fn finish(args: &FixArgs, result: RepairResult) -> Result<Exit, Failure> {
             } else {
                 format!("applied and verified; {}", still(&result))
             };
-            tell(args, &result.plan, true, true, result.entry.as_deref(), &text, after);
+            tell(json, &result.plan, true, true, result.entry.as_deref(), &text, after);
             Ok(Exit::Ok)
         }
         RepairOutcome::NotVerified(why) => {
             tell(
-                args,
+                json,
                 &result.plan,
                 true,
                 false,
@@ -170,6 +194,12 @@ fn finish(args: &FixArgs, result: RepairResult) -> Result<Exit, Failure> {
             Ok(Exit::Found)
         }
         RepairOutcome::Failed(failure) => Err(failure.clone()),
+        RepairOutcome::Stale(fresh) => Err(Failure::new(
+            FailureKind::Refused,
+            format!("apply {}", fresh.fix),
+            format!("the world has changed since the plan was shown; now it would be: {}", fresh.title),
+            "nothing was changed; run the same command again to see the new plan",
+        )),
         RepairOutcome::Undone => Ok(Exit::Ok),
     }
 }
@@ -184,7 +214,7 @@ fn still(result: &RepairResult) -> String {
 }
 
 fn tell(
-    args: &FixArgs,
+    as_json: bool,
     plan: &Plan,
     applied: bool,
     verified: bool,
@@ -192,7 +222,7 @@ fn tell(
     text: &str,
     after: Option<&crate::engine::event::Snapshot>,
 ) {
-    if args.json {
+    if as_json {
         let mut out = report::plan_json(plan);
         out["applied"] = json!(applied);
         out["verified"] = json!(verified);

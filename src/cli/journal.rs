@@ -1,4 +1,4 @@
-//! `port22 journal` and `port22 undo`.
+//! `port22 journal`, `port22 undo` and `port22 resume`.
 
 use super::args::{Cli, JournalArgs, UndoArgs};
 use super::output::{self, Exit};
@@ -12,7 +12,6 @@ use crate::engine::repair;
 use crate::engine::world::World;
 use serde_json::json;
 use std::sync::Arc;
-use tokio::sync::mpsc::unbounded_channel;
 
 /// The journal in the state directory (XDG_STATE_HOME/port22, or the platform's own).
 pub fn open() -> Result<JournalFile, Failure> {
@@ -76,14 +75,14 @@ pub async fn undo(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
             text: format!("undo of: {text}"),
             command: entry.plan.steps.get(step).and_then(|s| s.undo.clone()).unwrap_or_default(),
             undo: None,
-            action: Some(action),
+            action,
         })
         .collect();
     output::note(&crate::core::report::plan_text(&plan, cli.global.ascii));
     fix::confirm(plan, args.yes)?;
     let world: Arc<dyn World> = Arc::new(input::world(&cli.global).await);
-    let (sender, _receiver) = unbounded_channel();
-    let result = repair::undo(world, journal, entry.id.clone(), sender).await;
+    let request = input::request(entry.plan.login.clone().unwrap_or_default(), &cli.global);
+    let result = fix::follow(world, journal, request, |means| repair::undo(means, entry.id.clone())).await;
     if let RepairOutcome::Failed(failure) = result.outcome {
         Err(failure)
     } else {
@@ -94,4 +93,31 @@ pub async fn undo(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
         }
         Ok(Exit::Ok)
     }
+}
+
+/// Takes up a repair that was cut short.
+pub async fn resume(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
+    let journal: Arc<dyn Journal> = Arc::new(open()?);
+    let entry = repair::find_interrupted(journal.as_ref(), args.entry.as_deref())?;
+    if cli.global.read_only {
+        return Err(Failure::new(
+            FailureKind::Refused,
+            format!("resume {}", entry.id),
+            "--read-only refuses every change",
+            "leave it out",
+        ));
+    }
+    let done: Vec<usize> = entry.done.iter().map(|d| d.step).collect();
+    let mut plan = entry.plan.clone();
+    plan.title = format!("go on with {}: {}", entry.id, entry.plan.title);
+    plan.gates = vec![Gate::new("entry", GateState::Ok, format!("the entry is {}: {}", state(&entry), entry.text))];
+    plan.steps =
+        entry.plan.steps.iter().enumerate().filter(|(i, _)| !done.contains(i)).map(|(_, s)| s.clone()).collect();
+    output::note(&crate::core::report::plan_text(&plan, cli.global.ascii));
+    output::note(&format!("(port22 undo {} takes back what was done instead)", entry.id));
+    fix::confirm(plan, args.yes)?;
+    let world: Arc<dyn World> = Arc::new(input::world(&cli.global).await);
+    let request = input::request(entry.plan.login.clone().unwrap_or_default(), &cli.global);
+    let result = fix::follow(world, journal, request, |means| repair::resume(means, entry)).await;
+    fix::finish(args.json, result)
 }

@@ -64,6 +64,7 @@ async fn run(cli: Cli) -> Exit {
         Some(Command::Fix(args)) => fix::run(&cli, args).await,
         Some(Command::Journal(args)) => journal::list(args),
         Some(Command::Undo(args)) => journal::undo(&cli, args).await,
+        Some(Command::Resume(args)) => journal::resume(&cli, args).await,
         Some(Command::Lab(args)) => lab::run(&cli, args).await,
         Some(Command::Explain(args)) => explain::explain(args),
         Some(Command::Policy(args)) => explain::policy(args),

@@ -69,7 +69,7 @@ fn cause_json(finding: &Finding) -> Value {
     let words = catalogue::get().causes.get(&finding.id);
     let fixes: Vec<Value> = words.map(|w| w.fixes.as_slice()).unwrap_or_default().iter().filter_map(|id| {
         let fix = catalogue::get().fixes.get(id)?;
-        Some(json!({"id": id, "title": fix.title, "risk": fix.risk, "downtime": fix.downtime, "reversible": fix.reversible, "applicable": fixes::APPLICABLE.contains(&id.as_str())}))
+        Some(json!({"id": id, "title": fix.title, "risk": fix.risk, "downtime": fix.downtime, "reversible": fix.reversible, "applicable": fixes::applicable(&id)}))
     }).collect();
     let mut out = json!({
         "id": finding.id,
@@ -96,6 +96,10 @@ pub fn plan_json(plan: &Plan) -> Value {
         "risk": plan.risk,
         "downtime": plan.downtime,
         "reversible": plan.reversible,
+        "cost": plan.cost,
+        "promises_login": plan.promises_login,
+        "permissions": plan.permissions,
+        "choices": plan.choices,
     })
 }
 
@@ -238,14 +242,14 @@ fn push_causes(facts: &Facts, diagnosis: &Diagnosis, lines: &mut Vec<String>, he
         }
         for id in cause.map(|w| w.fixes.as_slice()).unwrap_or_default() {
             let Some(fix) = words.fixes.get(id) else { continue };
-            let how = if fixes::APPLICABLE.contains(&id.as_str()) {
+            let how = if fixes::applicable(&id) {
                 format!("port22 fix {id} {}", target_words(facts))
             } else {
                 format!("by hand: port22 explain {id}")
             };
             lines.push(format!("  fix: {} ({} risk)  {how}", fix.title, fix.risk.word()));
         }
-        if let Some(cause) = cause.filter(|c| !c.fixes.iter().any(|f| fixes::APPLICABLE.contains(&f.as_str()))) {
+        if let Some(cause) = cause.filter(|c| !c.fixes.iter().any(|f| fixes::applicable(&f))) {
             lines.extend(cause.by_hand.iter().take(3).map(|l| format!("    {}", fill(l, facts))));
         }
         lines.push(String::new());
@@ -393,6 +397,16 @@ pub fn plan_text(plan: &Plan, ascii: bool) -> String {
             GateState::Refuse => glyphs.fail,
         };
         lines.push(format!("{glyph} {}", gate.why));
+    }
+    if !plan.cost.is_empty() {
+        lines.push(format!("cost: {}", plan.cost));
+    }
+    for choice in &plan.choices {
+        lines.push(format!("choice {}: {}", choice.id, choice.text));
+        for (id, text) in &choice.options {
+            let mark = if *id == choice.chosen { "*" } else { " " };
+            lines.push(format!("  {mark} --choose {}={id}: {text}", choice.id));
+        }
     }
     lines.join("\n")
 }

@@ -12,7 +12,7 @@ pub const SSH_PORT: u16 = 22;
 pub const RDP_PORT: u16 = 3389;
 
 /// What was asked for on the command line, in a paste or in the instance list.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// As typed, without `user@`: instance id, Name tag, address, DNS name or ssh_config alias.
     pub name: String,

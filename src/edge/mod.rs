@@ -4,7 +4,7 @@
 
 pub mod agent;
 pub mod aws;
-pub mod chmod;
+mod change;
 pub mod control;
 pub mod dns;
 mod inside;
@@ -12,6 +12,7 @@ pub mod journal_file;
 pub mod jump;
 pub mod keys;
 pub mod known_hosts;
+mod prepare;
 mod real_world;
 pub mod source_ip;
 pub mod ssh;

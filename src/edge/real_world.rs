@@ -2,10 +2,11 @@
 
 use super::aws::{Aws, AwsSettings, PROBE};
 use super::ssh::{SshKey, SshRequest};
-use super::{agent, chmod, control, dns, jump, keys, known_hosts, source_ip, ssh, ssh_config, tcp};
+use super::{agent, change, control, dns, jump, keys, known_hosts, prepare, source_ip, ssh, ssh_config, tcp};
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::local::{ControlSocket, JumpHost, KeyFileState, KeyProbe};
+use crate::core::facts::prepared::Prepared;
 use crate::core::plan::{Action, Plan};
 use crate::core::probe::ProbeId;
 use crate::core::rules;
@@ -13,7 +14,7 @@ use crate::core::rules::offering::Candidate;
 use crate::core::target::TargetKind;
 use crate::engine::failure::Failure;
 use crate::engine::inventory::InventoryEvent;
-use crate::engine::world::{Observation, Performed, World};
+use crate::engine::world::{Observation, Performed, Settled, StepContext, World};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::net::IpAddr;
@@ -293,24 +294,31 @@ impl World for RealWorld {
         self.aws.preflight(with_absolute_paths(plan), self.settings.read_only).boxed()
     }
 
-    fn perform(&self, action: Action) -> BoxFuture<'_, Result<Performed, Failure>> {
+    fn prepare(&self, fix: &str, facts: Arc<Facts>) -> BoxFuture<'_, Prepared> {
+        let fix = fix.to_owned();
+        async move { prepare::prepare(self, &fix, &facts).await }.boxed()
+    }
+
+    fn perform(&self, action: Action, step: StepContext) -> BoxFuture<'_, Result<Performed, Failure>> {
         async move {
-            match &action {
-                Action::Chmod { path, from, to } => {
-                    let (path_, from_, to_) = (path.clone(), *from, *to);
-                    let done = tokio::task::spawn_blocking(move || chmod::perform(&path_, from_, to_)).await;
-                    let text = done.map_err(|e| {
-                        Failure::failed(format!("set the mode of {path}"), e.to_string(), "run the diagnosis again")
-                    })??;
-                    let changed = !text.contains("already has mode");
-                    let undo = changed.then(|| Action::Chmod { path: path.clone(), from: *to, to: *from });
-                    Ok(Performed { text, undo, changed })
-                }
-                _ => match self.aws.perform(&action).await {
-                    Some(result) => result,
-                    None => Err(Failure::usage("perform an action", "nothing performs it", "report this as a bug")),
-                },
+            if let Some(result) = change::perform(&action, &step).await {
+                return result;
             }
+            match self.aws.perform(&action, &step).await {
+                Some(result) => result,
+                None => Err(Failure::usage("perform an action", "nothing performs it", "report this as a bug")),
+            }
+        }
+        .boxed()
+    }
+
+    fn settle(&self, action: Action, step: StepContext) -> BoxFuture<'_, Settled> {
+        async move {
+            if let Some(settled) = change::settle(&action, &step).await {
+                return settled;
+            }
+            let settled = self.aws.settle(&action, &step).await;
+            settled.unwrap_or_else(|| Settled::CannotTell("nothing looks for it".to_owned()))
         }
         .boxed()
     }

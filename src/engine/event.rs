@@ -82,6 +82,13 @@ pub enum RepairEvent {
         /// New state.
         state: StepState,
     },
+    /// A running step tells what goes on.
+    Progress {
+        /// Index in the plan.
+        index: usize,
+        /// In words.
+        text: String,
+    },
     /// The checks that raised the cause run again.
     Verifying {
         /// Which attempt, from 1.
@@ -118,6 +125,8 @@ pub enum RepairOutcome {
     NotVerified(String),
     /// A step failed; what was changed before is named.
     Failed(Failure),
+    /// Nothing was done: the world has changed since the plan was shown, and this is the plan for it now.
+    Stale(Box<Plan>),
     /// The undo was done.
     Undone,
 }

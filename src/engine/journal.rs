@@ -2,7 +2,7 @@
 //!
 //! The shapes and the trait; the file is kept by `edge`. Must not perform anything.
 
-use crate::core::plan::{Action, Plan};
+use crate::core::plan::{Action, Outputs, Plan};
 use crate::engine::failure::Failure;
 use serde::{Deserialize, Serialize};
 
@@ -42,8 +42,11 @@ pub enum LineEvent {
         text: String,
         /// The deed that takes it back.
         undo: Option<Action>,
-        /// Whether the world changed.
+        /// Whether something is left that an undo would have to take back.
         changed: bool,
+        /// What later steps need of it.
+        #[serde(default, skip_serializing_if = "Outputs::is_empty")]
+        outputs: Outputs,
     },
     /// A step failed.
     StepFailed {
@@ -113,6 +116,8 @@ pub struct Entry {
     pub done: Vec<DoneStep>,
     /// A step that was begun and of which nobody knows whether it was done.
     pub open_step: Option<(usize, Action)>,
+    /// What the done steps made.
+    pub outputs: Outputs,
     /// Last sentence.
     pub text: String,
 }
@@ -142,6 +147,7 @@ pub fn entries(lines: &[Line]) -> Vec<Entry> {
                 state: EntryState::Interrupted,
                 done: Vec::new(),
                 open_step: None,
+                outputs: Outputs::new(),
                 text: "interrupted before anything was changed".to_owned(),
             });
             continue;
@@ -151,10 +157,15 @@ pub fn entries(lines: &[Line]) -> Vec<Entry> {
             LineEvent::Begun { .. } => {}
             LineEvent::StepBegun { step, action } => {
                 entry.open_step = Some((*step, action.clone()));
+                entry.state = EntryState::Interrupted;
                 entry.text = format!("interrupted in step {}", step + 1);
             }
-            LineEvent::StepDone { step, text, undo, changed } => {
+            LineEvent::StepDone { step, text, undo, changed, outputs } => {
                 entry.open_step = None;
+                entry.outputs.extend(outputs.clone());
+                entry.state = EntryState::Interrupted;
+                // A resumed repair may come to a step again.
+                entry.done.retain(|d| d.step != *step);
                 entry.text.clone_from(text);
                 entry.done.push(DoneStep { step: *step, text: text.clone(), undo: undo.clone(), changed: *changed });
             }

@@ -1,67 +1,146 @@
-//! A repair: a confirmed plan is journaled, applied, verified; and taken back.
+//! A repair: a confirmed plan is journaled, applied, verified; taken up again when it was cut short; and taken back.
 //!
 //! The only caller of [`World::perform`]. Every deed is in the journal before it is done.
 
-use crate::core::check::Verdict;
-use crate::core::diagnosis::Overall;
+mod undo;
+mod verify;
+
+pub use undo::{find_entry, find_interrupted, undo, undo_actions};
+
 use crate::core::facts::Facts;
-use crate::core::facts::wire::Tcp;
-use crate::core::plan::{Action, Confirmed, Plan};
-use crate::core::probe::ProbeId;
-use crate::core::rules;
+use crate::core::fixes;
+use crate::core::plan::{Choices, Confirmed, Outputs, Plan};
 use crate::engine::diagnose::{self, Request};
 use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, Snapshot, StepState};
 use crate::engine::failure::{Failure, FailureKind};
 use crate::engine::journal::{Entry, EntryState, Journal, LineEvent};
-use crate::engine::world::World;
+use crate::engine::world::{StepContext, World};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
-/// How often the failed checks are run again while a change spreads (security groups take seconds).
-const ATTEMPTS: u32 = 3;
-/// Pause between the attempts.
-const PAUSE: Duration = Duration::from_secs(2);
+/// What a repair works with.
+#[derive(Clone)]
+pub struct Means {
+    /// The world that is changed.
+    pub world: Arc<dyn World>,
+    /// The record of it.
+    pub journal: Arc<dyn Journal>,
+    /// Whom the repair is for: the diagnosis that verifies it.
+    pub request: Request,
+    /// Number of its events.
+    pub run: RunId,
+    /// Who listens.
+    pub out: UnboundedSender<RepairEvent>,
+}
+
+impl Means {
+    fn tell(&self, event: RepairEvent) {
+        let _ = self.out.send(event);
+    }
+
+    fn finish(&self, result: RepairResult) -> RepairResult {
+        self.tell(RepairEvent::Ended(result.clone()));
+        result
+    }
+}
+
+/// Builds the plan of a fix: what it needs to know beyond the diagnosis is read, then the plan is made, then
+/// permissions are asked about (DryRun where the API has it). Fails with one sentence that says what is missing.
+pub async fn plan(world: &dyn World, fix: &str, facts: &Facts, choices: &Choices) -> Result<Plan, String> {
+    let mut facts = facts.clone();
+    facts.prepared = world.prepare(fix, Arc::new(facts.clone())).await;
+    let plan = fixes::plan(fix, &facts, choices)?;
+    Ok(world.preflight(plan).await)
+}
 
 /// Applies a confirmed plan: journal, steps, then the failed checks again.
-pub async fn apply(
-    world: Arc<dyn World>,
-    journal: Arc<dyn Journal>,
-    plan: Confirmed,
-    request: Request,
-    run: RunId,
-    out: UnboundedSender<RepairEvent>,
-) -> RepairResult {
-    let plan = plan.plan().clone();
-    let entry = match journal.begin(&plan) {
-        Ok(entry) => entry,
-        Err(failure) => {
-            return finish(
-                &out,
-                RepairResult { entry: None, plan, outcome: RepairOutcome::Failed(failure), after: None },
-            );
+///
+/// With `reread` the world is read again first, and a plan that would be another one now is not applied: it may have
+/// been on the screen for a while.
+pub async fn apply(means: Means, plan: Confirmed, reread: bool) -> RepairResult {
+    let mut plan = plan.plan().clone();
+    plan.login.get_or_insert_with(|| means.request.target.clone());
+    let end = |plan: Plan, entry: Option<String>, outcome| RepairResult { entry, plan, outcome, after: None };
+    if reread {
+        match again(&means, &plan).await {
+            Ok(fresh) if fresh.does_as(&plan) => {}
+            Ok(fresh) => return means.finish(end(plan, None, RepairOutcome::Stale(Box::new(fresh)))),
+            Err(reason) => {
+                let failure = Failure::new(
+                    FailureKind::Refused,
+                    format!("apply {}", plan.fix),
+                    format!(
+                        "the world has changed since the plan was shown, and there is no plan for it now: {reason}"
+                    ),
+                    "run the diagnosis again",
+                );
+                return means.finish(end(plan, None, RepairOutcome::Failed(failure)));
+            }
         }
-    };
-    let outcome = steps(&world, &journal, &entry, &plan, &out).await;
-    if let Err(failure) = outcome {
-        journal.end(&entry);
-        return finish(
-            &out,
-            RepairResult { entry: Some(entry), plan, outcome: RepairOutcome::Failed(failure), after: None },
-        );
     }
-    let (outcome, after) = verify(&world, &plan, &request, run, &out).await;
+    match means.journal.begin(&plan) {
+        Ok(entry) => carry_out(&means, entry, plan, &BTreeSet::new(), Outputs::new()).await,
+        Err(failure) => means.finish(end(plan, None, RepairOutcome::Failed(failure))),
+    }
+}
+
+/// The plan as it would be made now.
+async fn again(means: &Means, plan: &Plan) -> Result<Plan, String> {
+    let (sender, _) = unbounded_channel::<Snapshot>();
+    let seen =
+        diagnose::run(Arc::clone(&means.world), means.request.clone(), means.run, sender, CancellationToken::new())
+            .await;
+    self::plan(means.world.as_ref(), &plan.fix, &seen.facts, &plan.chosen()).await
+}
+
+/// Takes up a repair that was cut short: the step that was begun is looked at, what is left is done, and the end is
+/// verified. Refused for an entry that has ended or was taken back.
+pub async fn resume(means: Means, entry: Entry) -> RepairResult {
+    let plan = entry.plan.clone();
+    let end = |outcome| RepairResult { entry: Some(entry.id.clone()), plan: plan.clone(), outcome, after: None };
+    let refuse = |reason: String, next: &str| {
+        RepairOutcome::Failed(Failure::new(FailureKind::Refused, format!("resume {}", entry.id), reason, next))
+    };
+    match entry.state {
+        EntryState::Interrupted | EntryState::Failed => {}
+        EntryState::InForce => {
+            return means.finish(end(refuse("it has come to its end".to_owned(), "port22 undo takes it back")));
+        }
+        EntryState::Undone => return means.finish(end(refuse("it was taken back".to_owned(), "make a new plan"))),
+    }
+    if let Some(reason) = undo::other_account(&means.world, &plan).await {
+        return means.finish(end(refuse(reason, "choose the profile with which it was begun (--profile)")));
+    }
+    let done: BTreeSet<usize> = entry.done.iter().map(|d| d.step).collect();
+    carry_out(&means, entry.id.clone(), plan, &done, entry.outputs.clone()).await
+}
+
+/// Does the steps that are not done yet, verifies, and closes the entry.
+async fn carry_out(means: &Means, entry: String, plan: Plan, done: &BTreeSet<usize>, outputs: Outputs) -> RepairResult {
+    if let Err(failure) = steps(means, &entry, &plan, done, outputs).await {
+        means.journal.end(&entry);
+        let failure = with_way_back(failure, means.journal.as_ref(), &entry);
+        return means.finish(RepairResult {
+            entry: Some(entry),
+            plan,
+            outcome: RepairOutcome::Failed(failure),
+            after: None,
+        });
+    }
+    let (outcome, after) = verify::verify(means, &plan).await;
     let text = match &outcome {
         RepairOutcome::Fixed { login: true } => "applied; the checks pass and the login works".to_owned(),
         RepairOutcome::Fixed { login: false } => "applied; the checks that raised the cause pass".to_owned(),
         RepairOutcome::NotVerified(why) => format!("applied, not verified: {why}"),
         RepairOutcome::Failed(failure) => failure.to_string(),
+        RepairOutcome::Stale(_) => "not applied".to_owned(),
         RepairOutcome::Undone => "undone".to_owned(),
     };
     let verified = matches!(outcome, RepairOutcome::Fixed { .. });
-    let written = journal.append(&entry, LineEvent::Ended { verified, text });
-    journal.end(&entry);
+    let written = means.journal.append(&entry, LineEvent::Ended { verified, text });
+    means.journal.end(&entry);
     let outcome = match written {
         Ok(()) => outcome,
         Err(failure) => RepairOutcome::NotVerified(format!(
@@ -69,36 +148,61 @@ pub async fn apply(
             failure.reason
         )),
     };
-    finish(&out, RepairResult { entry: Some(entry), plan, outcome, after: Some(after) })
+    means.finish(RepairResult { entry: Some(entry), plan, outcome, after: Some(after) })
+}
+
+/// What to do next after a failure in the middle: what is in force now, and how to go on or back.
+fn with_way_back(mut failure: Failure, journal: &dyn Journal, entry: &str) -> Failure {
+    let Some(entry) = journal.entries().ok().and_then(|all| all.into_iter().find(|e| e.id == entry)) else {
+        return failure;
+    };
+    let left: Vec<String> = entry.done.iter().filter(|d| d.changed).map(|d| d.text.clone()).collect();
+    if left.is_empty() && entry.open_step.is_none() {
+        if !failure.next.is_empty() {
+            failure.next.push_str("; ");
+        }
+        failure.next.push_str("nothing was changed");
+        return failure;
+    }
+    let mut way = if left.is_empty() { String::new() } else { format!("in force: {}. ", left.join("; ")) };
+    if let Some((step, _)) = &entry.open_step {
+        way.push_str(&format!("Nobody knows whether step {} was done: both commands look first. ", step + 1));
+    }
+    way.push_str(&format!("Go back: port22 undo {0}. Go on: port22 resume {0}", entry.id));
+    failure.next = if failure.next.is_empty() { way } else { format!("{}. {way}", failure.next) };
+    failure
 }
 
 async fn steps(
-    world: &Arc<dyn World>,
-    journal: &Arc<dyn Journal>,
+    means: &Means,
     entry: &str,
     plan: &Plan,
-    out: &UnboundedSender<RepairEvent>,
+    done: &BTreeSet<usize>,
+    mut outputs: Outputs,
 ) -> Result<(), Failure> {
     for (index, step) in plan.steps.iter().enumerate() {
-        let Some(action) = &step.action else { continue };
-        let tell = |state: StepState| {
-            let _ = out.send(RepairEvent::Step { index, state });
-        };
+        let Some(action) = step.action.as_ref().filter(|_| !done.contains(&index)) else { continue };
+        let tell = |state: StepState| means.tell(RepairEvent::Step { index, state });
+        let action = action.with_outputs(&outputs).map_err(|reason| {
+            Failure::failed(format!("do step {} ({})", index + 1, step.text), reason, "report this as a bug")
+        })?;
         tell(StepState::Running);
-        journal.append(entry, LineEvent::StepBegun { step: index, action: action.clone() })?;
-        match world.perform(action.clone()).await {
-            Ok(done) => {
-                tell(StepState::Done(done.text.clone()));
+        means.journal.append(entry, LineEvent::StepBegun { step: index, action: action.clone() })?;
+        match perform(means, entry, index, action).await {
+            Ok(performed) => {
+                tell(StepState::Done(performed.text.clone()));
+                outputs.extend(performed.outputs.clone());
                 let line = LineEvent::StepDone {
                     step: index,
-                    text: done.text.clone(),
-                    undo: done.undo,
-                    changed: done.changed,
+                    text: performed.text.clone(),
+                    undo: performed.undo,
+                    changed: performed.changed,
+                    outputs: performed.outputs,
                 };
-                journal.append(entry, line).map_err(|e| {
+                means.journal.append(entry, line).map_err(|e| {
                     let back = step.undo.clone().unwrap_or_else(|| "it cannot be taken back by a command".to_owned());
                     Failure::failed(
-                        format!("write down that the change is made ({})", done.text),
+                        format!("write down that the change is made ({})", performed.text),
                         e.reason,
                         format!("the change IS made; to take it back by hand: {back}"),
                     )
@@ -107,7 +211,7 @@ async fn steps(
             Err(failure) => {
                 tell(StepState::Failed(failure.reason.clone()));
                 // What failed matters more than that it could not be written down.
-                let _ = journal.append(entry, LineEvent::StepFailed { step: index, failure: failure.clone() });
+                let _ = means.journal.append(entry, LineEvent::StepFailed { step: index, failure: failure.clone() });
                 return Err(failure);
             }
         }
@@ -115,210 +219,20 @@ async fn steps(
     Ok(())
 }
 
-/// Runs the diagnosis again until the checks that raised the cause pass.
-async fn verify(
-    world: &Arc<dyn World>,
-    plan: &Plan,
-    request: &Request,
-    run: RunId,
-    out: &UnboundedSender<RepairEvent>,
-) -> (RepairOutcome, Snapshot) {
-    let look = plan.steps.iter().rposition(|s| s.action.is_none());
-    if let Some(index) = look {
-        let _ = out.send(RepairEvent::Step { index, state: StepState::Running });
-    }
-    let mut attempt = 1;
-    loop {
-        let (sender, mut receiver) = unbounded_channel::<Snapshot>();
-        let diagnosis = diagnose::run(Arc::clone(world), request.clone(), run, sender, CancellationToken::new());
-        let forward = async {
-            while let Some(snapshot) = receiver.recv().await {
-                let _ = out.send(RepairEvent::Verifying { attempt, snapshot });
-            }
-        };
-        let (after, ()) = tokio::join!(diagnosis, forward);
-        let failing: Vec<String> = plan
-            .verify
-            .iter()
-            .filter(|id| !matches!(rules::verdict(&after.diagnosis.checks, id), Some(Verdict::Pass)))
-            .map(|id| {
-                after
-                    .diagnosis
-                    .checks
-                    .iter()
-                    .find(|c| c.id == **id)
-                    .map_or_else(|| id.clone(), |c| format!("{id}: {}", c.reason))
-            })
-            .collect();
-        let login = after.diagnosis.overall == Overall::Healthy;
-        // The rule is seen at once, the packets follow some seconds later.
-        let settling = matches!(after.facts.wire.tcp.value(), Some(Tcp::TimedOut { .. }))
-            && plan.verify.iter().any(|v| v == "security-group");
-        if login || attempt == ATTEMPTS || (failing.is_empty() && !settling) {
-            let outcome = if failing.is_empty() {
-                RepairOutcome::Fixed { login }
-            } else {
-                RepairOutcome::NotVerified(failing.join("; "))
-            };
-            if let Some(index) = look {
-                let state = if failing.is_empty() {
-                    StepState::Done("the checks pass".to_owned())
-                } else {
-                    StepState::Failed(failing.join("; "))
-                };
-                let _ = out.send(RepairEvent::Step { index, state });
-            }
-            return (outcome, after);
-        }
-        attempt += 1;
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-fn finish(out: &UnboundedSender<RepairEvent>, result: RepairResult) -> RepairResult {
-    let _ = out.send(RepairEvent::Ended(result.clone()));
-    result
-}
-
-/// The entry to take back: the named one, or the latest in force (or interrupted).
-pub fn find_entry(journal: &dyn Journal, entry: Option<&str>) -> Result<Entry, Failure> {
-    let all = journal.entries()?;
-    let found = match entry {
-        Some(id) => all.into_iter().find(|e| e.id == id),
-        None => all
-            .into_iter()
-            .rev()
-            .find(|e| e.state != EntryState::Undone && (e.open_step.is_some() || e.done.iter().any(|d| d.changed))),
-    };
-    found.ok_or_else(|| {
-        let what = entry.map_or_else(|| "a change that is in force".to_owned(), |id| format!("the journal entry {id}"));
-        Failure::usage(format!("find {what}"), "the journal has none", "port22 journal lists what was changed")
-    })
-}
-
-/// What an undo of an entry would do, last step first. A step of which nobody knows whether it was
-/// done is taken back by the plan's own undo where that is harmless, else named.
-pub fn undo_actions(entry: &Entry) -> Vec<(usize, Action, String)> {
-    let open = entry.open_step.iter().filter_map(|(step, action)| {
-        Some((*step, action.reverse()?, "a step of which nobody knows whether it was done".to_owned()))
-    });
-    let done =
-        entry.done.iter().rev().filter(|d| d.changed).filter_map(|d| Some((d.step, d.undo.clone()?, d.text.clone())));
-    open.chain(done).collect()
-}
-
-/// Whether the caller is in the account that the plan was made for; the reason when not, or when that cannot be told.
-async fn other_account(world: &Arc<dyn World>, plan: &Plan) -> Option<String> {
-    let wanted = plan.account.as_ref()?;
-    let seen = world.observe(ProbeId::Caller, Arc::new(Facts::default()));
-    let seen = tokio::time::timeout(Duration::from_secs(15), seen).await.unwrap_or_default();
-    let mut facts = Facts::default();
-    seen.into_iter().for_each(|o| o.apply(&mut facts));
-    match facts.aws.caller.value() {
-        Some(caller) if caller.account == *wanted => None,
-        Some(caller) => Some(format!("the change was made in account {wanted}, and you are in {}", caller.account)),
-        None => Some(format!("it cannot be told whether you are in account {wanted}, where the change was made")),
-    }
-}
-
-/// Takes an entry of the journal back, last step first.
-pub async fn undo(
-    world: Arc<dyn World>,
-    journal: Arc<dyn Journal>,
-    entry: String,
-    out: UnboundedSender<RepairEvent>,
-) -> RepairResult {
-    let found = match find_entry(journal.as_ref(), Some(&entry)) {
-        Ok(found) => found,
-        Err(failure) => {
-            return finish(
-                &out,
-                RepairResult {
-                    entry: Some(entry),
-                    plan: empty_plan(),
-                    outcome: RepairOutcome::Failed(failure),
-                    after: None,
-                },
-            );
+/// Performs one deed, passing on what it tells meanwhile.
+async fn perform(
+    means: &Means,
+    entry: &str,
+    index: usize,
+    action: crate::core::plan::Action,
+) -> Result<crate::engine::world::Performed, Failure> {
+    let (tell, mut told) = unbounded_channel::<String>();
+    let context = StepContext { tell: Some(tell), ..StepContext::new(entry, index) };
+    let performing = means.world.perform(action, context);
+    let listening = async {
+        while let Some(text) = told.recv().await {
+            means.tell(RepairEvent::Progress { index, text });
         }
     };
-    let plan = found.plan.clone();
-    let end = |outcome| RepairResult { entry: Some(entry.clone()), plan: plan.clone(), outcome, after: None };
-    if found.state == EntryState::Undone {
-        let failure =
-            Failure::usage(format!("undo {entry}"), "it is undone already", "port22 journal lists what is in force");
-        return finish(&out, end(RepairOutcome::Failed(failure)));
-    }
-    if let Some((step, action)) = found.open_step.as_ref().filter(|(_, a)| a.reverse().is_none()) {
-        let failure = Failure::new(
-            FailureKind::Refused,
-            format!("undo {entry}"),
-            format!("nobody knows whether step {} was done: {action:?}", step + 1),
-            "look at it in the console, and take it back by hand where it was done",
-        );
-        return finish(&out, end(RepairOutcome::Failed(failure)));
-    }
-    if let Some(reason) = other_account(&world, &found.plan).await {
-        let failure = Failure::new(
-            FailureKind::Refused,
-            format!("undo {entry}"),
-            reason,
-            "choose the profile with which the change was made (--profile)",
-        );
-        return finish(&out, end(RepairOutcome::Failed(failure)));
-    }
-    if let Some(irreversible) = found.done.iter().find(|d| d.changed && d.undo.is_none()) {
-        let failure = Failure::new(
-            FailureKind::Refused,
-            format!("undo {entry}"),
-            format!("'{}' cannot be taken back by a call", irreversible.text),
-            "the journal shows what was changed",
-        );
-        return finish(&out, end(RepairOutcome::Failed(failure)));
-    }
-    let mut outcome = Ok(());
-    for (step, action, _) in undo_actions(&found) {
-        let done = async {
-            journal.append(&entry, LineEvent::UndoBegun { step, action: action.clone() })?;
-            let _ = out.send(RepairEvent::Step { index: step, state: StepState::Running });
-            world.perform(action).await
-        };
-        match done.await {
-            Ok(done) => {
-                let _ = out.send(RepairEvent::Step { index: step, state: StepState::Done(done.text.clone()) });
-                outcome = journal.append(&entry, LineEvent::UndoDone { step, text: done.text });
-            }
-            Err(failure) => {
-                let _ = out.send(RepairEvent::Step { index: step, state: StepState::Failed(failure.reason.clone()) });
-                let _ = journal.append(&entry, LineEvent::UndoFailed { step, failure: failure.clone() });
-                outcome = Err(failure);
-            }
-        }
-        if outcome.is_err() {
-            break;
-        }
-    }
-    let outcome = match outcome.and_then(|()| journal.append(&entry, LineEvent::Undone)) {
-        Ok(()) => RepairOutcome::Undone,
-        Err(failure) => RepairOutcome::Failed(failure),
-    };
-    finish(&out, end(outcome))
-}
-
-fn empty_plan() -> Plan {
-    Plan {
-        fix: String::new(),
-        title: String::new(),
-        subject: String::new(),
-        target: String::new(),
-        gates: Vec::new(),
-        steps: Vec::new(),
-        risk: crate::core::plan::Risk::Low,
-        downtime: false,
-        reversible: true,
-        verify: Vec::new(),
-        consent: crate::core::plan::Consent::Yes,
-        permissions: Vec::new(),
-        account: None,
-    }
+    tokio::join!(performing, listening).0
 }

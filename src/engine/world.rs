@@ -4,9 +4,10 @@
 
 use crate::core::fact::Fact;
 use crate::core::facts::Facts;
+use crate::core::facts::prepared::Prepared;
 use crate::core::facts::{aws, doors, host, inside, local, wire};
 use crate::core::kexinit::KexLists;
-use crate::core::plan::{Action, Plan};
+use crate::core::plan::{Action, Outputs, Plan};
 use crate::core::probe::ProbeId;
 use crate::core::vpc::types::{InternetGateway, NetworkAcl, RouteTable, SecurityGroup};
 use crate::engine::failure::Failure;
@@ -183,8 +184,46 @@ pub struct Performed {
     pub text: String,
     /// The deed that takes it back, when it can be taken back.
     pub undo: Option<Action>,
-    /// False when the world already was as wanted.
+    /// Whether something is left that an undo would have to take back. False when the world already was as wanted,
+    /// and for what leaves nothing behind (a reboot, a wait).
     pub changed: bool,
+    /// What later steps need of it, by name.
+    pub outputs: Outputs,
+}
+
+/// The step that a deed belongs to.
+#[derive(Debug, Clone, Default)]
+pub struct StepContext {
+    /// Names this step of this journal entry and no other: `port22-ENTRY-STEP`. Client tokens and tags are made of it,
+    /// so that what an interrupted attempt made is found again instead of made twice.
+    pub token: String,
+    /// Listens to what goes on while the step runs.
+    pub tell: Option<UnboundedSender<String>>,
+}
+
+impl StepContext {
+    /// The context of a step of an entry.
+    pub fn new(entry: &str, step: usize) -> Self {
+        Self { token: format!("port22-{entry}-{step}"), tell: None }
+    }
+
+    /// Says what goes on.
+    pub fn say(&self, text: impl Into<String>) {
+        if let Some(tell) = &self.tell {
+            let _ = tell.send(text.into());
+        }
+    }
+}
+
+/// What became of a step that was begun, and of which no answer is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// It was done.
+    Done(Performed),
+    /// It was not done.
+    NotDone,
+    /// It cannot be told, for this reason.
+    CannotTell(String),
 }
 
 /// The outside world.
@@ -200,8 +239,15 @@ pub trait World: Send + Sync + 'static {
     /// Returns the plan with more gates.
     fn preflight(&self, plan: Plan) -> BoxFuture<'_, Plan>;
 
-    /// Performs one deed. Only `engine::repair` calls it.
-    fn perform(&self, action: Action) -> BoxFuture<'_, Result<Performed, Failure>>;
+    /// Reads, before a plan is made, what a fix needs to know beyond the diagnosis. Read-only.
+    fn prepare(&self, fix: &str, facts: Arc<Facts>) -> BoxFuture<'_, Prepared>;
+
+    /// Performs one deed. Only `engine::repair` calls it. Looks first: a deed that was done already (by an attempt of
+    /// the same step that was cut short) is not done twice.
+    fn perform(&self, action: Action, step: StepContext) -> BoxFuture<'_, Result<Performed, Failure>>;
+
+    /// Looks what became of a step that was begun and of which no answer is known. Read-only.
+    fn settle(&self, action: Action, step: StepContext) -> BoxFuture<'_, Settled>;
 
     /// AWS calls made so far.
     fn api_calls(&self) -> u64;

@@ -3,7 +3,7 @@
 //! Must not hold closures: an effect can be compared, logged and asserted on.
 
 use crate::core::facts::Facts;
-use crate::core::plan::Confirmed;
+use crate::core::plan::{Choices, Confirmed};
 use crate::engine::diagnose::Request;
 use crate::engine::event::{RunId, Snapshot};
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub enum Effect {
         fix: String,
         /// What the plan is built from.
         facts: Arc<Facts>,
+        /// What the user chose among the ways that the plan offers.
+        choices: Choices,
     },
     /// Apply a plan that the user has seen and said yes to.
     Apply {
@@ -45,6 +47,8 @@ pub enum Effect {
         plan: Box<Confirmed>,
         /// The diagnosis to verify with.
         request: Box<Request>,
+        /// Whether the plan was on the screen for so long that the world is read again first.
+        reread: bool,
     },
     /// Take a journal entry back.
     Undo {
@@ -52,6 +56,8 @@ pub enum Effect {
         run: RunId,
         /// Journal entry.
         entry: String,
+        /// Whom it was for.
+        request: Box<Request>,
     },
     /// Read the journal.
     LoadJournal,

@@ -167,6 +167,8 @@ pub enum Action {
     Copy,
     /// Apply the plan.
     Apply,
+    /// Another way of doing it, where the plan offers one.
+    OtherWay,
     /// Undo.
     Undo,
     /// Scroll the detail down.

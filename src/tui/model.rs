@@ -251,6 +251,8 @@ pub struct Fixing {
     pub phase: Phase,
     /// First line shown.
     pub scroll: usize,
+    /// When the plan came.
+    pub planned_ms: u64,
 }
 
 /// Where a fix stands.
@@ -303,6 +305,8 @@ pub struct StepRow {
     pub began_ms: u64,
     /// End.
     pub ended_ms: u64,
+    /// What it told last while it runs.
+    pub told: String,
 }
 
 /// The journal on the screen.
@@ -524,6 +528,6 @@ impl Fixing {
 impl StepRow {
     /// Steps of a plan before the first one.
     pub fn waiting(count: usize) -> Vec<Self> {
-        vec![Self { state: StepState::Waiting, began_ms: 0, ended_ms: 0 }; count]
+        vec![Self { state: StepState::Waiting, began_ms: 0, ended_ms: 0, told: String::new() }; count]
     }
 }

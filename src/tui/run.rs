@@ -3,8 +3,6 @@
 //! Draws only when something changed and the queue is empty; ticks only while a time is shown. The
 //! terminal is restored on every way out: return, error, panic, signal.
 
-use crate::core::facts::Facts;
-use crate::core::plan::Plan;
 use crate::engine::event::{RunId, Snapshot};
 use crate::engine::journal::Journal;
 use crate::engine::world::World;
@@ -234,22 +232,23 @@ impl Performer {
                         }
                     });
                 }
-                Effect::Plan { run, fix, facts } => {
+                Effect::Plan { run, fix, facts, choices } => {
                     tokio::spawn(async move {
-                        let plan = plan(world, &fix, &facts).await;
+                        let plan = repair::plan(world.as_ref(), &fix, &facts, &choices).await.map(Box::new);
                         let _ = sender.send(Msg::Planned { run, plan });
                     });
                 }
-                Effect::Apply { run, plan, request } => {
+                Effect::Apply { run, plan, request, reread } => {
                     let out = self.repair_events(run);
                     tokio::spawn(async move {
-                        repair::apply(world, journal, *plan, *request, run, out).await;
+                        repair::apply(repair::Means { world, journal, request: *request, run, out }, *plan, reread)
+                            .await;
                     });
                 }
-                Effect::Undo { run, entry } => {
+                Effect::Undo { run, entry, request } => {
                     let out = self.repair_events(run);
                     tokio::spawn(async move {
-                        repair::undo(world, journal, entry, out).await;
+                        repair::undo(repair::Means { world, journal, request: *request, run, out }, entry).await;
                     });
                 }
                 Effect::LoadJournal => {
@@ -278,11 +277,6 @@ impl Performer {
         });
         out
     }
-}
-
-async fn plan(world: Arc<dyn World>, fix: &str, facts: &Facts) -> Result<Box<Plan>, String> {
-    let plan = crate::core::fixes::plan(fix, facts)?;
-    Ok(Box::new(world.preflight(plan).await))
 }
 
 fn export(snapshot: &Snapshot) -> Result<String, String> {
@@ -382,12 +376,15 @@ impl Signals {
 mod tests {
     use super::*;
     use crate::core::fact::{Fact, Why};
+    use crate::core::facts::Facts;
+    use crate::core::facts::prepared::Prepared;
     use crate::core::plan::Action;
+    use crate::core::plan::Plan;
     use crate::core::probe::ProbeId;
     use crate::engine::failure::Failure;
     use crate::engine::inventory::InventoryEvent;
     use crate::engine::journal::{Entry, LineEvent};
-    use crate::engine::world::{Observation, Performed};
+    use crate::engine::world::{Observation, Performed, Settled, StepContext};
     use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
     use futures_util::future::BoxFuture;
     use std::sync::Mutex;
@@ -418,8 +415,14 @@ mod tests {
         fn preflight(&self, plan: Plan) -> BoxFuture<'_, Plan> {
             Box::pin(async { plan })
         }
-        fn perform(&self, _: Action) -> BoxFuture<'_, Result<Performed, Failure>> {
+        fn prepare(&self, _: &str, _: Arc<Facts>) -> BoxFuture<'_, Prepared> {
+            Box::pin(async { Prepared::default() })
+        }
+        fn perform(&self, _: Action, _: StepContext) -> BoxFuture<'_, Result<Performed, Failure>> {
             Box::pin(async { Ok(Performed::default()) })
+        }
+        fn settle(&self, _: Action, _: StepContext) -> BoxFuture<'_, Settled> {
+            Box::pin(async { Settled::NotDone })
         }
         fn api_calls(&self) -> u64 {
             0

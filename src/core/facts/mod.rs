@@ -8,6 +8,7 @@ pub mod doors;
 pub mod host;
 pub mod inside;
 pub mod local;
+pub mod prepared;
 pub mod wire;
 
 use crate::core::fact::Fact;
@@ -49,6 +50,9 @@ pub struct Facts {
     /// Probes that still run: what they may contradict is not called proven yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<crate::core::probe::ProbeId>,
+    /// What a plan needs to know beyond the diagnosis. Not recorded: it is read again when a plan is asked for.
+    #[serde(skip)]
+    pub prepared: prepared::Prepared,
     /// When the run began, in seconds since 1970. Facts carry no clock of their own.
     pub now: i64,
 }

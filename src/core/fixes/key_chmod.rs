@@ -3,7 +3,7 @@
 use crate::core::facts::Facts;
 use crate::core::facts::local::KeyFileState;
 use crate::core::key::mode_too_open;
-use crate::core::plan::{Action, Consent, Gate, GateState, Plan, Risk, Step};
+use crate::core::plan::{Action, Choices, Gate, GateState, Plan, Step};
 use crate::core::text::{list, shell_quote};
 
 /// The mode that is set: read by the owner. ssh asks only that no bit of group and others is set (OpenSSH authfile.c, sshkey_perm_ok).
@@ -11,7 +11,7 @@ const MODE: u32 = 0o400;
 
 /// Plans to set mode 0400 on every key file of the login that ssh refuses for its mode.
 /// Fails when no key file is known; a file that is fine makes a plan without steps that change anything.
-pub fn plan(facts: &Facts) -> Result<Plan, String> {
+pub fn plan(facts: &Facts, _choices: &Choices) -> Result<Plan, String> {
     let keys: Vec<_> = facts
         .local
         .keys
@@ -75,18 +75,9 @@ pub fn plan(facts: &Facts) -> Result<Plan, String> {
         list(&paths)
     };
     Ok(Plan {
-        fix: "key-chmod".to_owned(),
-        title: format!("make {what} readable by you only"),
-        subject: format!("file {what}"),
-        target: what,
         gates,
         steps,
-        risk: Risk::Low,
-        downtime: false,
-        reversible: true,
         verify: vec!["key-permissions".to_owned()],
-        consent: Consent::Yes,
-        permissions: Vec::new(),
-        account: None,
+        ..Plan::new("key-chmod", format!("make {what} readable by you only"), format!("file {what}"), what)
     })
 }

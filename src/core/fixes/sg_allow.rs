@@ -1,7 +1,7 @@
 //! `sg-allow-my-ip`: lets the client's one address in, never a whole network.
 
 use crate::core::facts::Facts;
-use crate::core::plan::{Action, Consent, Gate, GateState, Plan, Risk, Step};
+use crate::core::plan::{Action, Choices, Gate, GateState, Plan, Risk, Step};
 use crate::core::rules::network;
 use crate::core::text::shell_quote;
 use crate::core::vpc::types::{SecurityGroup, SgPeer, SgRule};
@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 /// Plans to replace the address of the rule that was meant for this client, or to add a rule for its `/32` or `/128`.
 /// Fails with one sentence when the client's address, the interface or its groups are not known.
-pub fn plan(facts: &Facts) -> Result<Plan, String> {
+pub fn plan(facts: &Facts, _choices: &Choices) -> Result<Plan, String> {
     let instance = facts.instance().ok_or("the instance is not known: its security groups cannot be found")?;
     let source =
         facts.source_ip().ok_or("your address as the instance sees it is not known: pass --source-ip ADDRESS")?;
@@ -27,19 +27,9 @@ pub fn plan(facts: &Facts) -> Result<Plan, String> {
     let net = IpNet::from(source);
     let mut gates = vec![address_gate(source)];
     let mut plan = Plan {
-        fix: "sg-allow-my-ip".to_owned(),
-        title: String::new(),
-        subject: instance.id.clone(),
-        target: instance.label(),
-        gates: Vec::new(),
-        steps: Vec::new(),
-        risk: Risk::Low,
-        downtime: false,
-        reversible: true,
         verify: vec!["security-group".to_owned()],
-        consent: Consent::Yes,
-        permissions: Vec::new(),
         account: facts.aws.caller.value().map(|c| c.account.clone()),
+        ..Plan::new("sg-allow-my-ip", "", instance.id.clone(), instance.label())
     };
     if let SgDecision::Allowed { .. } = path.group {
         plan.title = format!("nothing to change: {net} may already reach port {port}");
@@ -79,12 +69,10 @@ pub fn plan(facts: &Facts) -> Result<Plan, String> {
             ));
         }
     }
-    plan.steps.push(Step {
-        text: "wait until the rule is seen, then run the failed checks again".to_owned(),
-        command: format!("port22 diagnose {}", shell_quote(&instance.id)),
-        undo: None,
-        action: None,
-    });
+    plan.steps.push(Step::look(
+        "wait until the rule is seen, then run the failed checks again",
+        format!("port22 diagnose {}", shell_quote(&instance.id)),
+    ));
     plan.gates = gates;
     Ok(plan)
 }

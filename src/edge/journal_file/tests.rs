@@ -1,7 +1,7 @@
 //! The journal on a real disk.
 
 use super::*;
-use crate::core::plan::{Action, Consent, Risk, Step};
+use crate::core::plan::{Action, Outputs, Risk, Step};
 use crate::engine::journal::EntryState;
 use std::os::unix::fs::MetadataExt;
 use tempfile::TempDir;
@@ -22,21 +22,7 @@ fn plan(subject: &str) -> Plan {
         Step {
             text: "change the rule".to_owned(), command: "aws ec2 …".to_owned(), undo: None, action: Some(action)
         };
-    Plan {
-        fix: "sg-allow-my-ip".to_owned(),
-        title: "let me in".to_owned(),
-        subject: subject.to_owned(),
-        target: subject.to_owned(),
-        gates: Vec::new(),
-        steps: vec![step],
-        risk: Risk::Medium,
-        downtime: false,
-        reversible: true,
-        verify: Vec::new(),
-        consent: Consent::Yes,
-        permissions: Vec::new(),
-        account: None,
-    }
+    Plan { steps: vec![step], risk: Risk::Medium, ..Plan::new("sg-allow-my-ip", "let me in", subject, subject) }
 }
 
 fn begun_step() -> LineEvent {
@@ -44,7 +30,7 @@ fn begun_step() -> LineEvent {
 }
 
 fn done_step() -> LineEvent {
-    LineEvent::StepDone { step: 0, text: "done".to_owned(), undo: None, changed: true }
+    LineEvent::StepDone { step: 0, text: "done".to_owned(), undo: None, changed: true, outputs: Outputs::new() }
 }
 
 fn ended() -> LineEvent {

@@ -1,7 +1,7 @@
 //! Lines of the journal, summed up.
 
 use super::fake::plan;
-use crate::core::plan::Action;
+use crate::core::plan::{Action, Outputs};
 use crate::engine::failure::Failure;
 use crate::engine::journal::{Entry, EntryState, Line, LineEvent, entries};
 
@@ -21,7 +21,13 @@ fn begun() -> LineEvent {
 fn step(step: usize) -> [LineEvent; 2] {
     [
         LineEvent::StepBegun { step, action: chmod() },
-        LineEvent::StepDone { step, text: format!("done {step}"), undo: Some(chmod()), changed: true },
+        LineEvent::StepDone {
+            step,
+            text: format!("done {step}"),
+            undo: Some(chmod()),
+            changed: true,
+            outputs: Outputs::new(),
+        },
     ]
 }
 

@@ -7,15 +7,16 @@ use crate::core::facts::doors::{RolePolicies, SerialAccess, SessionProof};
 use crate::core::facts::host::{Machine, Metrics, WindowsPassword};
 use crate::core::facts::inside::Inside;
 use crate::core::facts::local::{JumpHost, KnownHosts, SshConfig};
+use crate::core::facts::prepared::Prepared;
 use crate::core::facts::wire::{Answer, Budget, Offer, SshServer, Tcp};
-use crate::core::plan::{Action, Consent, Plan, Risk, Step};
+use crate::core::plan::{Action, Plan, Step};
 use crate::core::probe::ProbeId;
 use crate::core::vpc::types::{SecurityGroup, SgPeer, SgRule};
 use crate::engine::diagnose::Request;
 use crate::engine::failure::Failure;
 use crate::engine::inventory::InventoryEvent;
 use crate::engine::journal::{self, Entry, Journal, Line, LineEvent};
-use crate::engine::world::{Observation, Performed, World};
+use crate::engine::world::{Observation, Performed, Settled, StepContext, World};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -55,6 +56,8 @@ pub(super) struct Fake {
     pub(super) log: Arc<Mutex<Vec<String>>>,
     /// Deeds that fail.
     pub(super) refuses: BTreeSet<String>,
+    /// What became of a step without an answer.
+    pub(super) settled: Settled,
     started: Instant,
     calls: AtomicU64,
 }
@@ -71,6 +74,7 @@ impl Fake {
             ended: Arc::default(),
             log: Arc::default(),
             refuses: BTreeSet::new(),
+            settled: Settled::NotDone,
             started: Instant::now(),
             calls: AtomicU64::new(0),
         }
@@ -224,14 +228,28 @@ impl World for Fake {
         async { plan }.boxed()
     }
 
-    fn perform(&self, action: Action) -> BoxFuture<'_, Result<Performed, Failure>> {
+    fn prepare(&self, _fix: &str, _facts: Arc<Facts>) -> BoxFuture<'_, Prepared> {
+        async { Prepared::default() }.boxed()
+    }
+
+    fn settle(&self, action: Action, _step: StepContext) -> BoxFuture<'_, Settled> {
+        self.log.lock().unwrap().push(format!("settle {}", name_of(&action)));
+        async { self.settled.clone() }.boxed()
+    }
+
+    fn perform(&self, action: Action, _step: StepContext) -> BoxFuture<'_, Result<Performed, Failure>> {
         async move {
             let name = name_of(&action);
             self.log.lock().unwrap().push(format!("perform {name}"));
             if self.refuses.contains(&name) {
                 return Err(Failure::failed(format!("do {name}"), "the test says so", "try again"));
             }
-            Ok(Performed { text: format!("did {name}"), undo: Some(opposite(&action)), changed: true })
+            Ok(Performed {
+                text: format!("did {name}"),
+                undo: Some(opposite(&action)),
+                changed: true,
+                ..Performed::default()
+            })
         }
         .boxed()
     }
@@ -316,19 +334,9 @@ pub(super) fn plan(files: &[&str], verify: &[&str]) -> Plan {
     let mut steps: Vec<Step> = files.iter().map(step).collect();
     steps.push(Step { text: "look again".to_owned(), command: "ls -l".to_owned(), undo: None, action: None });
     Plan {
-        fix: "key-chmod".to_owned(),
-        title: "t".to_owned(),
-        subject: "file a".to_owned(),
-        target: "a".to_owned(),
-        gates: Vec::new(),
         steps,
-        risk: Risk::Low,
-        downtime: false,
-        reversible: true,
         verify: verify.iter().map(|v| (*v).to_owned()).collect(),
-        consent: Consent::Yes,
-        permissions: Vec::new(),
-        account: None,
+        ..Plan::new("key-chmod", "t", "file a", "a")
     }
 }
 

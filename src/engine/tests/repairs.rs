@@ -2,15 +2,26 @@
 
 use super::fake::{Fake, Notes, name_of, plan, request};
 use crate::core::facts::wire::Tcp;
-use crate::core::plan::{Confirmed, Consent, Gate, GateState};
+use crate::core::plan::{Action, Confirmed, Consent, Gate, GateState};
 use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, StepState};
 use crate::engine::journal::{EntryState, Journal, LineEvent};
-use crate::engine::repair::{apply, find_entry, undo, undo_actions};
+use crate::engine::repair::{Means, apply, find_entry, find_interrupted, resume, undo, undo_actions};
+use crate::engine::world::{Performed, Settled};
 use std::sync::Arc;
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 fn log(world: &Fake) -> Vec<String> {
     world.log.lock().unwrap().clone()
+}
+
+fn means(world: &Arc<Fake>, notes: &Arc<Notes>, out: UnboundedSender<RepairEvent>) -> Means {
+    Means {
+        world: Arc::clone(world) as Arc<_>,
+        journal: Arc::clone(notes) as Arc<_>,
+        request: request("203.0.113.7"),
+        run: RunId(5),
+        out,
+    }
 }
 
 async fn applied(
@@ -21,15 +32,7 @@ async fn applied(
 ) -> (RepairResult, Vec<RepairEvent>) {
     let (out, mut events) = unbounded_channel();
     let confirmed = Confirmed::after_consent(plan(files, verify), None).unwrap();
-    let result = apply(
-        Arc::clone(world) as Arc<_>,
-        Arc::clone(notes) as Arc<_>,
-        confirmed,
-        request("203.0.113.7"),
-        RunId(5),
-        out,
-    )
-    .await;
+    let result = apply(means(world, notes, out), confirmed, false).await;
     let mut seen = Vec::new();
     while let Ok(event) = events.try_recv() {
         seen.push(event);
@@ -39,7 +42,7 @@ async fn applied(
 
 async fn taken_back(world: &Arc<Fake>, notes: &Arc<Notes>, entry: &str) -> RepairResult {
     let (out, _events) = unbounded_channel();
-    undo(Arc::clone(world) as Arc<_>, Arc::clone(notes) as Arc<_>, entry.to_owned(), out).await
+    undo(means(world, notes, out), entry.to_owned()).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -207,7 +210,7 @@ async fn an_undo_that_fails_can_be_gone_on_with() {
     applied(&world, &notes, &["a", "b"], &["tcp-port"]).await;
     assert!(matches!(taken_back(&world, &notes, "e1").await.outcome, RepairOutcome::Failed(_)));
     let entry = find_entry(notes.as_ref(), None).unwrap();
-    let left: Vec<String> = undo_actions(&entry).iter().map(|(_, a, _)| name_of(a)).collect();
+    let left: Vec<String> = undo_actions(&entry).iter().map(|(_, a, _)| name_of(a.as_ref().unwrap())).collect();
     assert_eq!(left, ["a 400→644"]);
 }
 
@@ -232,4 +235,95 @@ fn only_consent_makes_a_plan_that_can_be_applied() {
     assert!(Confirmed::after_consent(typed.clone(), None).is_err());
     assert!(Confirmed::after_consent(typed.clone(), Some("i-2")).is_err());
     assert!(Confirmed::after_consent(typed, Some(" i-1 ")).is_ok());
+}
+
+/// A repair of three files whose process was killed after so many lines of the journal were written.
+async fn cut_short(lines: usize) -> (Arc<Fake>, Arc<Notes>) {
+    let world = Arc::new(Fake::new());
+    let notes = Arc::new(Notes::new(&world));
+    applied(&world, &notes, &["a", "b", "c"], &["tcp-port"]).await;
+    notes.lines.lock().unwrap().truncate(lines);
+    world.log.lock().unwrap().clear();
+    (world, notes)
+}
+
+fn performed(world: &Fake) -> Vec<String> {
+    log(world).into_iter().filter_map(|l| l.strip_prefix("perform ").map(str::to_owned)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn wherever_it_was_cut_short_the_rest_is_done_and_nothing_twice() {
+    // begun, then (begun, done) for each of three steps, then ended.
+    for lines in 1..=7 {
+        let (world, notes) = cut_short(lines).await;
+        let entry = find_interrupted(notes.as_ref(), None).unwrap();
+        let (out, _events) = unbounded_channel();
+        let result = resume(means(&world, &notes, out), entry).await;
+        assert_eq!(result.outcome, RepairOutcome::Fixed { login: true }, "cut after {lines} lines");
+        let done = (lines - 1) / 2;
+        let wanted: Vec<String> = ["a", "b", "c"][done..].iter().map(|f| format!("{f} 644→400")).collect();
+        assert_eq!(performed(&world), wanted, "cut after {lines} lines");
+        assert_eq!(notes.entries().unwrap()[0].state, EntryState::InForce);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn wherever_it_was_cut_short_all_that_was_done_is_taken_back() {
+    for lines in 1..=8 {
+        let (world, notes) = cut_short(lines).await;
+        let result = taken_back(&world, &notes, "e1").await;
+        assert_eq!(result.outcome, RepairOutcome::Undone, "cut after {lines} lines");
+        // A step that was begun is taken back too: its undo looks first.
+        let begun = (lines / 2).min(3);
+        let mut wanted: Vec<String> = ["a", "b", "c"][..begun].iter().map(|f| format!("{f} 400→644")).collect();
+        wanted.reverse();
+        assert_eq!(performed(&world), wanted, "cut after {lines} lines");
+        assert_eq!(notes.entries().unwrap()[0].state, EntryState::Undone);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_ended_or_was_taken_back_is_not_gone_on_with() {
+    let world = Arc::new(Fake::new());
+    let notes = Arc::new(Notes::new(&world));
+    applied(&world, &notes, &["a"], &["tcp-port"]).await;
+    assert!(find_interrupted(notes.as_ref(), None).is_err());
+    let entry = find_interrupted(notes.as_ref(), Some("e1")).unwrap();
+    let (out, _events) = unbounded_channel();
+    let result = resume(means(&world, &notes, out), entry).await;
+    assert!(matches!(result.outcome, RepairOutcome::Failed(f) if f.reason.contains("come to its end")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_in_the_middle_says_what_is_in_force_and_how_to_go_back() {
+    let mut world = Fake::new();
+    world.refuses.insert("b 644→400".to_owned());
+    let world = Arc::new(world);
+    let notes = Arc::new(Notes::new(&world));
+    let (result, _) = applied(&world, &notes, &["a", "b"], &["tcp-port"]).await;
+    let RepairOutcome::Failed(failure) = result.outcome else { panic!("{:?}", result.outcome) };
+    assert!(failure.next.contains("in force: did a 644→400."), "{}", failure.next);
+    assert!(failure.next.contains("port22 undo e1") && failure.next.contains("port22 resume e1"), "{}", failure.next);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_leaves_no_reverse_is_looked_at_before_it_is_taken_back() {
+    let stop = Action::StopInstance { region: "r".to_owned(), instance: "i-1".to_owned() };
+    let start = Action::StartInstance { region: "r".to_owned(), instance: "i-1".to_owned() };
+    let done = Performed { text: "stopped".to_owned(), undo: Some(start), changed: true, ..Performed::default() };
+    for (settled, outcome, deeds) in [
+        (Settled::NotDone, "undone", 0),
+        (Settled::Done(done), "undone", 1),
+        (Settled::CannotTell("no answer".to_owned()), "failed", 0),
+    ] {
+        let mut world = Fake::new();
+        world.settled = settled;
+        let world = Arc::new(world);
+        let notes = Arc::new(Notes::new(&world));
+        let entry = notes.begin(&plan(&[], &[])).unwrap();
+        notes.append(&entry, LineEvent::StepBegun { step: 0, action: stop.clone() }).unwrap();
+        let result = taken_back(&world, &notes, &entry).await;
+        let said = if matches!(result.outcome, RepairOutcome::Undone) { "undone" } else { "failed" };
+        assert_eq!((said, performed(&world).len()), (outcome, deeds));
+    }
 }

@@ -126,6 +126,7 @@ pub const TABLE: &[Binding] = {
 
         // Fix.
         row(C::Fix, "y", A::Apply, "apply", "apply exactly what is shown", 1, can_apply),
+        row(C::Fix, "o", A::OtherWay, "another way", "plan it the other way, where there is a choice", 2, can_choose),
         row(C::Fix, "y", A::Apply, "take it back", "take back exactly what is shown", 1, can_take_back),
         row(C::Fix, "u", A::Undo, "undo", "take the change back", 1, can_undo_fix),
         row(C::Fix, "enter", A::Accept, "to the diagnosis", "back to the diagnosis", 2, fix_is_over),
@@ -271,6 +272,13 @@ fn can_apply(m: &Model) -> bool {
             }
             _ => false,
         })
+}
+
+fn can_choose(m: &Model) -> bool {
+    m.fixing().is_some_and(|f| {
+        f.undo.is_none()
+            && matches!(&f.phase, Phase::Preview { plan, .. } if plan.choices.iter().any(|c| c.options.len() > 1) && !f.wants_typing(plan))
+    })
 }
 
 fn can_take_back(m: &Model) -> bool {

@@ -292,7 +292,7 @@ pub fn plan(consent: Consent, gate: GateState) -> Plan {
         verify: vec!["security-group".into(), "tcp-port".into()],
         consent,
         permissions: vec!["ec2:AuthorizeSecurityGroupIngress".into()],
-        account: None,
+        ..Plan::new("", "", "", "")
     }
 }
 
@@ -309,7 +309,16 @@ pub fn entry(id: &str, state: EntryState, at: i64) -> Entry {
     } else {
         vec![DoneStep { step: 0, text: "added sgr-07a1 to web-sg".into(), undo: Some(undo), changed: true }]
     };
-    Entry { id: id.into(), at, plan, state, done, open_step: None, text: "applied and verified".into() }
+    Entry {
+        id: id.into(),
+        at,
+        plan,
+        state,
+        done,
+        open_step: None,
+        outputs: Default::default(),
+        text: "applied and verified".into(),
+    }
 }
 
 /// Presses keys: `jj<enter>` is j, j, Enter. Returns all effects.

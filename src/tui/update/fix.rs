@@ -3,7 +3,7 @@
 //! Nothing is changed before consent: only [`apply`] makes the effect that changes the world, and
 //! only from the plan that is on the screen.
 
-use crate::core::plan::{Confirmed, Consent, Plan};
+use crate::core::plan::{Choices, Confirmed, Consent, Plan};
 use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, StepState};
 use crate::engine::journal::Entry;
 use crate::tui::effect::Effect;
@@ -11,15 +11,48 @@ use crate::tui::keys::Action;
 use crate::tui::model::{Fixing, Model, Phase, Screen, StepRow};
 use crate::tui::update::{diagnosis, leave_screen};
 
+/// How long a plan may be on the screen before the world is read again on "yes".
+const FRESH_MS: u64 = 15_000;
+
 /// Opens the screen of a fix; its plan is built in the background.
 pub fn open(model: &mut Model, fix: String) -> Vec<Effect> {
     let Some(facts) = diagnosis::facts(model) else { return Vec::new() };
     let Some(request) = model.diagnosing().map(|d| d.request.clone()) else { return Vec::new() };
     let run = model.new_run();
-    let fixing =
-        Fixing { run, fix: fix.clone(), undo: None, request, facts: facts.clone(), phase: Phase::Planning, scroll: 0 };
+    let fixing = Fixing {
+        run,
+        fix: fix.clone(),
+        undo: None,
+        request,
+        facts: facts.clone(),
+        phase: Phase::Planning,
+        scroll: 0,
+        planned_ms: 0,
+    };
     model.stack.push(Screen::Fix(Box::new(fixing)));
-    vec![Effect::Plan { run, fix, facts }]
+    vec![Effect::Plan { run, fix, facts, choices: Choices::new() }]
+}
+
+/// Plans again, with the next option of a choice.
+fn choose(model: &mut Model) -> Vec<Effect> {
+    let run = model.new_run();
+    let Some(Screen::Fix(fixing)) = model.stack.last_mut() else { return Vec::new() };
+    let Phase::Preview { plan, .. } = &fixing.phase else { return Vec::new() };
+    let mut choices = plan.chosen();
+    // All options of the last choice, then the next of the one before it, as the digits of a number.
+    for choice in plan.choices.iter().rev() {
+        let at = choice.options.iter().position(|(id, _)| *id == choice.chosen).unwrap_or(0);
+        let next = (at + 1) % choice.options.len().max(1);
+        if let Some((id, _)) = choice.options.get(next) {
+            choices.insert(choice.id.clone(), id.clone());
+        }
+        if next != 0 {
+            break;
+        }
+    }
+    fixing.run = run;
+    fixing.phase = Phase::Planning;
+    vec![Effect::Plan { run, fix: fixing.fix.clone(), facts: fixing.facts.clone(), choices }]
 }
 
 /// Opens the screen that asks whether an entry is to be taken back.
@@ -28,7 +61,7 @@ pub fn open_undo(model: &mut Model, entry: String, plan: Plan) {
     let request = model.diagnosing().map(|d| d.request.clone()).unwrap_or_default();
     let facts = diagnosis::facts(model).unwrap_or_default();
     let phase = Phase::Preview { plan: Box::new(plan.clone()), typed: String::new() };
-    let fixing = Fixing { run, fix: plan.fix, undo: Some(entry), request, facts, phase, scroll: 0 };
+    let fixing = Fixing { run, fix: plan.fix, undo: Some(entry), request, facts, phase, scroll: 0, planned_ms: 0 };
     model.stack.push(Screen::Fix(Box::new(fixing)));
 }
 
@@ -46,7 +79,9 @@ fn of_run(model: &mut Model, run: RunId) -> Option<&mut Fixing> {
 
 /// The plan is there.
 pub fn planned(model: &mut Model, run: RunId, plan: Result<Box<Plan>, String>) {
+    let ms = model.clock.ms;
     let Some(fixing) = of_run(model, run) else { return };
+    fixing.planned_ms = ms;
     if !matches!(fixing.phase, Phase::Planning) {
         return;
     }
@@ -70,7 +105,15 @@ pub fn repaired(model: &mut Model, run: RunId, event: RepairEvent) {
                     StepState::Running => row.began_ms = ms,
                     _ => row.ended_ms = ms,
                 }
+                row.told.clear();
                 row.state = state;
+            }
+        }
+        RepairEvent::Progress { index, text } => {
+            if let Phase::Running { steps, .. } | Phase::Verifying { steps, .. } = &mut fixing.phase
+                && let Some(row) = steps.get_mut(index)
+            {
+                row.told = text;
             }
         }
         RepairEvent::Verifying { attempt, snapshot } => {
@@ -81,6 +124,13 @@ pub fn repaired(model: &mut Model, run: RunId, event: RepairEvent) {
                 }
                 other => other,
             };
+        }
+        RepairEvent::Ended(RepairResult { outcome: RepairOutcome::Stale(plan), .. }) => {
+            fixing.phase = Phase::Preview { plan, typed: String::new() };
+            fixing.planned_ms = ms;
+            model.notice =
+                Some("The world has changed since the plan was shown: this is the plan for it now.".to_owned());
+            return;
         }
         RepairEvent::Ended(result) => {
             let steps = match std::mem::replace(&mut fixing.phase, Phase::Planning) {
@@ -106,6 +156,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     match action {
         Action::Apply => return apply(model),
         Action::Undo => undo_this(model),
+        Action::OtherWay => return choose(model),
         Action::Accept => return back(model),
         Action::Back => {
             if model.fixing().is_some_and(Fixing::is_running) {
@@ -132,15 +183,18 @@ fn apply(model: &mut Model) -> Vec<Effect> {
         model.notice = Some("Read-only: nothing is changed.".to_owned());
         return Vec::new();
     }
+    let now = model.clock.ms;
     let Some(Screen::Fix(fixing)) = model.stack.last_mut() else { return Vec::new() };
     let Phase::Preview { plan, typed } = &fixing.phase else { return Vec::new() };
     let effect = if let Some(entry) = &fixing.undo {
-        Effect::Undo { run: fixing.run, entry: entry.clone() }
+        Effect::Undo { run: fixing.run, entry: entry.clone(), request: Box::new(fixing.request.clone()) }
     } else {
         let word = matches!(plan.consent, Consent::Type(_)).then_some(typed.as_str());
         match Confirmed::after_consent((**plan).clone(), word) {
             Ok(plan) => {
-                Effect::Apply { run: fixing.run, plan: Box::new(plan), request: Box::new(fixing.request.clone()) }
+                let reread = now.saturating_sub(fixing.planned_ms) > FRESH_MS;
+                let request = Box::new(fixing.request.clone());
+                Effect::Apply { run: fixing.run, plan: Box::new(plan), request, reread }
             }
             Err(reason) => {
                 model.notice = Some(reason);

@@ -461,5 +461,5 @@ pub fn cause_title(id: &str) -> String {
 
 /// Whether a fix can be applied here.
 pub fn applicable(id: &str) -> bool {
-    fixes::APPLICABLE.contains(&id)
+    fixes::applicable(id)
 }

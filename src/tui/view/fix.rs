@@ -116,6 +116,9 @@ fn step_lines(
             Some(StepState::Done(text) | StepState::Failed(text)) if !text.is_empty() => {
                 wrapped(&mut lines, text, room, indent, theme.text());
             }
+            Some(StepState::Running) if row.is_some_and(|r| !r.told.is_empty()) => {
+                wrapped(&mut lines, row.map_or("", |r| r.told.as_str()), room, indent, theme.muted());
+            }
             Some(_) => {}
             None if f.undo.is_some() => {
                 if let Some(undo) = &step.undo {
@@ -168,6 +171,13 @@ fn gate_lines(model: &Model, f: &Fixing, plan: &Plan, room: u16, pen: &Pen) -> V
         }
         if plan.downtime {
             out.push((Mark::Warn, format!("{} is interrupted", plan.target), theme.warn()));
+        }
+        if !plan.cost.is_empty() {
+            out.push((Mark::Warn, format!("costs: {}", plan.cost), theme.warn()));
+        }
+        for choice in &plan.choices {
+            let chosen = choice.options.iter().find(|(id, _)| *id == choice.chosen).map_or("", |(_, t)| t.as_str());
+            out.push((Mark::Pass, format!("{} {chosen} (o: another way)", choice.text), theme.accent()));
         }
         if !plan.reversible {
             out.push((Mark::Warn, "not every step can be taken back".to_owned(), theme.warn()));
@@ -280,6 +290,8 @@ fn ended(
                 wrapped(&mut lines, &format!("next: {}", failure.next), room, "    ", theme.accent());
             }
         }
+        // Shown as a new plan instead.
+        RepairOutcome::Stale(_) => {}
         RepairOutcome::Undone => {
             wrapped(&mut lines, "✓ UNDONE: everything of this change is taken back.", room, " ", theme.good());
         }

@@ -1,4 +1,4 @@
-//! Sets the mode of a file: the one local change that port22 makes.
+//! Sets the mode of a file.
 //!
 //! Only for a deed of a confirmed plan. Must not touch a file that is not what the plan was made for.
 

@@ -3,8 +3,16 @@
 //! Plans are built from facts by `fixes`. They are data: shown, confirmed, journaled, applied by
 //! `engine::repair`. Nothing here performs anything.
 
-use ipnet::IpNet;
+mod action;
+
+pub use action::{Action, Outputs};
+
+use crate::core::target::Target;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What the user chose among the ways that a fix offers: option id by choice id.
+pub type Choices = BTreeMap<String, String>;
 
 /// How much a plan may harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,128 +67,10 @@ impl Gate {
     }
 }
 
-/// One deed, as data. The only things that `engine` may ask the world to change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "kebab-case")]
-pub enum Action {
-    /// Sets the permission bits of a file, if they still are `from`.
-    Chmod {
-        /// File.
-        path: String,
-        /// Bits that were seen when the plan was made.
-        from: u32,
-        /// Bits to set.
-        to: u32,
-    },
-    /// `ec2:AuthorizeSecurityGroupIngress`, one address.
-    AuthorizeIngress {
-        /// Region.
-        region: String,
-        /// `sg-…`.
-        group: String,
-        /// `tcp` or `icmp`.
-        protocol: String,
-        /// First port.
-        from_port: i32,
-        /// Last port.
-        to_port: i32,
-        /// One `/32` or `/128`.
-        cidr: IpNet,
-        /// Description of the rule.
-        description: String,
-    },
-    /// `ec2:RevokeSecurityGroupIngress` by rule id.
-    RevokeIngress {
-        /// Region.
-        region: String,
-        /// `sg-…`.
-        group: String,
-        /// `sgr-…`.
-        rule: String,
-    },
-    /// Takes back an `AuthorizeIngress` of which nobody knows whether it was done: removes the rule that
-    /// has exactly this address and these ports and carries our tag, if there is one.
-    RevokeOwn {
-        /// Region.
-        region: String,
-        /// `sg-…`.
-        group: String,
-        /// `tcp` or `icmp`.
-        protocol: String,
-        /// First port.
-        from_port: i32,
-        /// Last port.
-        to_port: i32,
-        /// The address.
-        cidr: IpNet,
-    },
-    /// `ec2:ModifySecurityGroupRules`: another address in the same rule.
-    ModifyIngress {
-        /// Region.
-        region: String,
-        /// `sg-…`.
-        group: String,
-        /// `sgr-…`.
-        rule: String,
-        /// `tcp`, `-1`, ….
-        protocol: String,
-        /// First port.
-        from_port: i32,
-        /// Last port.
-        to_port: i32,
-        /// Address that was seen when the plan was made.
-        from: IpNet,
-        /// Address to set.
-        to: IpNet,
-        /// Description that the rule keeps (the API drops it when it is not repeated).
-        description: Option<String>,
-    },
-    /// `ec2:StartInstances`, and wait until it runs.
-    StartInstance {
-        /// Region.
-        region: String,
-        /// `i-…`.
-        instance: String,
-    },
-    /// `ec2:StopInstances`, and wait until it is stopped.
-    StopInstance {
-        /// Region.
-        region: String,
-        /// `i-…`.
-        instance: String,
-    },
-}
-
-impl Action {
-    /// The deed that takes this one back when nobody knows whether it was done. Each looks first, so
-    /// that it changes nothing where there is nothing to take back. `None` where that cannot be told.
-    pub fn reverse(&self) -> Option<Self> {
-        match self {
-            Self::Chmod { path, from, to } => Some(Self::Chmod { path: path.clone(), from: *to, to: *from }),
-            Self::AuthorizeIngress { region, group, protocol, from_port, to_port, cidr, .. } => Some(Self::RevokeOwn {
-                region: region.clone(),
-                group: group.clone(),
-                protocol: protocol.clone(),
-                from_port: *from_port,
-                to_port: *to_port,
-                cidr: *cidr,
-            }),
-            Self::ModifyIngress { from, to, .. } => {
-                let mut back = self.clone();
-                if let Self::ModifyIngress { from: f, to: t, .. } = &mut back {
-                    (*f, *t) = (*to, *from);
-                }
-                Some(back)
-            }
-            Self::RevokeIngress { .. }
-            | Self::RevokeOwn { .. }
-            | Self::StartInstance { .. }
-            | Self::StopInstance { .. } => None,
-        }
-    }
-}
-
 /// One step of a plan.
+///
+/// Where a step needs what an earlier one made (an id that is not known yet), `command` and `action` hold
+/// `${name}` of an [output](Outputs).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// What happens, in words.
@@ -193,6 +83,23 @@ pub struct Step {
     pub action: Option<Action>,
 }
 
+impl Step {
+    /// A step that changes something, with its undo in words or as a command.
+    pub fn deed(
+        text: impl Into<String>,
+        command: impl Into<String>,
+        undo: Option<String>,
+        action: impl Into<Action>,
+    ) -> Self {
+        Self { text: text.into(), command: command.into(), undo, action: Some(action.into()) }
+    }
+
+    /// A step that only looks: the checks that run after everything is done.
+    pub fn look(text: impl Into<String>, command: impl Into<String>) -> Self {
+        Self { text: text.into(), command: command.into(), undo: None, action: None }
+    }
+}
+
 /// What the user must do to say yes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -201,6 +108,29 @@ pub enum Consent {
     Yes,
     /// Type this word (the instance id), or `--yes`.
     Type(String),
+}
+
+/// A way of doing it that the user may choose before saying yes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Short id, as in `--choose ID=OPTION`.
+    pub id: String,
+    /// What is to be chosen, as a question.
+    pub text: String,
+    /// Options: id and words. The first is the default.
+    pub options: Vec<(String, String)>,
+    /// Option that this plan was built for.
+    pub chosen: String,
+}
+
+impl Choice {
+    /// A choice among options, with what the user chose if it is one of them, else the first.
+    pub fn new(id: &str, text: impl Into<String>, options: &[(&str, &str)], choices: &Choices) -> Self {
+        let options: Vec<(String, String)> = options.iter().map(|(o, t)| ((*o).to_owned(), (*t).to_owned())).collect();
+        let asked = choices.get(id).filter(|c| options.iter().any(|(o, _)| o == *c)).cloned();
+        let chosen = asked.or_else(|| options.first().map(|(o, _)| o.clone())).unwrap_or_default();
+        Self { id: id.to_owned(), text: text.into(), options, chosen }
+    }
 }
 
 /// What a fix would do.
@@ -233,9 +163,55 @@ pub struct Plan {
     /// Account that the plan was made for; an undo in another one is refused.
     #[serde(default)]
     pub account: Option<String>,
+    /// Whether it promises that the login works afterwards, not only that its own checks pass.
+    #[serde(default)]
+    pub promises_login: bool,
+    /// What it costs in money and minutes, in words; empty when nothing.
+    #[serde(default)]
+    pub cost: String,
+    /// Ways that the user may choose among.
+    #[serde(default)]
+    pub choices: Vec<Choice>,
+    /// Whom the repair is for: needed to verify it after the process that began it is gone.
+    #[serde(default)]
+    pub login: Option<Target>,
 }
 
 impl Plan {
+    /// A plan of a fix without gates and steps: low risk, reversible, to be confirmed by `y`.
+    pub fn new(fix: &str, title: impl Into<String>, subject: impl Into<String>, target: impl Into<String>) -> Self {
+        Self {
+            fix: fix.to_owned(),
+            title: title.into(),
+            subject: subject.into(),
+            target: target.into(),
+            gates: Vec::new(),
+            steps: Vec::new(),
+            risk: Risk::Low,
+            downtime: false,
+            reversible: true,
+            verify: Vec::new(),
+            consent: Consent::Yes,
+            permissions: Vec::new(),
+            account: None,
+            promises_login: false,
+            cost: String::new(),
+            choices: Vec::new(),
+            login: None,
+        }
+    }
+
+    /// What the plan was built for, by choice.
+    pub fn chosen(&self) -> Choices {
+        self.choices.iter().map(|c| (c.id.clone(), c.chosen.clone())).collect()
+    }
+
+    /// Whether it does the same as another: the same deeds in the same order, and refused or not alike.
+    pub fn does_as(&self, other: &Self) -> bool {
+        let deeds = |p: &Self| p.steps.iter().filter_map(|s| s.action.clone()).collect::<Vec<_>>();
+        deeds(self) == deeds(other) && self.refused().is_some() == other.refused().is_some()
+    }
+
     /// The first gate that refuses.
     pub fn refused(&self) -> Option<&Gate> {
         self.gates.iter().find(|g| g.state == GateState::Refuse)

@@ -1,8 +1,11 @@
-//! The changes: each the exact API call that the plan showed. Called by `engine::repair` only.
+//! Rules of security groups: added, changed, removed.
+//!
+//! Must not open anything to a whole network, and must not touch a rule that was changed since the plan was made.
 
-use super::client::Aws;
-use super::error;
-use crate::core::plan::{Action, Gate, GateState, Plan};
+use super::{TAG, dry};
+use crate::core::plan::{Action, Gate, GateState};
+use crate::edge::aws::client::Aws;
+use crate::edge::aws::{convert, error};
 use crate::engine::failure::Failure;
 use crate::engine::world::Performed;
 use aws_sdk_ec2::types::{
@@ -10,40 +13,13 @@ use aws_sdk_ec2::types::{
     TagSpecification,
 };
 use ipnet::IpNet;
-use std::time::Duration;
-use tokio::time::Instant;
 
-/// Marks rules that this program made.
-const TAG: (&str, &str) = ("created-by", "port22");
-/// Limit of each question before a change.
-const QUESTION: Duration = Duration::from_secs(15);
 const AUTHORIZE: &str = "ec2:AuthorizeSecurityGroupIngress";
 const REVOKE: &str = "ec2:RevokeSecurityGroupIngress";
 const MODIFY: &str = "ec2:ModifySecurityGroupRules";
 
 impl Aws {
-    /// Performs an AWS action; `None` when the action is not one of AWS.
-    pub async fn perform(&self, action: &Action) -> Option<Result<Performed, Failure>> {
-        Some(match action {
-            Action::AuthorizeIngress { region, group, protocol, from_port, to_port, cidr, description } => {
-                self.authorize(
-                    region,
-                    group,
-                    &permission(protocol, *from_port, *to_port, *cidr, Some(description)),
-                    *cidr,
-                )
-                .await
-            }
-            Action::RevokeIngress { region, group, rule } => self.revoke(region, group, rule).await,
-            Action::RevokeOwn { .. } => self.revoke_own(action).await,
-            Action::ModifyIngress { .. } => self.modify(action).await,
-            Action::StartInstance { region, instance } => self.set_running(region, instance, true).await,
-            Action::StopInstance { region, instance } => self.set_running(region, instance, false).await,
-            Action::Chmod { .. } => return None,
-        })
-    }
-
-    async fn authorize(
+    pub(super) async fn authorize(
         &self,
         region: &str,
         group: &str,
@@ -74,18 +50,20 @@ impl Aws {
                     text: format!("rule {} added to {group} for {cidr}", rule.as_deref().unwrap_or("(id not told)")),
                     undo,
                     changed: true,
+                    ..Performed::default()
                 })
             }
             Err(e) if error::code(&e) == "InvalidPermission.Duplicate" => Ok(Performed {
                 text: format!("{group} already has this rule for {cidr}; nothing was changed"),
                 undo: None,
                 changed: false,
+                ..Performed::default()
             }),
             Err(e) => Err(error::failure(&e, AUTHORIZE, &doing)),
         }
     }
 
-    async fn revoke(&self, region: &str, group: &str, rule: &str) -> Result<Performed, Failure> {
+    pub(super) async fn revoke(&self, region: &str, group: &str, rule: &str) -> Result<Performed, Failure> {
         let doing = format!("remove rule {rule} from {group} in {region}");
         match self
             .ec2_once(region)
@@ -95,18 +73,28 @@ impl Aws {
             .send()
             .await
         {
-            Ok(_) => Ok(Performed { text: format!("rule {rule} removed from {group}"), undo: None, changed: true }),
+            Ok(_) => Ok(Performed {
+                text: format!("rule {rule} removed from {group}"),
+                undo: None,
+                changed: true,
+                ..Performed::default()
+            }),
             Err(e)
                 if matches!(error::code(&e), "InvalidPermission.NotFound" | "InvalidSecurityGroupRuleId.NotFound") =>
             {
-                Ok(Performed { text: format!("rule {rule} is already gone from {group}"), undo: None, changed: false })
+                Ok(Performed {
+                    text: format!("rule {rule} is already gone from {group}"),
+                    undo: None,
+                    changed: false,
+                    ..Performed::default()
+                })
             }
             Err(e) => Err(error::failure(&e, REVOKE, &doing)),
         }
     }
 
     /// Removes our own rule of an interrupted step, if it is there.
-    async fn revoke_own(&self, action: &Action) -> Result<Performed, Failure> {
+    pub(super) async fn revoke_own(&self, action: &Action) -> Result<Performed, Failure> {
         let Action::RevokeOwn { region, group, protocol, from_port, to_port, cidr } = action else {
             return Err(Failure::usage("remove our rule", "another action was given", "report this"));
         };
@@ -118,7 +106,7 @@ impl Aws {
             let page = page.map_err(|e| error::failure(&e, "ec2:DescribeSecurityGroupRules", &doing))?;
             ours = ours.or_else(|| {
                 let rule = page.security_group_rules().iter().find(|r| {
-                    let net = super::convert::cidr(r.cidr_ipv4()).or_else(|| super::convert::cidr(r.cidr_ipv6()));
+                    let net = convert::cidr(r.cidr_ipv4()).or_else(|| convert::cidr(r.cidr_ipv6()));
                     let tagged = r.tags().iter().any(|t| t.key() == Some(TAG.0) && t.value() == Some(TAG.1));
                     let same = r.ip_protocol() == Some(protocol)
                         && r.from_port() == Some(*from_port)
@@ -134,11 +122,12 @@ impl Aws {
                 text: format!("{group} holds no rule of ours for {cidr}: the step was not done"),
                 undo: None,
                 changed: false,
+                ..Performed::default()
             }),
         }
     }
 
-    async fn modify(&self, action: &Action) -> Result<Performed, Failure> {
+    pub(super) async fn modify(&self, action: &Action) -> Result<Performed, Failure> {
         let Action::ModifyIngress { region, group, rule, protocol, from_port, to_port, from, to, description } = action
         else {
             return Err(Failure::usage("modify a rule", "another action was given", "report this"));
@@ -156,7 +145,7 @@ impl Aws {
                         && r.from_port() == Some(*from_port)
                         && r.to_port() == Some(*to_port)
                 })
-                .and_then(|r| super::convert::cidr(r.cidr_ipv4()).or_else(|| super::convert::cidr(r.cidr_ipv6()))),
+                .and_then(|r| convert::cidr(r.cidr_ipv4()).or_else(|| convert::cidr(r.cidr_ipv6()))),
             Err(e) => return Err(error::failure(&e, "ec2:DescribeSecurityGroupRules", &doing)),
         };
         if now == Some(*to) {
@@ -164,6 +153,7 @@ impl Aws {
                 text: format!("rule {rule} already allows {to}; nothing was changed"),
                 undo: None,
                 changed: false,
+                ..Performed::default()
             });
         }
         if now != Some(*from) {
@@ -204,97 +194,14 @@ impl Aws {
                     text: format!("rule {rule} of {group} allows {to} instead of {from}"),
                     undo: Some(undo),
                     changed: true,
+                    ..Performed::default()
                 })
             }
             Err(e) => Err(error::failure(&e, MODIFY, &doing)),
         }
     }
 
-    async fn set_running(&self, region: &str, instance: &str, run: bool) -> Result<Performed, Failure> {
-        let client = self.ec2(region);
-        let (word, wanted, action) =
-            if run { ("start", "running", "ec2:StartInstances") } else { ("stop", "stopped", "ec2:StopInstances") };
-        let doing = format!("{word} {instance} in {region}");
-        let asked = if run {
-            client
-                .start_instances()
-                .instance_ids(instance)
-                .send()
-                .await
-                .map(drop)
-                .map_err(|e| error::failure(&e, action, &doing))
-        } else {
-            client
-                .stop_instances()
-                .instance_ids(instance)
-                .send()
-                .await
-                .map(drop)
-                .map_err(|e| error::failure(&e, action, &doing))
-        };
-        asked?;
-        let started = Instant::now();
-        let limit = Duration::from_mins(10);
-        loop {
-            let state = client.describe_instances().instance_ids(instance).send().await.ok().and_then(|answer| {
-                let found = answer.reservations().first()?.instances().first()?.state()?.name()?.as_str().to_owned();
-                Some(found)
-            });
-            if state.as_deref() == Some(wanted) {
-                let (region, instance) = (region.to_owned(), instance.to_owned());
-                let text = format!("{instance} is {wanted}");
-                let undo = if run {
-                    Action::StopInstance { region, instance }
-                } else {
-                    Action::StartInstance { region, instance }
-                };
-                return Ok(Performed { text, undo: Some(undo), changed: true });
-            }
-            if started.elapsed() > limit {
-                return Err(Failure::failed(
-                    doing,
-                    format!("it is not {wanted} after 10 minutes"),
-                    "look at the instance's state reason in the console",
-                ));
-            }
-            tokio::time::sleep(Duration::from_millis(1500)).await;
-        }
-    }
-
-    /// Asks DryRun where the API has it, and who else shares what the plan touches.
-    /// With `quiet` nothing that is named a change is sent, not even as DryRun.
-    pub async fn preflight(&self, mut plan: Plan, quiet: bool) -> Plan {
-        let mut gates = Vec::new();
-        for action in plan.steps.iter().filter_map(|s| s.action.as_ref()) {
-            if quiet {
-                gates.push(Gate::new(
-                    "permission",
-                    GateState::Warn,
-                    "not asked whether you may make this call (--read-only)",
-                ));
-            } else {
-                let late = || {
-                    Some(Gate::new(
-                        "permission",
-                        GateState::Warn,
-                        "cannot tell whether you may make this call: no answer",
-                    ))
-                };
-                gates.extend(tokio::time::timeout(QUESTION, self.dry_run(action)).await.unwrap_or_else(|_| late()));
-            }
-            if let Action::AuthorizeIngress { region, group, .. } | Action::ModifyIngress { region, group, .. } = action
-            {
-                let shared = tokio::time::timeout(QUESTION, self.shared(region, group, &plan.subject)).await;
-                gates.push(shared.unwrap_or_else(|_| {
-                    Gate::new("shared", GateState::Warn, format!("cannot tell who else uses {group}: no answer"))
-                }));
-            }
-        }
-        plan.gates.extend(gates);
-        plan
-    }
-
-    async fn dry_run(&self, action: &Action) -> Option<Gate> {
+    pub(super) async fn dry_run_group(&self, action: &Action) -> Option<Gate> {
         let (name, answer) = match action {
             Action::AuthorizeIngress { region, group, protocol, from_port, to_port, cidr, description } => {
                 let permission = permission(protocol, *from_port, *to_port, *cidr, Some(description));
@@ -339,18 +246,9 @@ impl Aws {
                 }
                 (MODIFY, dry(answer.map(drop), MODIFY))
             }
-            Action::StartInstance { region, instance } => {
-                let call = self.ec2(region).start_instances().instance_ids(instance).dry_run(true);
-                ("ec2:StartInstances", dry(call.send().await.map(drop), "ec2:StartInstances"))
-            }
             _ => return None,
         };
-        Some(match answer {
-            Dry::Allowed => Gate::new("permission", GateState::Ok, format!("you may call {name} (DryRun)")),
-            Dry::Done(text) => Gate::new("permission", GateState::Ok, text),
-            Dry::Denied(text) => Gate::new("permission", GateState::Refuse, text),
-            Dry::Unclear(text) => Gate::new("permission", GateState::Warn, text),
-        })
+        Some(answer.gate(name))
     }
 
     /// An endpoint that performs what was only asked about is no AWS; its change is taken back at once.
@@ -368,7 +266,7 @@ impl Aws {
         Gate::new("permission", GateState::Refuse, format!("the endpoint ignores DryRun and performed {name}; {end}"))
     }
 
-    async fn shared(&self, region: &str, group: &str, subject: &str) -> Gate {
+    pub(super) async fn shared(&self, region: &str, group: &str, subject: &str) -> Gate {
         let by_group = Filter::builder().name("group-id").values(group).build();
         let mut pages = self.ec2(region).describe_network_interfaces().filters(by_group).into_paginator().send();
         let mut others: Vec<String> = Vec::new();
@@ -402,33 +300,13 @@ impl Aws {
     }
 }
 
-enum Dry {
-    Allowed,
-    Done(String),
-    Denied(String),
-    Unclear(String),
-}
-
-fn dry<E>(answer: Result<(), aws_sdk_ec2::error::SdkError<E>>, action: &str) -> Dry
-where
-    E: aws_sdk_ec2::error::ProvideErrorMetadata + std::error::Error + 'static,
-{
-    match answer {
-        Ok(()) => Dry::Unclear(format!("{action} did not answer to DryRun as documented")),
-        Err(e) => match error::code(&e) {
-            "DryRunOperation" => Dry::Allowed,
-            "InvalidPermission.Duplicate" => Dry::Done("the rule is there already".to_owned()),
-            _ => match error::why(&e, action, "ask for permission") {
-                crate::core::fact::Why::Denied { action, reason } => {
-                    Dry::Denied(format!("you are not allowed to call {action} {reason}").trim_end().to_owned())
-                }
-                other => Dry::Unclear(format!("cannot tell whether you may call {action}: {}", other.text())),
-            },
-        },
-    }
-}
-
-fn permission(protocol: &str, from_port: i32, to_port: i32, cidr: IpNet, description: Option<&str>) -> IpPermission {
+pub(super) fn permission(
+    protocol: &str,
+    from_port: i32,
+    to_port: i32,
+    cidr: IpNet,
+    description: Option<&str>,
+) -> IpPermission {
     let base = IpPermission::builder().ip_protocol(protocol).from_port(from_port).to_port(to_port);
     match cidr {
         IpNet::V4(net) => base.ip_ranges(

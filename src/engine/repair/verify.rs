@@ -1,0 +1,105 @@
+//! After a repair: the checks that raised the cause run again, and the login where the plan promises one.
+//!
+//! Must not change anything, and must not call a repair good that was not seen to be.
+
+use super::Means;
+use crate::core::check::Verdict;
+use crate::core::diagnosis::Overall;
+use crate::core::facts::wire::Tcp;
+use crate::core::plan::Plan;
+use crate::core::rules;
+use crate::core::target::TargetKind;
+use crate::engine::diagnose::{self, Request};
+use crate::engine::event::{RepairEvent, RepairOutcome, Snapshot, StepState};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How often the failed checks are run again while a change spreads (security groups take seconds).
+const ATTEMPTS: u32 = 3;
+/// Pause between the attempts.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How long an instance that was started may take until it lets somebody in: boot, cloud-init, sshd.
+const BOOT: Duration = Duration::from_mins(4);
+/// Pause between looks at an instance that boots.
+const BOOT_PAUSE: Duration = Duration::from_secs(5);
+
+/// The request that verifies: after a stop the instance has another public address, so it is found by its id.
+fn request_for(plan: &Plan, request: &Request) -> Request {
+    let mut request = request.clone();
+    let by_address = matches!(request.target.kind(), TargetKind::Address(_) | TargetKind::Ec2Dns);
+    if plan.downtime && by_address && plan.subject.starts_with("i-") {
+        request.target.name.clone_from(&plan.subject);
+    }
+    request
+}
+
+/// Runs the diagnosis again until the checks that raised the cause pass.
+pub(super) async fn verify(means: &Means, plan: &Plan) -> (RepairOutcome, Snapshot) {
+    let look = plan.steps.iter().rposition(|s| s.action.is_none());
+    let tell = |state: StepState| {
+        if let Some(index) = look {
+            means.tell(RepairEvent::Step { index, state });
+        }
+    };
+    tell(StepState::Running);
+    let request = request_for(plan, &means.request);
+    let began = Instant::now();
+    let mut attempt = 1;
+    loop {
+        let (sender, mut receiver) = unbounded_channel::<Snapshot>();
+        let diagnosis =
+            diagnose::run(Arc::clone(&means.world), request.clone(), means.run, sender, CancellationToken::new());
+        let forward = async {
+            while let Some(snapshot) = receiver.recv().await {
+                means.tell(RepairEvent::Verifying { attempt, snapshot });
+            }
+        };
+        let (after, ()) = tokio::join!(diagnosis, forward);
+        let login = after.diagnosis.overall == Overall::Healthy;
+        let failing = if login { Vec::new() } else { failing(plan, &after) };
+        let last = if plan.downtime { began.elapsed() >= BOOT } else { attempt >= ATTEMPTS };
+        if login || last || (failing.is_empty() && !plan.promises_login && !settling(plan, &after)) {
+            let outcome = match (failing.is_empty(), login || !plan.promises_login) {
+                (true, true) => RepairOutcome::Fixed { login },
+                (true, false) => RepairOutcome::NotVerified(still(&after)),
+                (false, _) => RepairOutcome::NotVerified(failing.join("; ")),
+            };
+            tell(match &outcome {
+                RepairOutcome::Fixed { login: true } => StepState::Done("the login works".to_owned()),
+                RepairOutcome::NotVerified(why) => StepState::Failed(why.clone()),
+                _ => StepState::Done("the checks pass".to_owned()),
+            });
+            return (outcome, after);
+        }
+        attempt += 1;
+        tokio::time::sleep(if plan.downtime { BOOT_PAUSE } else { PAUSE }).await;
+    }
+}
+
+/// The checks of the plan that do not pass, with their reasons.
+fn failing(plan: &Plan, after: &Snapshot) -> Vec<String> {
+    let checks = &after.diagnosis.checks;
+    plan.verify
+        .iter()
+        .filter(|id| !matches!(rules::verdict(checks, id), Some(Verdict::Pass)))
+        .map(|id| checks.iter().find(|c| c.id == **id).map_or_else(|| id.clone(), |c| format!("{id}: {}", c.reason)))
+        .collect()
+}
+
+/// The rule is seen at once, the packets follow some seconds later.
+fn settling(plan: &Plan, after: &Snapshot) -> bool {
+    matches!(after.facts.wire.tcp.value(), Some(Tcp::TimedOut { .. }))
+        && plan.verify.iter().any(|v| matches!(v.as_str(), "security-group" | "nacl" | "route"))
+}
+
+/// Why the promised login could not be seen to work.
+fn still(after: &Snapshot) -> String {
+    after
+        .diagnosis
+        .causes
+        .first()
+        .map_or_else(|| "the login could not be proven".to_owned(), |c| format!("the login still fails: {}", c.id))
+}
