@@ -5,8 +5,9 @@ use super::output::{self, Exit};
 use super::{diagnose, input, journal};
 use crate::core::catalogue;
 use crate::core::fixes;
-use crate::core::plan::{Choices, Confirmed, Consent, Plan};
+use crate::core::plan::{Choices, Confirmed, Consent, Gate, Plan};
 use crate::core::report;
+use crate::core::rules;
 use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, StepState};
 use crate::engine::failure::{Failure, FailureKind};
 use crate::engine::journal::Journal;
@@ -64,12 +65,12 @@ pub async fn run(cli: &Cli, args: &FixArgs) -> Result<Exit, Failure> {
             output::print(&report::plan_text(&plan, cli.global.ascii));
         }
         return match plan.refused() {
-            Some(gate) => Err(refused(&plan, &gate.why)),
+            Some(gate) => Err(refused(&plan, gate)),
             None => Ok(Exit::Ok),
         };
     }
     if let Some(gate) = plan.refused() {
-        return Err(refused(&plan, &gate.why));
+        return Err(refused(&plan, gate));
     }
     if plan.steps.iter().all(|s| s.action.is_none()) {
         let why = plan.gates.iter().map(|g| g.why.clone()).collect::<Vec<_>>().join("; ");
@@ -101,8 +102,16 @@ fn choices(args: &FixArgs) -> Result<Choices, Failure> {
         .collect()
 }
 
-fn refused(plan: &Plan, why: &str) -> Failure {
-    Failure::new(FailureKind::Refused, format!("apply {}", plan.fix), why, "nothing was changed")
+fn refused(plan: &Plan, gate: &Gate) -> Failure {
+    let failure = Failure::new(FailureKind::Refused, format!("apply {}", plan.fix), &gate.why, "nothing was changed");
+    if gate.id == "permission" && gate.why.starts_with("you are not allowed") {
+        let cause = rules::looking::denied_fix("", &gate.why).id;
+        return Failure {
+            next: format!("nothing was changed; port22 policy --fix {} prints the permissions to ask for", plan.fix),
+            ..failure.caused_by(cause)
+        };
+    }
+    failure
 }
 
 /// Asks on the terminal, or takes `--yes`.

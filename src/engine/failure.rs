@@ -30,6 +30,9 @@ pub struct Failure {
     /// Whether nobody knows if the deed was done (no answer came).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub outcome_unknown: bool,
+    /// Root-cause id, where the failure itself shows one (a denial: `iam-denied-fix`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
 }
 
 impl Failure {
@@ -40,7 +43,21 @@ impl Failure {
         reason: impl Into<String>,
         next: impl Into<String>,
     ) -> Self {
-        Self { kind, doing: doing.into(), reason: reason.into(), next: next.into(), outcome_unknown: false }
+        Self {
+            kind,
+            doing: doing.into(),
+            reason: reason.into(),
+            next: next.into(),
+            outcome_unknown: false,
+            cause: None,
+        }
+    }
+
+    /// The failure with the root cause that it shows.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Into<String>) -> Self {
+        self.cause = Some(cause.into());
+        self
     }
 
     /// Bad usage.
@@ -57,6 +74,9 @@ impl Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "could not {}: {}", self.doing, self.reason)?;
+        if let Some(cause) = &self.cause {
+            write!(f, " ({cause})")?;
+        }
         if !self.next.is_empty() {
             write!(f, "\nnext: {}", self.next)?;
         }

@@ -6,6 +6,7 @@
 use crate::core::fact::{Fact, Why};
 use crate::core::probe::ProbeId;
 use crate::core::recognise::strip_controls;
+use crate::core::rules::looking;
 use crate::core::text::shorten;
 use crate::engine::failure::Failure;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
@@ -146,6 +147,9 @@ where
         other => other.text(),
     };
     let mut failure = Failure::failed(doing, reason, next);
+    if let Why::Denied { action, reason } = &why {
+        failure.cause = Some(looking::denied_fix(action, reason).id);
+    }
     failure.outcome_unknown = !matches!(error, SdkError::ServiceError(_) | SdkError::ConstructionFailure(_))
         && !matches!(why, Why::Credentials { .. });
     failure

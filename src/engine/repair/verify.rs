@@ -3,6 +3,7 @@
 //! Must not change anything, and must not call a repair good that was not seen to be.
 
 use super::Means;
+use crate::core::cause::Certainty;
 use crate::core::check::Verdict;
 use crate::core::diagnosis::Overall;
 use crate::core::facts::wire::Tcp;
@@ -72,11 +73,24 @@ pub(super) async fn verify(means: &Means, plan: &Plan) -> (RepairOutcome, Snapsh
                 RepairOutcome::NotVerified(why) => StepState::Failed(why.clone()),
                 _ => StepState::Done("the checks pass".to_owned()),
             });
-            return (outcome, after);
+            return (outcome, not_everywhere_yet(plan, after, &failing, began));
         }
         attempt += 1;
         tokio::time::sleep(if plan.downtime { BOOT_PAUSE } else { PAUSE }).await;
     }
+}
+
+/// A change that AWS shows and the packets do not follow yet is named as what it is.
+fn not_everywhere_yet(plan: &Plan, mut after: Snapshot, failing: &[String], began: Instant) -> Snapshot {
+    let since = i64::try_from(began.elapsed().as_secs()).unwrap_or(i64::MAX);
+    // Something else that is proven to block explains it better.
+    let as_before = settling(plan, &after) && after.diagnosis.causes.iter().all(|c| c.certainty < Certainty::Proven);
+    if let Some(finding) = rules::looking::not_yet_effective(0, since, failing.is_empty(), as_before) {
+        let diagnosis = Arc::make_mut(&mut after.diagnosis);
+        diagnosis.overall = Overall::CauseFound;
+        diagnosis.causes.insert(0, finding);
+    }
+    after
 }
 
 /// The checks of the plan that do not pass, with their reasons.

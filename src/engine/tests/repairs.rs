@@ -327,3 +327,21 @@ async fn a_step_that_leaves_no_reverse_is_looked_at_before_it_is_taken_back() {
         assert_eq!((said, performed(&world).len()), (outcome, deeds));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_the_packets_do_not_follow_yet_is_named_as_that() {
+    let world = Arc::new(Fake::new());
+    *world.tcp.lock().unwrap() = [Tcp::TimedOut { after_ms: 5000 }].into();
+    let notes = Arc::new(Notes::new(&world));
+    // The rule reads as made, and the connection still times out.
+    let (result, _) = applied(&world, &notes, &["a"], &["security-group"]).await;
+    let after = result.after.unwrap();
+    assert_eq!(result.outcome, RepairOutcome::Fixed { login: false });
+    let ids: Vec<&str> = after.diagnosis.causes.iter().map(|c| c.id.as_str()).collect();
+    assert!(ids.contains(&"change-not-yet-effective"), "{ids:?}");
+    // Not where the plan changed nothing that packets follow.
+    let notes = Arc::new(Notes::new(&world));
+    let (result, _) = applied(&world, &notes, &["a"], &["key-permissions"]).await;
+    let causes = &result.after.unwrap().diagnosis.causes;
+    assert!(causes.iter().all(|c| c.id != "change-not-yet-effective"));
+}
