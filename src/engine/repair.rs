@@ -3,7 +3,7 @@
 //! The only caller of [`World::perform`]. Every deed is in the journal before it is done.
 
 mod undo;
-mod verify;
+pub(super) mod verify;
 
 pub use undo::{find_entry, find_interrupted, undo, undo_actions};
 

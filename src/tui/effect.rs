@@ -6,6 +6,7 @@ use crate::core::facts::Facts;
 use crate::core::plan::{Choices, Confirmed};
 use crate::engine::diagnose::Request;
 use crate::engine::event::{RunId, Snapshot};
+use crate::engine::journal::Entry;
 use std::sync::Arc;
 
 /// One deed outside the model.
@@ -56,6 +57,15 @@ pub enum Effect {
         run: RunId,
         /// Journal entry.
         entry: String,
+        /// Whom it was for.
+        request: Box<Request>,
+    },
+    /// Go on with a repair that was cut short.
+    Resume {
+        /// Number of the fix screen.
+        run: RunId,
+        /// The entry.
+        entry: Box<Entry>,
         /// Whom it was for.
         request: Box<Request>,
     },

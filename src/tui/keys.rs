@@ -167,6 +167,8 @@ pub enum Action {
     Copy,
     /// Apply the plan.
     Apply,
+    /// Go on with a repair that was cut short.
+    Resume,
     /// Another way of doing it, where the plan offers one.
     OtherWay,
     /// Undo.

@@ -253,6 +253,8 @@ pub struct Fixing {
     pub scroll: usize,
     /// When the plan came.
     pub planned_ms: u64,
+    /// The entry that is gone on with; `None` for a new repair.
+    pub resume: Option<Box<Entry>>,
 }
 
 /// Where a fix stands.

@@ -251,6 +251,12 @@ impl Performer {
                         repair::undo(repair::Means { world, journal, request: *request, run, out }, entry).await;
                     });
                 }
+                Effect::Resume { run, entry, request } => {
+                    let out = self.repair_events(run);
+                    tokio::spawn(async move {
+                        repair::resume(repair::Means { world, journal, request: *request, run, out }, *entry).await;
+                    });
+                }
                 Effect::LoadJournal => {
                     tokio::task::spawn_blocking(move || {
                         let _ = sender.send(Msg::JournalRead(journal.entries()));

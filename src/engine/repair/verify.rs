@@ -81,7 +81,12 @@ pub(super) async fn verify(means: &Means, plan: &Plan) -> (RepairOutcome, Snapsh
 }
 
 /// A change that AWS shows and the packets do not follow yet is named as what it is.
-fn not_everywhere_yet(plan: &Plan, mut after: Snapshot, failing: &[String], began: Instant) -> Snapshot {
+pub(in crate::engine) fn not_everywhere_yet(
+    plan: &Plan,
+    mut after: Snapshot,
+    failing: &[String],
+    began: Instant,
+) -> Snapshot {
     let since = i64::try_from(began.elapsed().as_secs()).unwrap_or(i64::MAX);
     // Something else that is proven to block explains it better.
     let as_before = settling(plan, &after) && after.diagnosis.causes.iter().all(|c| c.certainty < Certainty::Proven);

@@ -5,10 +5,13 @@ use crate::core::facts::wire::Tcp;
 use crate::core::plan::{Action, Confirmed, Consent, Gate, GateState};
 use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, StepState};
 use crate::engine::journal::{EntryState, Journal, LineEvent};
+use crate::engine::repair::verify::not_everywhere_yet;
 use crate::engine::repair::{Means, apply, find_entry, find_interrupted, resume, undo, undo_actions};
 use crate::engine::world::{Performed, Settled};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
 
 fn log(world: &Fake) -> Vec<String> {
     world.log.lock().unwrap().clone()
@@ -333,15 +336,16 @@ async fn a_change_that_the_packets_do_not_follow_yet_is_named_as_that() {
     let world = Arc::new(Fake::new());
     *world.tcp.lock().unwrap() = [Tcp::TimedOut { after_ms: 5000 }].into();
     let notes = Arc::new(Notes::new(&world));
-    // The rule reads as made, and the connection still times out.
-    let (result, _) = applied(&world, &notes, &["a"], &["security-group"]).await;
-    let after = result.after.unwrap();
-    assert_eq!(result.outcome, RepairOutcome::Fixed { login: false });
-    let ids: Vec<&str> = after.diagnosis.causes.iter().map(|c| c.id.as_str()).collect();
-    assert!(ids.contains(&"change-not-yet-effective"), "{ids:?}");
-    // Not where the plan changed nothing that packets follow.
-    let notes = Arc::new(Notes::new(&world));
     let (result, _) = applied(&world, &notes, &["a"], &["key-permissions"]).await;
-    let causes = &result.after.unwrap().diagnosis.causes;
-    assert!(causes.iter().all(|c| c.id != "change-not-yet-effective"));
+    let after = result.after.unwrap();
+    let named = |verify: &str, failing: &[String], began: Instant| {
+        let after = not_everywhere_yet(&plan(&["a"], &[verify]), after.clone(), failing, began);
+        after.diagnosis.causes.first().is_some_and(|c| c.id == "change-not-yet-effective")
+    };
+    let now = Instant::now();
+    assert!(named("security-group", &[], now));
+    assert!(!named("key-permissions", &[], now), "packets do not follow the mode of a file");
+    assert!(!named("security-group", &["security-group: no rule".to_owned()], now), "it does not read as made");
+    tokio::time::advance(Duration::from_secs(31)).await;
+    assert!(!named("security-group", &[], now), "half a minute is enough for it");
 }

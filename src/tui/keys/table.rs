@@ -3,6 +3,7 @@
 //! Data and conditions alone; reading them is up to [`super`].
 
 use super::{Action, Binding, Context};
+use crate::engine::journal::EntryState;
 use crate::tui::model::{Diagnosing, Model, Phase, Screen};
 use crate::tui::update::diagnosis::Choice;
 
@@ -148,6 +149,7 @@ pub const TABLE: &[Binding] = {
         row(C::Doors, "esc d", A::Back, "back", "back to the diagnosis", 2, always),
 
         row(C::Journal, "enter u", A::Undo, "undo", "show what undoing this change would do", 1, can_undo_entry),
+        row(C::Journal, "g", A::Resume, "go on", "go on with a repair that was cut short", 1, can_resume_entry),
         row(C::Journal, "r", A::Again, "reload", "read the journal again", 3, always),
         row(C::Journal, "up k", A::Up, "", "up", 0, always),
         row(C::Journal, "down j", A::Down, "", "down", 0, always),
@@ -320,6 +322,15 @@ fn nothing_changed_yet(m: &Model) -> bool {
 
 fn something_changed(m: &Model) -> bool {
     !nothing_changed_yet(m)
+}
+
+fn can_resume_entry(m: &Model) -> bool {
+    !m.settings.read_only
+        && match m.stack.last() {
+            Some(Screen::Journal(j)) => crate::tui::update::journal::selected(j)
+                .is_some_and(|e| matches!(e.state, EntryState::Interrupted | EntryState::Failed)),
+            _ => false,
+        }
 }
 
 fn can_undo_entry(m: &Model) -> bool {

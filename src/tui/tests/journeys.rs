@@ -365,3 +365,18 @@ fn thousands_of_instances_are_filtered() {
     press(&mut model, "<esc><end>");
     assert_eq!(model.start.shown.len(), 20_006);
 }
+
+#[test]
+fn a_repair_that_was_cut_short_is_gone_on_with_from_the_journal() {
+    let mut model = account(SIZE);
+    press(&mut model, "u");
+    let entries = vec![entry("e-1", EntryState::InForce, NOW - 100), entry("e-2", EntryState::Interrupted, NOW - 50)];
+    update(&mut model, Msg::JournalRead(Ok(entries)));
+    press(&mut model, "g");
+    assert!(screen(&model).contains("go on with"));
+    assert!(matches!(&press(&mut model, "y")[..], [Effect::Resume { entry, .. }] if entry.id == "e-2"));
+    let mut model = account(SIZE);
+    press(&mut model, "u");
+    update(&mut model, Msg::JournalRead(Ok(vec![entry("e-1", EntryState::InForce, NOW - 100)])));
+    assert!(press(&mut model, "g").is_empty() && matches!(model.stack.last(), Some(Screen::Journal(_))));
+}

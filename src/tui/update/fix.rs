@@ -28,6 +28,7 @@ pub fn open(model: &mut Model, fix: String) -> Vec<Effect> {
         phase: Phase::Planning,
         scroll: 0,
         planned_ms: 0,
+        resume: None,
     };
     model.stack.push(Screen::Fix(Box::new(fixing)));
     vec![Effect::Plan { run, fix, facts, choices: Choices::new() }]
@@ -58,11 +59,34 @@ fn choose(model: &mut Model) -> Vec<Effect> {
 /// Opens the screen that asks whether an entry is to be taken back.
 pub fn open_undo(model: &mut Model, entry: String, plan: Plan) {
     let run = model.new_run();
-    let request = model.diagnosing().map(|d| d.request.clone()).unwrap_or_default();
+    // The entry knows whom it was for; an older one does not.
+    let mut request = model.diagnosing().map(|d| d.request.clone()).unwrap_or_default();
+    if let Some(login) = &plan.login {
+        request.target = login.clone();
+    }
+    request.now = model.clock.unix;
     let facts = diagnosis::facts(model).unwrap_or_default();
     let phase = Phase::Preview { plan: Box::new(plan.clone()), typed: String::new() };
-    let fixing = Fixing { run, fix: plan.fix, undo: Some(entry), request, facts, phase, scroll: 0, planned_ms: 0 };
+    let fixing =
+        Fixing { run, fix: plan.fix, undo: Some(entry), request, facts, phase, scroll: 0, planned_ms: 0, resume: None };
     model.stack.push(Screen::Fix(Box::new(fixing)));
+}
+
+/// Opens the screen that asks whether a repair that was cut short is to be gone on with: what is left of it.
+pub fn open_cut_short(model: &mut Model, entry: &Entry) {
+    let mut plan = entry.plan.clone();
+    plan.title = format!("go on with {}", entry.plan.title);
+    for done in &entry.done {
+        if let Some(step) = plan.steps.get_mut(done.step) {
+            step.text = format!("done already: {}", done.text);
+            step.command = String::new();
+        }
+    }
+    open_undo(model, entry.id.clone(), plan);
+    if let Some(Screen::Fix(fixing)) = model.stack.last_mut() {
+        fixing.undo = None;
+        fixing.resume = Some(Box::new(entry.clone()));
+    }
 }
 
 /// Opens the undo of a journal entry.
@@ -186,10 +210,18 @@ fn apply(model: &mut Model) -> Vec<Effect> {
     let now = model.clock.ms;
     let Some(Screen::Fix(fixing)) = model.stack.last_mut() else { return Vec::new() };
     let Phase::Preview { plan, typed } = &fixing.phase else { return Vec::new() };
-    let effect = if let Some(entry) = &fixing.undo {
+    let word = matches!(plan.consent, Consent::Type(_)).then_some(typed.as_str());
+    let effect = if let Some(entry) = fixing.resume.clone() {
+        if let Consent::Type(wanted) = &plan.consent
+            && word.is_none_or(|w| w.trim() != wanted)
+        {
+            model.notice = Some(format!("type {wanted} to confirm"));
+            return Vec::new();
+        }
+        Effect::Resume { run: fixing.run, entry, request: Box::new(fixing.request.clone()) }
+    } else if let Some(entry) = &fixing.undo {
         Effect::Undo { run: fixing.run, entry: entry.clone(), request: Box::new(fixing.request.clone()) }
     } else {
-        let word = matches!(plan.consent, Consent::Type(_)).then_some(typed.as_str());
         match Confirmed::after_consent((**plan).clone(), word) {
             Ok(plan) => {
                 let reread = now.saturating_sub(fixing.planned_ms) > FRESH_MS;

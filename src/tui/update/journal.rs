@@ -53,6 +53,11 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     match action {
         Action::Back => leave_screen(model),
         Action::Again => return vec![Effect::LoadJournal],
+        Action::Resume => {
+            if let Some(entry) = selected(list).cloned() {
+                fix::open_cut_short(model, &entry);
+            }
+        }
         Action::Undo => {
             if let Some(entry) = selected(list).cloned() {
                 fix::open_entry(model, &entry);

@@ -90,7 +90,7 @@ fn detail(pen: &mut Pen, area: Rect, entry: &Entry) {
     if entry.open_step.is_some() {
         wrapped(
             &mut lines,
-            "A step was begun, and nobody knows whether it was done. port22 resume looks and goes on.",
+            "A step was begun, and nobody knows whether it was done. g looks and goes on.",
             area.width,
             "",
             theme.warn(),
