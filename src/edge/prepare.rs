@@ -2,11 +2,36 @@
 //!
 //! Must not change anything, and must not keep secrets.
 
+use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::prepared::Prepared;
+use crate::edge::aws::Aws;
 use crate::edge::real_world::RealWorld;
+use std::time::Duration;
+
+/// Limit of all reading for one plan.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Reads what the plan of a fix needs.
-pub async fn prepare(_world: &RealWorld, _fix: &str, _facts: &Facts) -> Prepared {
-    Prepared::default()
+pub async fn prepare(world: &RealWorld, fix: &str, facts: &Facts) -> Prepared {
+    let reading = read(world.aws(), fix, facts);
+    tokio::time::timeout(LIMIT, reading).await.unwrap_or_else(|_| {
+        let late = || Why::TimedOut { doing: format!("read what {fix} needs"), after_ms: 20_000 };
+        Prepared { managing_profiles: Fact::unknown(late()), runbook: Fact::unknown(late()) }
+    })
+}
+
+async fn read(aws: &Aws, fix: &str, facts: &Facts) -> Prepared {
+    let mut out = Prepared::default();
+    let Some(instance) = facts.instance() else { return out };
+    match fix {
+        "ssm-role-attach" if instance.profile_arn.is_none() => {
+            out.managing_profiles = aws.managing_profiles(&instance.region, facts).await;
+        }
+        "troubleshoot-ssh-runbook" => {
+            out.runbook = aws.runbook(&instance.region, crate::core::fixes::runbook::DOCUMENT).await;
+        }
+        _ => {}
+    }
+    out
 }

@@ -148,7 +148,7 @@ pub(super) fn add(world: &mut World, spec: &Spec, alone: bool) -> Result<(), Str
     }
     for item in &spec.role {
         let inline = item.inline.iter().map(|inline| (inline.name.clone(), inline.document.clone())).collect();
-        world.roles.push(Role { name: item.name.clone(), attached: item.attached.clone(), inline });
+        world.roles.push(Role { name: item.name.clone(), attached: item.attached.clone(), inline, tags: Vec::new() });
     }
     for item in spec.neighbour.iter().chain(&spec.instance) {
         let mut instance = make_instance(world, item, launched)?;

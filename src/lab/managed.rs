@@ -20,7 +20,7 @@ pub(super) enum Presence {
 
 /// The state of an instance's agent. Stopped instances leave the list.
 pub(super) fn presence(world: &World, instance: &Instance) -> Presence {
-    let role = instance.role.as_deref().and_then(|name| policy::role(world, name));
+    let role = instance.role.as_deref().and_then(|name| policy::role_in_profile(world, name));
     let may = |action: &str| role.is_some_and(|role| policy::decide(role, action) == Decision::Allowed);
     if instance.machine.agent == Agent::Missing || instance.state != super::world::State::Running {
         return Presence::Absent;
@@ -40,7 +40,7 @@ pub(super) fn presence(world: &World, instance: &Instance) -> Presence {
 
 /// Whether Session Manager can open a session: its own channel must be allowed.
 pub(super) fn connected(world: &World, instance: &Instance) -> bool {
-    let role = instance.role.as_deref().and_then(|name| policy::role(world, name));
+    let role = instance.role.as_deref().and_then(|name| policy::role_in_profile(world, name));
     let may = |action: &str| role.is_some_and(|role| policy::decide(role, action) == Decision::Allowed);
     presence(world, instance) == Presence::Online
         && may("ssmmessages:CreateControlChannel")

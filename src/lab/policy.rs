@@ -84,6 +84,20 @@ pub(super) fn role<'a>(world: &'a World, name: &str) -> Option<&'a Role> {
     world.roles.iter().find(|role| role.name == name)
 }
 
+/// Whether an instance profile of this name exists.
+pub(super) fn is_profile(world: &World, name: &str) -> bool {
+    // A role that was made by a call has tags, and a profile only when one was made too.
+    world.profiles.iter().any(|known| known.name == name) || role(world, name).is_some_and(|role| role.tags.is_empty())
+}
+
+/// The role in an instance profile.
+pub(super) fn role_in_profile<'a>(world: &'a World, name: &str) -> Option<&'a Role> {
+    match world.profiles.iter().find(|known| known.name == name) {
+        Some(profile) => profile.role.as_deref().and_then(|name| role(world, name)),
+        None => role(world, name).filter(|_| is_profile(world, name)),
+    }
+}
+
 /// IAM's documents write one thing without a list.
 fn many(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
     match value {
@@ -105,7 +119,8 @@ mod tests {
     #[test]
     fn an_explicit_denial_wins() {
         let document = r#"{"Statement":[{"Effect":"Allow","Action":"ssm:*"},{"Effect":"Deny","Action":["ssm:Get*"]}]}"#;
-        let role = Role { name: "r".into(), attached: vec![], inline: vec![("p".into(), document.into())] };
+        let role =
+            Role { name: "r".into(), attached: vec![], inline: vec![("p".into(), document.into())], tags: vec![] };
         assert_eq!(decide(&role, "ssm:UpdateInstanceInformation"), Decision::Allowed);
         assert_eq!(decide(&role, "ssm:GetParameter"), Decision::ExplicitDeny);
         assert_eq!(decide(&role, "ec2:DescribeInstances"), Decision::ImplicitDeny);

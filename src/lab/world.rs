@@ -47,6 +47,7 @@ pub(super) struct World {
     pub vpc_endpoints: Vec<VpcEndpoint>,
     pub connect_endpoints: Vec<ConnectEndpoint>,
     pub roles: Vec<Role>,
+    pub profiles: Vec<Profile>,
     pub instances: Vec<Instance>,
     pub addresses: Vec<Address>,
     pub key_pairs: Vec<KeyPair>,
@@ -105,6 +106,14 @@ pub(super) struct Role {
     pub attached: Vec<String>,
     /// Name and JSON document.
     pub inline: Vec<(String, String)>,
+    pub tags: Vec<(String, String)>,
+}
+
+/// An instance profile that was made by a call; that of a story's role has the role's name and is not listed.
+pub(super) struct Profile {
+    pub name: String,
+    pub role: Option<String>,
+    pub tags: Vec<(String, String)>,
 }
 
 /// What a command of Systems Manager gave.
@@ -143,6 +152,7 @@ impl World {
             vpc_endpoints: Vec::new(),
             connect_endpoints: Vec::new(),
             roles: Vec::new(),
+            profiles: Vec::new(),
             instances: Vec::new(),
             addresses: Vec::new(),
             key_pairs: Vec::new(),

@@ -28,11 +28,11 @@ fn the_scenarios_are_listed() {
 }
 
 /// A lab that serves; its end is ours.
-struct Serving {
+pub struct Serving {
     child: Child,
     config: String,
     source: String,
-    home: Home,
+    pub home: Home,
 }
 
 impl Drop for Serving {
@@ -43,7 +43,7 @@ impl Drop for Serving {
 }
 
 /// Starts `lab serve` and takes over the environment that it prints.
-fn serve(arguments: &[&str]) -> Serving {
+pub fn serve(arguments: &[&str]) -> Serving {
     let own = Home::new();
     let mut child = Command::new(PORT22)
         .args(["lab", "serve"])
@@ -77,13 +77,22 @@ fn serve(arguments: &[&str]) -> Serving {
 }
 
 impl Serving {
-    fn diagnose(&self, name: &str) -> Report {
-        let run = self.home.run(&["diagnose", name, "--json", "-F", &self.config, "--source-ip", &self.source]);
-        Report::read(run)
+    pub fn diagnose(&self, name: &str) -> Report {
+        self.diagnose_with(name, &[])
     }
 
-    fn fix(&self, fix: &str, name: &str, more: &[&str]) -> crate::program::Run {
-        self.home.run(&[&["fix", fix, name, "-F", &self.config, "--source-ip", &self.source], more].concat())
+    pub fn diagnose_with(&self, name: &str, more: &[&str]) -> Report {
+        let words = ["diagnose", name, "--json", "-F", &self.config, "--source-ip", &self.source];
+        Report::read(self.home.run(&[&words, more].concat()))
+    }
+
+    pub fn fix(&self, fix: &str, name: &str, more: &[&str]) -> crate::program::Run {
+        self.home.run(&self.fix_arguments(fix, name, more))
+    }
+
+    /// The words of `port22 fix …` against this lab.
+    pub fn fix_arguments<'a>(&'a self, fix: &'a str, name: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+        [&["fix", fix, name, "-F", &self.config, "--source-ip", &self.source], more].concat()
     }
 }
 

@@ -4,6 +4,7 @@ mod bad_input;
 mod catalogue;
 mod contract;
 mod diagnose_moto;
+mod fix_lab;
 mod fix_moto;
 #[cfg(target_os = "linux")]
 mod guest;

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// The program under test.
@@ -115,6 +115,20 @@ impl Home {
         // A program that does not read its input closes the pipe.
         let _ = child.stdin.take().expect("its input").write_all(input);
         child.wait_with_output().expect("its end").into()
+    }
+
+    /// Starts the program, with nothing on its standard streams.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        Command::new(PORT22)
+            .args(arguments)
+            .env_clear()
+            .envs(self.environment.iter().map(|(n, v)| (n, v)))
+            .current_dir(self.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("port22")
     }
 
     /// `diagnose … --json` with this key, told the client's address. Checks the contract's shape.

@@ -2,6 +2,42 @@
 //!
 //! Must not hold secrets (user data, key material): plans are shown and journaled.
 
+use crate::core::fact::Fact;
+
 /// Facts for plans; each is `NotAsked` unless the fix asks for it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Prepared {}
+#[derive(Debug, Clone, Default)]
+pub struct Prepared {
+    /// Instance profiles of the account whose role may register an agent (`ssm-role-attach`).
+    pub managing_profiles: Fact<Vec<ManagingProfile>>,
+    /// AWSSupport-TroubleshootSSH as it is today (`troubleshoot-ssh-runbook`).
+    pub runbook: Fact<Runbook>,
+}
+
+/// An instance profile whose role has `AmazonSSMManagedInstanceCore`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ManagingProfile {
+    /// Name of the profile.
+    pub profile: String,
+    /// Name of its role.
+    pub role: String,
+    /// Names of all policies of the role, inline ones included.
+    pub policies: Vec<String>,
+}
+
+/// A runbook's parameters, as `ssm:DescribeDocument` and its content tell them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Runbook {
+    /// Parameters in the document's order.
+    pub parameters: Vec<RunbookParameter>,
+}
+
+/// One parameter of a runbook.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunbookParameter {
+    /// Name.
+    pub name: String,
+    /// Default; `None` when it must be given.
+    pub default: Option<String>,
+    /// Values that it takes; empty when any, or when the document could not be read.
+    pub allowed: Vec<String>,
+}

@@ -4,13 +4,20 @@ use crate::core::facts::Facts;
 use crate::core::plan::{Choices, Plan};
 
 pub mod key_chmod;
+pub mod runbook;
 pub mod sg_allow;
+pub mod ssm_role;
 
 /// Builds the plan of one fix: from facts and from what the user chose. Fails with one sentence that says what is missing.
 type Planner = fn(&Facts, &Choices) -> Result<Plan, String>;
 
 /// Every fix that can be applied, by id.
-const PLANNERS: &[(&str, Planner)] = &[("key-chmod", key_chmod::plan), ("sg-allow-my-ip", sg_allow::plan)];
+const PLANNERS: &[(&str, Planner)] = &[
+    ("key-chmod", key_chmod::plan),
+    ("sg-allow-my-ip", sg_allow::plan),
+    ("ssm-role-attach", ssm_role::plan),
+    ("troubleshoot-ssh-runbook", runbook::plan),
+];
 
 /// Whether this version can apply a fix; else its words tell how to do it by hand.
 pub fn applicable(fix: &str) -> bool {

@@ -3,6 +3,7 @@
 //! Each says exactly what was seen when the plan was made, so that whoever performs it can refuse to overwrite what
 //! somebody else changed since. Nothing here performs anything.
 
+use super::access::AccessAction;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -100,6 +101,8 @@ pub enum Action {
         /// `i-…`.
         instance: String,
     },
+    /// Roles, profiles, runbooks.
+    Access(AccessAction),
 }
 
 impl Action {
@@ -133,7 +136,8 @@ impl Action {
             Self::RevokeIngress { .. }
             | Self::RevokeOwn { .. }
             | Self::StartInstance { .. }
-            | Self::StopInstance { .. } => None,
+            | Self::StopInstance { .. }
+            | Self::Access(_) => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Plans are built from facts by `fixes`. They are data: shown, confirmed, journaled, applied by
 //! `engine::repair`. Nothing here performs anything.
 
+pub mod access;
 mod action;
 
 pub use action::{Action, Outputs};

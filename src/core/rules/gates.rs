@@ -24,7 +24,7 @@ pub(super) fn metadata_off(facts: &Facts) -> bool {
 }
 
 /// Why the instance cannot, or must not, be stopped: each reason with its cause id. Empty for a stopped one.
-pub(super) fn against_stop(facts: &Facts) -> Vec<String> {
+pub fn against_stop(facts: &Facts) -> Vec<String> {
     let Some(instance) = facts.instance() else { return Vec::new() };
     let mut out = Vec::new();
     if instance.root_device_type.as_deref() == Some("instance-store") {

@@ -12,6 +12,7 @@ mod host;
 mod inside;
 mod list;
 mod metrics;
+mod prepare;
 mod query;
 mod read;
 

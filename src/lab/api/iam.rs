@@ -1,8 +1,8 @@
-//! IAM: the roles of instances and what they may do. Reads, and one change: a policy attached to a role.
+//! IAM: the roles of instances and what they may do. Changes of roles and profiles are in `roles`.
 
 use super::params::Params;
 use super::profile::arn;
-use super::{Outcome, Problem, unknown};
+use super::{Outcome, Problem, roles, unknown};
 use crate::lab::ids;
 use crate::lab::policy;
 use crate::lab::world::{Role, World};
@@ -39,15 +39,15 @@ pub(super) fn run(world: &mut World, action: &str, params: &Params, xml: &mut Xm
         }
         "SimulatePrincipalPolicy" => simulate(world, params, xml),
         "AttachRolePolicy" => attach(world, params),
-        other => Err(unknown(other)),
+        other => roles::run(world, other, params, xml).unwrap_or_else(|| Err(unknown(other))),
     }
 }
 
-fn missing(message: &str) -> Problem {
+pub(super) fn missing(message: &str) -> Problem {
     Problem { status: 404, code: "NoSuchEntity", message: message.to_owned() }
 }
 
-fn role_of<'a>(world: &'a World, params: &Params) -> Result<&'a Role, Problem> {
+pub(super) fn role_of<'a>(world: &'a World, params: &Params) -> Result<&'a Role, Problem> {
     let name = params.required("RoleName")?;
     policy::role(world, name).ok_or_else(|| missing(&format!("The role with name {name} cannot be found.")))
 }
@@ -68,25 +68,41 @@ fn unique(world: &World, kind: &str, name: &str) -> String {
 
 fn profile(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     let name = params.required("InstanceProfileName")?;
-    let role =
-        policy::role(world, name).ok_or_else(|| missing(&format!("Instance Profile {name} cannot be found.")))?;
-    let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
-    xml.group("InstanceProfile", |xml| {
-        xml.put("Path", "/")
-            .put("InstanceProfileName", name)
-            .put("InstanceProfileId", unique(world, "AIPA", name))
-            .put("Arn", arn(world, name))
-            .put("CreateDate", "2025-08-20T08:00:00Z");
-        xml.members("Roles", [role], |xml, role| {
-            xml.put("Path", "/")
-                .put("RoleName", &role.name)
-                .put("RoleId", unique(world, "AROA", &role.name))
-                .put("Arn", role_arn(world, &role.name))
-                .put("CreateDate", "2025-08-20T08:00:00Z")
-                .put("AssumeRolePolicyDocument", encoded(trust));
-        });
-    });
+    if !policy::is_profile(world, name) {
+        return Err(missing(&format!("Instance Profile {name} cannot be found.")));
+    }
+    xml.group("InstanceProfile", |xml| write_profile(world, name, xml));
     Ok(())
+}
+
+/// An instance profile with its role.
+pub(super) fn write_profile(world: &World, name: &str, xml: &mut Xml) {
+    xml.put("Path", "/")
+        .put("InstanceProfileName", name)
+        .put("InstanceProfileId", unique(world, "AIPA", name))
+        .put("Arn", arn(world, name))
+        .put("CreateDate", "2025-08-20T08:00:00Z");
+    xml.members("Roles", policy::role_in_profile(world, name), |xml, role| write_role(world, role, xml));
+    let made = world.profiles.iter().find(|known| known.name == name);
+    write_tags(made.map(|known| known.tags.as_slice()).unwrap_or_default(), xml);
+}
+
+/// A role; EC2 may take it.
+pub(super) fn write_role(world: &World, role: &Role, xml: &mut Xml) {
+    let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+    xml.put("Path", "/")
+        .put("RoleName", &role.name)
+        .put("RoleId", unique(world, "AROA", &role.name))
+        .put("Arn", role_arn(world, &role.name))
+        .put("CreateDate", "2025-08-20T08:00:00Z")
+        .put("AssumeRolePolicyDocument", encoded(trust));
+    write_tags(&role.tags, xml);
+}
+
+fn write_tags(tags: &[(String, String)], xml: &mut Xml) {
+    xml.members("Tags", tags, |xml, (key, value)| {
+        xml.put("Key", key).put("Value", value);
+    });
 }
 
 fn simulate(world: &World, params: &Params, xml: &mut Xml) -> Outcome {

@@ -19,6 +19,7 @@ mod network;
 mod params;
 mod power;
 mod profile;
+mod roles;
 mod scaling;
 mod ssm;
 

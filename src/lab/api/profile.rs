@@ -60,7 +60,7 @@ fn wanted(world: &World, params: &Params) -> Result<String, Problem> {
         (None, Some(arn)) => arn.rsplit('/').next().unwrap_or_default(),
         (None, None) => params.required("IamInstanceProfile.Name")?,
     };
-    if policy::role(world, name).is_none() {
+    if !policy::is_profile(world, name) {
         let message = format!(
             "Value ({name}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
         );

@@ -3,6 +3,7 @@
 //! Every deed looks first: what the plan saw must still be so, and what an interrupted attempt of the same step made is
 //! found again by its token. Must not retry a change whose outcome is unknown.
 
+mod access;
 mod groups;
 mod power;
 
@@ -31,15 +32,17 @@ impl Aws {
             Action::ModifyIngress { .. } => self.modify(action).await,
             Action::StartInstance { region, instance } => self.set_running(region, instance, true, step).await,
             Action::StopInstance { region, instance } => self.set_running(region, instance, false, step).await,
+            Action::Access(deed) => self.perform_access(deed, step).await,
             Action::Chmod { .. } => return None,
         })
     }
 
     /// Looks what became of an AWS action of which no answer is known; `None` when the action is not one of AWS.
-    pub async fn settle(&self, action: &Action, _step: &StepContext) -> Option<Settled> {
+    pub async fn settle(&self, action: &Action, step: &StepContext) -> Option<Settled> {
         Some(match action {
             Action::StartInstance { region, instance } => self.settle_power(region, instance, true).await,
             Action::StopInstance { region, instance } => self.settle_power(region, instance, false).await,
+            Action::Access(deed) => self.settle_access(deed, step).await,
             Action::Chmod { .. } => return None,
             _ => Settled::CannotTell("this change leaves no mark to look for".to_owned()),
         })
