@@ -13,6 +13,7 @@ pub mod facts;
 pub mod fixes;
 pub mod iam;
 pub mod inside;
+pub mod jump;
 pub mod kexinit;
 pub mod key;
 pub mod plan;

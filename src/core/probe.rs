@@ -86,7 +86,7 @@ pub enum ProbeId {
     SshVersion,
     /// A shared connection's socket.
     Control,
-    /// The first jump host.
+    /// The jump hosts: dialled, and logged in to.
     Jump,
     /// Session Manager: a session really opened. Only with consent.
     Session,
@@ -249,7 +249,7 @@ impl ProbeId {
             Self::SerialAccess => "serial console switch",
             Self::SshVersion => "version of your ssh",
             Self::Control => "shared connection",
-            Self::Jump => "jump host",
+            Self::Jump => "jump host: dial, log in",
             Self::Session => "open a session, end it",
             Self::Inside => "look inside",
             Self::Tcp => "TCP connect",

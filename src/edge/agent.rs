@@ -1,6 +1,6 @@
 //! The ssh agent: which keys it holds.
 //!
-//! Lists only; must not ask for a signature, which could open a dialog. Used by the agent probe.
+//! Lists only; must not ask for a signature, which could open a dialog. Used by the agent probe and for jump hosts.
 
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::local::AgentKey;
@@ -24,6 +24,14 @@ pub async fn list(identity_agent: Option<&str>) -> Fact<Vec<AgentKey>> {
         return Fact::unknown(Why::needs("an agent (IdentityAgent is none)"));
     }
     list_at(socket(identity_agent, |name| std::env::var_os(name))).await
+}
+
+/// The socket of the agent that ssh would use; `None` when there is none.
+pub fn socket_of(identity_agent: Option<&str>) -> Option<OsString> {
+    if identity_agent.is_some_and(|name| name.eq_ignore_ascii_case("none")) {
+        return None;
+    }
+    socket(identity_agent, |name| std::env::var_os(name)).filter(|socket| !socket.is_empty())
 }
 
 /// The socket that a setting means: a path, `$NAME` or `SSH_AUTH_SOCK` for a variable (ssh_config(5), `IdentityAgent`).

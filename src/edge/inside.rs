@@ -59,8 +59,20 @@ impl RealWorld {
     }
 
     async fn by_login(&self, facts: &Facts, user: &str, key: SshKey, script: &str) -> Result<String, Why> {
-        let Some(request) = request_of(facts, key) else { return Err(Why::needs("an address to dial")) };
+        let Some(request) = self.request_of(facts, key) else { return Err(Why::needs("an address to dial")) };
         ssh::run_script(request, user, script).await
+    }
+
+    fn request_of(&self, facts: &Facts, key: SshKey) -> Option<SshRequest> {
+        facts.wire.tcp.value().filter(|tcp| matches!(tcp, Tcp::Connected { .. }))?;
+        let port = facts.wire.port.unwrap_or(crate::core::target::SSH_PORT);
+        let mut request = SshRequest::new(facts.wire.address?, port);
+        request.keys = vec![key];
+        request.total_limit = Duration::from_secs(RUN_LIMIT + 10);
+        request.banner_limit = request.total_limit;
+        request.expect_known(facts);
+        request.through = self.through(facts);
+        Some(request)
     }
 
     /// A key made for this one login and forgotten with it.
@@ -79,6 +91,7 @@ impl RealWorld {
             public: Some(public),
             private: Some(private.as_bytes().to_vec()),
             encrypted: false,
+            held: false,
         };
         let output = self.by_login(facts, &user, key, script).await?;
         Ok((user, output))
@@ -105,14 +118,4 @@ fn working_login(facts: &Facts) -> Option<(String, SshKey)> {
 /// Whether a pushed key can be tried: the server talks, and the image may carry the package.
 fn may_push(facts: &Facts) -> bool {
     matches!(facts.wire.ssh.value(), Some(SshServer::Ready { .. })) && rules::may_carry_instance_connect(facts)
-}
-
-fn request_of(facts: &Facts, key: SshKey) -> Option<SshRequest> {
-    facts.wire.tcp.value().filter(|tcp| matches!(tcp, Tcp::Connected { .. }))?;
-    let mut request = SshRequest::new(facts.wire.address?, facts.wire.port.unwrap_or(crate::core::target::SSH_PORT));
-    request.keys = vec![key];
-    request.total_limit = Duration::from_secs(RUN_LIMIT + 10);
-    request.banner_limit = request.total_limit;
-    request.expect_known(facts);
-    Some(request)
 }

@@ -1,12 +1,14 @@
 //! The real world: joins the edge's parts into the engine's trait.
 
 use super::aws::{Aws, AwsSettings, PROBE};
-use super::ssh::{SshKey, SshRequest};
+use super::ssh::{SshKey, SshRequest, Stream, Through, Tunnel};
 use super::{agent, change, control, dns, jump, keys, known_hosts, prepare, source_ip, ssh, ssh_config, tcp};
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
+use crate::core::facts::aws::Instance;
 use crate::core::facts::local::{ControlSocket, JumpHost, KeyFileState, KeyProbe};
 use crate::core::facts::prepared::Prepared;
+use crate::core::jump::{Way, inner, way};
 use crate::core::plan::{Action, Plan};
 use crate::core::probe::ProbeId;
 use crate::core::rules;
@@ -17,17 +19,17 @@ use crate::engine::inventory::InventoryEvent;
 use crate::engine::world::{Observation, Performed, Settled, StepContext, World};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::net::TcpStream;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Limits of the TCP connect and of each answer of the SSH server.
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(8);
-/// Limits at a jump host: two connects and a greeting must fit into the probe's ten seconds.
-const JUMP: jump::Limits = jump::Limits { connect: Duration::from_secs(3), greeting: Duration::from_secs(3) };
+/// Limits at a jump host: two connects and a login must fit into the probe's twenty seconds.
+const JUMP: jump::Limits =
+    jump::Limits { connect: Duration::from_secs(3), answer: Duration::from_secs(6), login: Duration::from_secs(12) };
 
 /// How the world is reached.
 #[derive(Debug, Clone, Default)]
@@ -48,13 +50,15 @@ pub struct RealWorld {
     settings: Settings,
     /// The connection of the TCP probe, kept for the SSH probe: closing it unused would count as an
     /// attempt without authentication (OpenSSH PerSourcePenalties).
-    open: Mutex<Option<(IpAddr, u16, TcpStream)>>,
+    open: Mutex<Option<(IpAddr, u16, Stream)>>,
+    /// The login to the last jump host: its one authentication serves for all connections to the target.
+    tunnel: Mutex<Option<Arc<Tunnel>>>,
 }
 
 impl RealWorld {
     /// Loads the AWS configuration; sends nothing.
     pub async fn new(settings: Settings) -> Self {
-        Self { aws: Aws::load(&settings.aws).await, settings, open: Mutex::new(None) }
+        Self { aws: Aws::load(&settings.aws).await, settings, open: Mutex::new(None), tunnel: Mutex::new(None) }
     }
 
     /// Regions that are asked.
@@ -99,12 +103,70 @@ impl RealWorld {
     }
 
     async fn jump(&self, facts: &Facts) -> Fact<JumpHost> {
-        let Some(name) = crate::engine::diagnose::jump_of(facts) else { return Fact::NotAsked };
-        let limits = jump::Limits { connect: self.limit(JUMP.connect), greeting: self.limit(JUMP.greeting) };
-        jump::probe(&name, &facts.target, self.aws.is_emulated(), limits).await
+        let hops = match way(facts) {
+            Way::Hops(hops) => hops,
+            Way::Unreadable(list) => return Fact::unknown(jump::unreadable(&list)),
+            Way::Direct | Way::Command(_) => return Fact::NotAsked,
+        };
+        let limits = jump::Limits {
+            connect: self.limit(JUMP.connect),
+            answer: self.limit(JUMP.answer),
+            login: self.limit(JUMP.login),
+        };
+        let region = facts.target.region.as_deref();
+        let owner = |address| -> BoxFuture<'_, Fact<Instance>> { self.aws.owner_of(address, region).boxed() };
+        let (fact, tunnel) = jump::probe(hops, &facts.target, self.aws.is_emulated(), limits, &owner).await;
+        *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = tunnel.map(Arc::new);
+        fact
+    }
+
+    /// How connections to the target go through the last jump host, when one let us in.
+    pub(super) fn through(&self, facts: &Facts) -> Option<Through> {
+        let tunnel = self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let (host, _) = inner(facts).filter(|_| matches!(way(facts), Way::Hops(_)))?;
+        Some(Through { tunnel, host })
+    }
+
+    /// Leaves the jump host in good order once nothing more is asked of it.
+    pub(super) async fn leave_jump_host(&self) {
+        let tunnel = self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(tunnel) = tunnel {
+            tunnel.close().await;
+        }
+    }
+
+    /// The TCP connect that the last jump host makes.
+    async fn tcp_through(&self, facts: &Facts) -> Vec<Observation> {
+        let (Some(Through { tunnel, host }), Some((_, address))) = (self.through(facts), inner(facts)) else {
+            return Vec::new();
+        };
+        let (address, port) = (address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), facts.port());
+        if self.aws.is_emulated() && !(address.is_loopback() || crate::core::vpc::is_private(address)) {
+            let why = Why::needs(format!(
+                "AWS's own EC2 endpoint: {host} may be a stranger's, and no jump host is asked to connect there"
+            ));
+            return vec![Observation::Tcp(address, port, Fact::unknown(why))];
+        }
+        let begun = Instant::now();
+        let (said, stream) = tunnel.open(&host, port, self.limit(CONNECT)).await;
+        let source = format!("TCP connect to {host}:{port} through {}", tunnel.name());
+        let fact = match jump::tcp_of(&said, tcp::whole_millis(begun.elapsed())) {
+            Some(tcp) => Fact::known(tcp, source),
+            None => {
+                let words = if said.words.is_empty() { said.outcome.clone() } else { said.words.clone() };
+                Fact::unknown(Why::failed(source, format!("the jump host says: {words}")))
+            }
+        };
+        if let Some(stream) = stream {
+            *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some((address, port, stream));
+        }
+        vec![Observation::Onward(said), Observation::Tcp(address, port, fact)]
     }
 
     async fn tcp(&self, facts: &Facts) -> Vec<Observation> {
+        if matches!(way(facts), Way::Hops(_)) {
+            return self.tcp_through(facts).await;
+        }
         let Some(address) = facts.address() else { return Vec::new() };
         let port = facts.port();
         if self.aws.is_emulated() && !address.is_loopback() && facts.target.address.is_none() {
@@ -115,7 +177,7 @@ impl RealWorld {
         }
         let (fact, stream) = tcp::connect(address, port, self.limit(CONNECT)).await;
         if let Some(stream) = stream {
-            *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some((address, port, stream));
+            *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some((address, port, ssh::over_tcp(stream)));
         }
         vec![Observation::Tcp(address, port, fact)]
     }
@@ -134,11 +196,15 @@ impl RealWorld {
             request.total_limit = request.total_limit.min(limit);
         }
         request.expect_known(facts);
+        request.through = self.through(facts);
         request.inside = facts.inside_agreed;
         request.ask_both = request.users.first().is_some_and(|user| user == "root");
         let candidates = rules::offering::keys_to_offer(facts, request.users.len(), request.cap);
         request.keys.extend(candidates.into_iter().filter_map(Self::ssh_key));
         let heard = ssh::probe_over(stream, request).await;
+        if !facts.inside_agreed {
+            self.leave_jump_host().await;
+        }
         vec![Observation::Ssh(heard.server, heard.offers, heard.budget), Observation::ServerLists(heard.lists)]
     }
 
@@ -154,7 +220,8 @@ impl RealWorld {
             Candidate::File(probe) => Self::file_key(probe),
             // Asked about only: whether the agent signs without a question to the user cannot be known before.
             Candidate::Agent(key) => {
-                Some(SshKey { path: key.label(), public: Some(key.public.clone()?), private: None, encrypted: false })
+                let public = Some(key.public.clone()?);
+                Some(SshKey { path: key.label(), public, private: None, encrypted: false, held: true })
             }
         }
     }
@@ -165,10 +232,11 @@ impl RealWorld {
         // The private half signs only where ssh itself would load the file.
         let private =
             if rules::offering::usable(probe) && !key.encrypted { keys::load_private(&probe.path).ok() } else { None };
-        Some(SshKey { path: probe.path.clone(), public: Some(public), private, encrypted: key.encrypted })
+        Some(SshKey { path: probe.path.clone(), public: Some(public), private, encrypted: key.encrypted, held: false })
     }
 
-    async fn keys(&self, facts: &Facts) -> Vec<Observation> {
+    /// Paths of the keys that a login would use, with their origin.
+    async fn key_paths(facts: &Facts) -> Vec<(String, String)> {
         let mut paths: Vec<(String, String)> = facts.target.keys.iter().map(|k| (k.clone(), "-i".to_owned())).collect();
         if let Some(config) = facts.local.config.value() {
             paths.extend(
@@ -185,6 +253,16 @@ impl RealWorld {
         if paths.is_empty() {
             paths.extend(keys::defaults().await);
         }
+        paths
+    }
+
+    /// The key files of a login, described.
+    pub(super) async fn keys_of_login(facts: &Facts) -> Vec<KeyProbe> {
+        keys::probe(&Self::key_paths(facts).await).await
+    }
+
+    async fn keys(&self, facts: &Facts) -> Vec<Observation> {
+        let paths = Self::key_paths(facts).await;
         let names: Vec<String> = paths.iter().map(|(path, _)| path.clone()).collect();
         let directories = keys::directories(&names);
         let (own, near) = tokio::join!(keys::probe(&paths), keys::nearby(&directories, &names));
@@ -229,7 +307,9 @@ fn host_names(facts: &Facts) -> Vec<String> {
     if let Some(named) = config.and_then(|c| c.host_key_alias.clone().or_else(|| c.hostname.clone())) {
         return vec![named];
     }
-    let address = facts.address().map(|a| a.to_string());
+    // Behind a jump host it is what ssh lets that host connect to.
+    let behind = facts.wire.address.filter(|a| facts.wire.onward.is_some() && !a.is_unspecified());
+    let address = behind.or_else(|| facts.address()).map(|a| a.to_string());
     let typed = facts.target.name.clone();
     match facts.target.kind() {
         TargetKind::InstanceId => address.into_iter().collect(),
@@ -257,13 +337,17 @@ impl World for RealWorld {
                 }
                 ProbeId::SshVersion => vec![Observation::SshVersion(ssh_config::client_version().await)],
                 ProbeId::Control => vec![Observation::Control(Self::control(&facts).await)],
-                ProbeId::Jump => vec![Observation::Jump(self.jump(&facts).await)],
+                ProbeId::Jump => vec![Observation::Jump(Box::new(self.jump(&facts).await))],
                 ProbeId::KnownHosts => vec![Observation::KnownHosts(self.known_hosts(&facts).await)],
                 ProbeId::Caller => vec![Observation::Caller(self.aws.caller().await)],
                 ProbeId::Instance => vec![Observation::Instance(self.aws.find(&facts).await)],
                 ProbeId::Tcp => self.tcp(&facts).await,
                 ProbeId::Ssh => self.ssh(&facts).await,
-                ProbeId::Inside => vec![Observation::Inside(Box::new(self.inside(&facts).await))],
+                ProbeId::Inside => {
+                    let seen = self.inside(&facts).await;
+                    self.leave_jump_host().await;
+                    vec![Observation::Inside(Box::new(seen))]
+                }
                 ProbeId::Session => match facts.instance() {
                     Some(instance) => vec![Observation::Session(self.aws.prove_session(instance).await)],
                     None => Vec::new(),

@@ -5,6 +5,7 @@
 //! connection per user name, several keys over the same one. A key is asked about without a signature
 //! (RFC 4252, section 7): the server answers whether it would take it, and nobody is logged in. The
 //! host key is accepted whatever it is, because nothing secret is sent; what it means is said in `rules`.
+//! Over a jump host the connection is a channel of a [`Tunnel`]: to that host there is one login, without a session.
 //!
 //! Used by the SSH probe of [`super::RealWorld`].
 
@@ -13,7 +14,10 @@ mod banner;
 mod key;
 mod session;
 mod tap;
+mod tunnel;
 mod watch;
+
+pub use tunnel::{Tunnel, log_in};
 
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
@@ -23,13 +27,39 @@ use crate::core::text;
 use crate::edge::tcp;
 use key::Offered;
 use session::{Opened, Pace, Session};
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use tap::Tap;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// Attempts that one probe may make, if nothing else is said.
 pub const DEFAULT_CAP: u32 = 3;
+
+/// Bytes both ways: a socket, or a channel of a jump host.
+pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+
+/// An open connection, of whatever kind.
+pub type Stream = Box<dyn Duplex>;
+
+/// A socket as a [`Stream`]. Questions are small and each waits for its answer, so nothing is held back.
+pub fn over_tcp(socket: TcpStream) -> Stream {
+    let _ = socket.set_nodelay(true);
+    Box::new(socket)
+}
+
+/// Where connections to the server come from, when not from a socket of this machine.
+#[derive(Debug, Clone)]
+pub struct Through {
+    /// The login to the last jump host.
+    pub tunnel: Arc<Tunnel>,
+    /// Host that it is asked to connect to.
+    pub host: String,
+}
 
 /// What to ask an SSH server.
 #[derive(Debug, Clone)]
@@ -65,6 +95,10 @@ pub struct SshRequest {
     pub ask_both: bool,
     /// Consent to open a session as root, to hear who cloud images want to log in.
     pub inside: bool,
+    /// The jump host that connects, if one does: then `address` only names the server.
+    pub through: Option<Through>,
+    /// Socket of the agent that may sign for keys whose private half is not given; without it nobody is asked to.
+    pub agent: Option<OsString>,
 }
 
 impl SshRequest {
@@ -85,6 +119,8 @@ impl SshRequest {
             revoked: Vec::new(),
             ask_both: false,
             inside: false,
+            through: None,
+            agent: None,
         }
     }
 }
@@ -97,6 +133,14 @@ impl SshRequest {
         self.revoked = hosts.revoked.iter().map(|e| e.fingerprint.clone()).collect();
         self.known_types = known.iter().map(|e| e.algorithm.clone()).collect();
         self.known = known.iter().map(|e| (e.algorithm.clone(), e.fingerprint.clone())).collect();
+    }
+
+    /// How a fact names this server.
+    fn source(&self) -> String {
+        match &self.through {
+            Some(Through { tunnel, host }) => format!("SSH to {host}:{} through {}", self.port, tunnel.name()),
+            None => format!("SSH to {}", SocketAddr::new(self.address, self.port)),
+        }
     }
 
     /// Whether known_hosts has another key of the same type than the server shows, or revokes this one.
@@ -120,6 +164,8 @@ pub struct SshKey {
     pub private: Option<Vec<u8>>,
     /// Whether the private half needs a passphrase: it is offered, and not used.
     pub encrypted: bool,
+    /// Whether the agent holds it.
+    pub held: bool,
 }
 
 impl std::fmt::Debug for SshKey {
@@ -130,6 +176,7 @@ impl std::fmt::Debug for SshKey {
             .field("public", &self.public)
             .field("private", &private)
             .field("encrypted", &self.encrypted)
+            .field("held", &self.held)
             .finish()
     }
 }
@@ -154,7 +201,7 @@ pub struct Heard {
 }
 
 /// The same over a connection that is already open (see [`tcp::connect`]); a second user gets its own.
-pub async fn probe_over(stream: Option<TcpStream>, request: SshRequest) -> Heard {
+pub async fn probe_over(stream: Option<Stream>, request: SshRequest) -> Heard {
     let (pace, tap) = (Pace::new(request.banner_limit, request.total_limit), Tap::default());
     let mut asking =
         Asking { offers: Vec::new(), budget: Budget { used: 0, cap: request.cap }, pace, request: &request };
@@ -192,7 +239,7 @@ struct Asking<'a> {
 
 impl Asking<'_> {
     /// The connection of the first user, then that of the alternative.
-    async fn first(&mut self, stream: Option<TcpStream>, tap: &Tap) -> Fact<SshServer> {
+    async fn first(&mut self, stream: Option<Stream>, tap: &Tap) -> Fact<SshServer> {
         let request = self.request;
         let stream = match stream {
             Some(stream) => stream,
@@ -201,15 +248,17 @@ impl Asking<'_> {
                 Err(why) => return Fact::unknown(why),
             },
         };
-        let source = format!("SSH to {}", SocketAddr::new(request.address, request.port));
+        let source = request.source();
         let (mut session, server) = match Session::open(stream, request, self.pace, tap).await {
             Opened::Ready(session, server) => (session, server),
             Opened::Not(server) => return Fact::known(server, source),
         };
         let keys = offered(&request.keys);
-        // Where ssh would refuse the host key, nothing is signed.
-        let sign = request.sign && !request.contradicts(&server);
-        if let Some(user) = request.users.first() {
+        // Where ssh would refuse the host key, nothing is signed; behind a jump host no key is shown either.
+        let foreign = request.contradicts(&server);
+        let sign = request.sign && !foreign;
+        let ask = !foreign || request.through.is_none();
+        if let Some(user) = request.users.first().filter(|_| ask) {
             if keys.is_empty() {
                 self.ask_methods(&mut session, user).await;
             } else {
@@ -276,12 +325,16 @@ impl Asking<'_> {
         }
     }
 
-    async fn dial(&self) -> Result<TcpStream, Why> {
+    async fn dial(&self) -> Result<Stream, Why> {
         let request = self.request;
+        if let Some(Through { tunnel, host }) = &request.through {
+            let (onward, stream) = tunnel.open(host, request.port, request.connect_limit).await;
+            return stream.ok_or_else(|| Why::failed(format!("connect to {host} through the jump host"), onward.words));
+        }
         let (fact, stream) = tcp::connect(request.address, request.port, request.connect_limit).await;
         let doing = format!("TCP connect to {}", SocketAddr::new(request.address, request.port));
         match (stream, fact) {
-            (Some(stream), _) => Ok(stream),
+            (Some(stream), _) => Ok(over_tcp(stream)),
             (None, Fact::Known { value: Tcp::TimedOut { after_ms }, .. }) => Err(Why::TimedOut { doing, after_ms }),
             (None, Fact::Known { value: Tcp::Refused { .. }, .. }) => Err(Why::failed(doing, "connection refused")),
             (None, Fact::Known { value: Tcp::Unreachable { reason }, .. }) => Err(Why::failed(doing, reason)),

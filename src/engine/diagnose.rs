@@ -7,6 +7,7 @@
 use crate::core::diagnosis::{Diagnosis, judge};
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
+use crate::core::jump::{Way, inner, way};
 use crate::core::probe::ProbeId;
 use crate::core::recognise::Recognised;
 use crate::core::target::{Target, TargetKind};
@@ -55,7 +56,7 @@ pub fn limit_of(probe: ProbeId, request: &Request) -> Duration {
         ProbeId::Caller => 10,
         // Delivery by Systems Manager, the script's own limit, and the answer.
         ProbeId::Inside => 100,
-        ProbeId::Session | ProbeId::Jump => 10,
+        ProbeId::Session => 10,
         // Room for the SDK's own retries when AWS asks to slow down.
         _ => 20,
     });
@@ -291,7 +292,7 @@ fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) 
             Some(config) => {
                 let asked = match probe {
                     ProbeId::Control => config.control_path.is_some(),
-                    _ => jump_of(facts).is_some(),
+                    _ => matches!(way(facts), Way::Hops(_) | Way::Unreadable(_)),
                 };
                 if asked { Ready::Now } else { Ready::Never(None) }
             }
@@ -306,13 +307,15 @@ fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) 
             if !config_known {
                 return Ready::Later;
             }
-            let config = facts.local.config.value();
-            if facts.target.jump.is_some()
-                || config.is_some_and(|c| c.proxy_jump.is_some() || c.proxy_command.is_some())
-            {
-                return Ready::Never(Some(Why::needs(
-                    "a probe through the proxy or jump host that your ssh configuration names",
-                )));
+            match way(facts) {
+                Way::Direct => {}
+                Way::Command(command) => {
+                    return Ready::Never(Some(Why::needs(format!(
+                        "a probe through your ProxyCommand ({command}), which only ssh runs"
+                    ))));
+                }
+                Way::Hops(_) | Way::Unreadable(_) if !ended(states, ProbeId::Jump) => return Ready::Later,
+                Way::Hops(_) | Way::Unreadable(_) => return behind(facts, instance_known),
             }
             // Which port Remote Desktop means is known with the platform.
             if facts.symptom() == Some("rdp_error") && facts.target.port.is_none() && !instance_known {
@@ -332,7 +335,9 @@ fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) 
         }
         // Nobody has consented to look inside.
         ProbeId::KnownHosts => {
-            if ended(states, ProbeId::Tcp) || facts.address().is_some() {
+            // Behind a jump host the address is the one that it is asked for.
+            let through = crate::core::vpc::through_jump(facts);
+            if ended(states, ProbeId::Tcp) || (facts.address().is_some() && !through) {
                 Ready::Now
             } else {
                 Ready::Later
@@ -357,12 +362,20 @@ fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) 
     }
 }
 
-/// The first jump host that the login goes through, as `[user@]host[:port]`.
-pub fn jump_of(facts: &Facts) -> Option<String> {
-    let configured = || facts.local.config.value().and_then(|c| c.proxy_jump.clone());
-    let all = facts.target.jump.clone().or_else(configured)?;
-    let first = all.split(',').next().unwrap_or_default().trim();
-    (!first.is_empty() && first != "none").then(|| first.to_owned())
+/// Whether the last jump host can be asked to connect to the target.
+fn behind(facts: &Facts, instance_known: bool) -> Ready {
+    match facts.local.jump.value() {
+        Some(jump) if !(jump.last && jump.is_open()) => {
+            Ready::Never(Some(Why::needs(format!("a login to the jump host {}", jump.name))))
+        }
+        // A Name tag or an id stands for the instance's address.
+        Some(_) if !instance_known => Ready::Later,
+        Some(_) if inner(facts).is_none() => {
+            Ready::Never(Some(Why::needs("an address to dial, and the target has none")))
+        }
+        Some(_) => Ready::Now,
+        None => Ready::Never(Some(Why::needs("the jump host, and what comes of it is not known"))),
+    }
 }
 
 /// Prefix lists that rules or routes name.
@@ -429,7 +442,7 @@ fn unknown(probe: ProbeId, facts: &Facts, why: &Why) -> Vec<Observation> {
         ProbeId::Session => Observation::Session(Fact::unknown(why)),
         ProbeId::SshVersion => Observation::SshVersion(Fact::unknown(why)),
         ProbeId::Control => Observation::Control(Fact::unknown(why)),
-        ProbeId::Jump => Observation::Jump(Fact::unknown(why)),
+        ProbeId::Jump => Observation::Jump(Box::new(Fact::unknown(why))),
         ProbeId::Tcp => match facts.address() {
             Some(address) => Observation::Tcp(address, facts.port(), Fact::unknown(why)),
             None => return tcp_without_address(why),

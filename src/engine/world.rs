@@ -103,9 +103,11 @@ pub enum Observation {
     /// Shared connection.
     Control(Fact<Option<local::ControlSocket>>),
     /// Jump host.
-    Jump(Fact<local::JumpHost>),
+    Jump(Box<Fact<local::JumpHost>>),
     /// A look inside.
     Inside(Box<Fact<inside::Inside>>),
+    /// What a jump host made of the connection to the target.
+    Onward(wire::Onward),
     /// TCP connect.
     Tcp(IpAddr, u16, Fact<wire::Tcp>),
     /// SSH.
@@ -163,8 +165,9 @@ impl Observation {
             Self::Session(fact) => facts.doors.session = fact,
             Self::SshVersion(fact) => facts.local.ssh_version = fact,
             Self::Control(fact) => facts.local.control = fact,
-            Self::Jump(fact) => facts.local.jump = fact,
+            Self::Jump(fact) => facts.local.jump = *fact,
             Self::Inside(fact) => facts.inside = *fact,
+            Self::Onward(said) => facts.wire.onward = Some(said),
             Self::Tcp(address, port, fact) => {
                 (facts.wire.address, facts.wire.port, facts.wire.tcp) = (Some(address), Some(port), fact);
             }

@@ -22,7 +22,7 @@ fn dir() -> TempDir {
 /// A key as the key-file probe hands it over.
 fn key(path: &Path, encrypted: bool) -> SshKey {
     let public = fs::read_to_string(format!("{}.pub", path.display())).ok();
-    SshKey { path: path.display().to_string(), public, private: fs::read(path).ok(), encrypted }
+    SshKey { path: path.display().to_string(), public, private: fs::read(path).ok(), encrypted, held: false }
 }
 
 fn request(port: u16, users: &[&str], keys: &[&Path]) -> SshRequest {
@@ -285,7 +285,7 @@ async fn an_open_connection_is_used_first() {
         return;
     };
     let (_, stream) = tcp::connect(HERE, sshd.port, Duration::from_secs(5)).await;
-    let heard = ssh::probe_over(stream, request(sshd.port, &[&me()], &[&known])).await;
+    let heard = ssh::probe_over(stream.map(ssh::over_tcp), request(sshd.port, &[&me()], &[&known])).await;
     assert_eq!(heard.offers[0].answer, Answer::WouldAccept);
     assert!(sshd.wait_for("port22 has seen enough", 1));
     assert_eq!(sshd.lines("Connection from"), 1, "{}", sshd.text());

@@ -29,7 +29,7 @@ pub struct LocalFacts {
     /// The socket of a shared connection that ssh would use (`ControlPath`); `None` when none is configured or there is none.
     #[serde(default)]
     pub control: Fact<Option<ControlSocket>>,
-    /// The first jump host, when the configuration or `-J` names one.
+    /// The jump host at which the way ended, or the last one, when the configuration or `-J` names any.
     #[serde(default)]
     pub jump: Fact<JumpHost>,
 }
@@ -48,8 +48,8 @@ pub struct ControlSocket {
     pub words: String,
 }
 
-/// What a TCP connect and the greeting of the first jump host told. Nothing is offered to it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// What the way over the jump hosts told, at the host where it ended or at the last one.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JumpHost {
     /// As configured: `[user@]host[:port]`.
@@ -58,10 +58,51 @@ pub struct JumpHost {
     pub address: Option<IpAddr>,
     /// Port.
     pub port: u16,
-    /// `ssh` (it greets as an SSH server), `refused`, `timed_out`, `unreachable`, `no_address`, `not_ssh`, `silent`.
+    /// `ssh` (it greets as an SSH server), `refused`, `timed_out`, `unreachable`, `no_address`, `not_ssh`, `silent`;
+    /// `prohibited` when the jump host before it may not connect there.
     pub outcome: String,
     /// The operating system's or the server's words.
     pub words: String,
+    /// Jump hosts that let the login pass before this one, the nearest first.
+    pub before: Vec<String>,
+    /// Whether the login goes from here to the target.
+    pub last: bool,
+    /// The login to it, once it greeted as an SSH server.
+    pub login: Option<Box<JumpLogin>>,
+    /// The instance that it is, where the account has it (`ec2:DescribeInstances`).
+    pub instance: Fact<super::aws::Instance>,
+}
+
+/// The login to a jump host: what ssh brings there by its own Host block, and what the server said.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JumpLogin {
+    /// Host, user and port as ssh has them for the jump host.
+    pub target: crate::core::target::Target,
+    /// Configuration, keys, agent and known_hosts for it.
+    pub local: LocalFacts,
+    /// Banner, host key, and the answers to the keys.
+    pub wire: super::wire::WireFacts,
+}
+
+impl JumpLogin {
+    /// The login alone, as facts that the rules can read: without an instance, and without a clock.
+    pub fn facts(&self) -> super::Facts {
+        super::Facts {
+            target: self.target.clone(),
+            local: self.local.clone(),
+            wire: self.wire.clone(),
+            ..super::Facts::default()
+        }
+    }
+}
+
+impl JumpHost {
+    /// Whether the login to it succeeded, so that it can be asked to connect further.
+    pub fn is_open(&self) -> bool {
+        let logged_in = |l: &JumpLogin| l.wire.offers.iter().any(|o| o.answer == super::wire::Answer::LoggedIn);
+        self.login.as_deref().is_some_and(logged_in)
+    }
 }
 
 /// One key file and what was read from it.

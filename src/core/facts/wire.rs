@@ -25,6 +25,23 @@ pub struct WireFacts {
     pub offers: Vec<Offer>,
     /// How the budget of authentication attempts was used.
     pub budget: Budget,
+    /// What the last jump host made of the connection to the target; `None` without one.
+    #[serde(default)]
+    pub onward: Option<Onward>,
+}
+
+/// What a jump host made of a connection that it was asked for (RFC 4254, section 7.2).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Onward {
+    /// Host that it was asked to connect to.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// `open`, `prohibited`, `failed`, `no_answer` (neither yes nor no within the limit), `ended`.
+    pub outcome: String,
+    /// The jump host's words, cleaned.
+    pub words: String,
 }
 
 /// Outcome of a TCP connect.

@@ -13,8 +13,14 @@ use std::net::IpAddr;
 /// Fails with one sentence when the client's address, the interface or its groups are not known.
 pub fn plan(facts: &Facts, _choices: &Choices) -> Result<Plan, String> {
     let instance = facts.instance().ok_or("the instance is not known: its security groups cannot be found")?;
-    let source =
-        facts.source_ip().ok_or("your address as the instance sees it is not known: pass --source-ip ADDRESS")?;
+    // Behind a jump host the instance sees that host, not you.
+    let source = if vpc::through_jump(facts) {
+        vpc::flow_of(facts).source.ok_or(
+            "the login goes over a jump host, and the address by which the instance sees it is not known: pass --source-ip ADDRESS",
+        )?
+    } else {
+        facts.source_ip().ok_or("your address as the instance sees it is not known: pass --source-ip ADDRESS")?
+    };
     let all = facts.aws.groups.value().ok_or_else(|| match facts.aws.groups.why_not() {
         Some(why) => format!("the security groups could not be read: {}", why.text()),
         None => "the security groups were not read".to_owned(),

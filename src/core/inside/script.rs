@@ -51,7 +51,10 @@ pub fn offered_keys(facts: &Facts) -> Vec<String> {
 
 /// What to ask the script about a target.
 pub fn params(facts: &Facts, user: Option<&str>) -> Params {
-    Params { user: user.map(str::to_owned), address: facts.source_ip(), port: facts.port(), keys: offered_keys(facts) }
+    // Behind a jump host it is that host's address that the instance sees.
+    let through = crate::core::vpc::through_jump(facts);
+    let address = if through { crate::core::vpc::flow_of(facts).source } else { facts.source_ip() };
+    Params { user: user.map(str::to_owned), address, port: facts.port(), keys: offered_keys(facts) }
 }
 
 /// Whether a user name can be put into the script.

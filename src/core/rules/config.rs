@@ -1,21 +1,21 @@
 //! What ssh makes of its configuration and of the target's name: overrides, the jump host, a shared connection.
 //!
-//! Pure judgement over `ssh -G`, the resolver's answer and the two small probes of jump host and control socket.
+//! Pure judgement over `ssh -G`, the resolver's answer and the small probe of the control socket; the jump host is [`super::jump`]'s.
 
 use super::offering::{agent_keys, only_files, order};
-use super::{View, auth, launch_key, offering};
+use super::{View, auth, jump, launch_key, offering};
 use crate::core::cause::{Certainty, Finding};
 use crate::core::check::CheckResult;
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
-use crate::core::facts::local::{ControlSocket, JumpHost, SshConfig};
+use crate::core::facts::local::{ControlSocket, SshConfig};
 use crate::core::facts::wire::{Answer, SshServer, Tcp};
 use crate::core::target::{SSH_PORT, TargetKind};
 use std::net::IpAddr;
 
 /// Checks `ssh-config`, `name-resolves`, `jump-host`.
 pub fn checks(view: &View<'_>) -> Vec<CheckResult> {
-    vec![ssh_config(view.facts), name_resolves(view.facts), jump_host(view.facts)]
+    vec![ssh_config(view.facts), name_resolves(view.facts), jump::check(view.facts)]
 }
 
 fn ssh_config(facts: &Facts) -> CheckResult {
@@ -92,36 +92,6 @@ fn stale_name(facts: &Facts) -> Option<String> {
     foreign.then(|| own.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }
 
-fn jump_host(facts: &Facts) -> CheckResult {
-    let id = "jump-host";
-    match &facts.local.jump {
-        Fact::Known { value, source } => {
-            let (works, text) = jump_words(value);
-            let check = if works { CheckResult::pass(id, text.clone()) } else { CheckResult::fail(id, text.clone()) };
-            check.seen(if value.words.is_empty() { text } else { value.words.clone() }, source.clone())
-        }
-        Fact::Unknown { why } => CheckResult::cannot_tell(id, why),
-        Fact::NotAsked => CheckResult::not_applicable(id, "the login goes over no jump host that is known"),
-    }
-}
-
-/// Whether the jump host greets as an SSH server, and what it did in words.
-fn jump_words(jump: &JumpHost) -> (bool, String) {
-    let at = match jump.address {
-        Some(address) => format!("{} ({})", jump.name, std::net::SocketAddr::new(address, jump.port)),
-        None => jump.name.clone(),
-    };
-    match jump.outcome.as_str() {
-        "ssh" => (true, format!("the jump host {at} answers as an SSH server")),
-        "refused" => (false, format!("the jump host {at} refuses the connection")),
-        "timed_out" => (false, format!("the jump host {at} does not answer")),
-        "no_address" => (false, format!("the jump host {at} has no address")),
-        "not_ssh" => (false, format!("something else than SSH answers at the jump host {at}")),
-        "silent" => (false, format!("the jump host {at} takes the connection and says nothing")),
-        _ => (false, format!("the jump host {at} cannot be reached")),
-    }
-}
-
 /// Causes in the configuration, the jump host and the shared connection.
 pub fn findings(view: &View<'_>) -> Vec<Finding> {
     let facts = view.facts;
@@ -136,7 +106,7 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
     if let Some(config) = facts.local.config.value() {
         overrides(view, config, &mut out);
     }
-    out.extend(jump(facts));
+    out.extend(jump::findings(view));
     out.extend(control(view));
     out
 }
@@ -202,40 +172,6 @@ fn withheld(facts: &Facts) -> Option<String> {
     }
     let held = agent_keys(facts).iter().find(|k| launch_key::is_launch_agent_key(facts, k) == Some(true))?;
     Some(format!("IdentitiesOnly yes: ssh does not offer {}, which is the instance's key pair", held.label()))
-}
-
-/// The step over the jump host, tried alone.
-fn jump(facts: &Facts) -> Option<Finding> {
-    let jump = facts.local.jump.value()?;
-    let source = facts.local.jump.source();
-    let (works, text) = jump_words(jump);
-    let id = "proxyjump-broken";
-    if works {
-        // The bastion answers: what fails is the way from it to the target.
-        let paste = facts.paste.as_ref().filter(|p| p.symptom == "proxy_failure")?;
-        let line = paste.evidence.iter().find(|line| is_beyond_jump(line))?;
-        return Some(
-            Finding::new(id, Certainty::Likely, format!("{text}, and ssh said: {line}"), source)
-                .and("the instance's security group must let the jump host's private address in, not yours", source)
-                .would_prove("a TCP connect to the instance's private address, made on the jump host"),
-        );
-    }
-    Some(match jump.outcome.as_str() {
-        "refused" | "timed_out" | "unreachable" | "no_address" | "not_ssh" => {
-            let finding = Finding::new(id, Certainty::Proven, text, source);
-            if jump.words.is_empty() { finding } else { finding.and(jump.words.clone(), source) }
-        }
-        _ => Finding::new(id, Certainty::Likely, text, source)
-            .would_prove(format!("a login to the jump host alone: ssh {}", jump.name)),
-    })
-}
-
-/// Whether a line is what ssh prints when the jump host cannot open the connection to the target.
-fn is_beyond_jump(line: &str) -> bool {
-    let line = line.to_ascii_lowercase();
-    ["stdio forwarding failed", "open failed: connect failed", "administratively prohibited"]
-        .iter()
-        .any(|words| line.contains(words))
 }
 
 /// Whether a shared connection's socket takes ssh's question and never answers: ssh itself would wait for it.

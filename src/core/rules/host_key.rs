@@ -74,6 +74,17 @@ pub(super) fn compare(view: &View<'_>) -> Option<HostKey> {
     Some(HostKey::Changed(place(other), proven))
 }
 
+/// What speaks against the host key, in words, and whether ssh stops there; `None` when nothing does.
+pub(super) fn against(view: &View<'_>) -> Option<(String, bool)> {
+    let words = match (compare(view)?, strictness(view.facts)) {
+        (HostKey::Revoked(at), _) => format!("{at} marks it as @revoked"),
+        (HostKey::Changed(at, _), _) => format!("{at} has another one"),
+        (HostKey::New, Strictness::Yes) => "no known_hosts file has it (StrictHostKeyChecking yes)".to_owned(),
+        _ => return None,
+    };
+    Some((words, blocks(view)))
+}
+
 /// Whether ssh stops at the host key.
 pub(super) fn blocks(view: &View<'_>) -> bool {
     match (compare(view), strictness(view.facts)) {

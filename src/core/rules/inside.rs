@@ -67,7 +67,8 @@ impl<'a> Look<'a> {
                 other => format!("the instance printed version {other}, and version {VERSION} is read here"),
             });
         }
-        let through = facts.target.jump.is_some() || facts.probes_elsewhere();
+        let unseen = crate::core::vpc::through_jump(facts) && facts.wire.onward.is_none();
+        let through = unseen || facts.probes_elsewhere();
         // Without the instance's addresses the dialled one is taken to be its own: that only keeps quiet.
         let own = facts.instance().is_none() || facts.dialled_own_address();
         let connected = !through && own && matches!(facts.wire.tcp.value(), Some(Tcp::Connected { .. }));

@@ -15,6 +15,7 @@ pub mod gates;
 mod host_key;
 pub mod inside;
 pub mod instance;
+mod jump;
 mod launch_key;
 pub mod local;
 pub mod looking;

@@ -16,7 +16,7 @@ use crate::core::facts::wire::Tcp;
 use crate::core::vpc::path::{PathResult, Role, Way, evaluate, public_addresses};
 use crate::core::vpc::route::RouteDecision;
 use crate::core::vpc::types::RouteTarget;
-use crate::core::vpc::{RuleRef, flow_of, through_jump};
+use crate::core::vpc::{RuleRef, flow_of, jump_peer, through_jump};
 use std::net::IpAddr;
 
 /// All causes of the network layer that the facts support; the one to act on first comes first.
@@ -47,6 +47,11 @@ pub fn checks(facts: &Facts) -> Vec<CheckResult> {
 /// The hops from the client to the interface.
 pub fn hops(facts: &Facts) -> Vec<Hop> {
     show::hops(&View::new(facts))
+}
+
+/// Whether AWS is seen to let the login's packets through everywhere.
+pub fn all_open(facts: &Facts) -> bool {
+    way::all_open(&View::new(facts))
 }
 
 /// The rule that admits the client's former address: what the fix of `sg-source-ip-changed` replaces.
@@ -111,8 +116,17 @@ impl<'a> View<'a> {
             && self.path.source.is_some()
             && self.facts.target.source_ip.is_none()
             && !matches!(&self.path.route, RouteDecision::Via { route, .. } if route.target == RouteTarget::Local);
-        // A jump host's address is where it was reached; it may go on from another one.
-        let jumped = through_jump(self.facts) && self.path.source.is_some() && self.facts.target.source_ip.is_none();
+        // A jump host's address is where it was reached; it may go on from another one, unless it is an instance with
+        // one interface. And a name is its resolver's matter.
+        let by_name = self.facts.wire.onward.is_some() && self.facts.wire.address.is_none_or(|a| a.is_unspecified());
+        let jumped = through_jump(self.facts)
+            && self.path.source.is_some()
+            && (by_name
+                || match jump_peer(self.facts) {
+                    Some(peer) => peer.interfaces.len() > 1,
+                    None => self.facts.target.source_ip.is_none(),
+                });
+        let guessed = guessed && jump_peer(self.facts).is_none();
         if guessed || jumped { Certainty::Likely } else { Certainty::Proven }
     }
 
@@ -161,6 +175,7 @@ fn probe(facts: &Facts, path: &PathResult) -> Probe {
         Some(address) => format!("{address}:{}", path.flow.port),
         None => format!("port {}", path.flow.port),
     };
+    let place = wire.onward.as_ref().map_or(place, |o| format!("{}:{}, which the jump host dials,", o.host, o.port));
     let source = match wire.tcp.source() {
         "" => format!("TCP connect {place}"),
         source => source.to_owned(),
@@ -181,7 +196,9 @@ fn probe(facts: &Facts, path: &PathResult) -> Probe {
     match (elsewhere, answered) {
         (true, _) => Probe::Elsewhere { answered, seen },
         (false, true) => Probe::Arrived(seen),
-        (false, false) if through_jump(facts) || forwarded(facts, path) => Probe::None,
+        // What this side dialled says nothing about a way through another host; what that host dialled does.
+        (false, false) if through_jump(facts) && wire.onward.is_none() => Probe::None,
+        (false, false) if forwarded(facts, path) => Probe::None,
         (false, false) => Probe::Silent(seen),
     }
 }

@@ -1,6 +1,6 @@
 //! What TCP and SSH showed: port, banner, host key; the path and the symptom seen.
 
-use super::{View, auth, crypto, host_key, instance, network};
+use super::{View, auth, crypto, host_key, instance, jump, network};
 use crate::core::cause::{Certainty, Finding};
 use crate::core::check::{CheckResult, Hop, HopId, HopState};
 use crate::core::fact::{Fact, Why};
@@ -15,6 +15,9 @@ pub fn checks(view: &View<'_>) -> Vec<CheckResult> {
 }
 
 fn dialled(facts: &Facts) -> String {
+    if let (Some(onward), Some(jump)) = (&facts.wire.onward, facts.local.jump.value()) {
+        return format!("{}:{} (through {})", onward.host, onward.port, jump.name);
+    }
     match (facts.wire.address, facts.wire.port) {
         (Some(address), Some(port)) => std::net::SocketAddr::new(address, port).to_string(),
         _ => "the target".to_owned(),
@@ -292,6 +295,9 @@ pub fn symptom(view: &View<'_>) -> Option<String> {
         && facts.paste.as_ref().is_some_and(|p| p.kind == Kind::Console || p.symptom == "other");
     if let Some(told) = facts.symptom().filter(|_| !silent) {
         return Some(told.to_owned());
+    }
+    if let Some(symptom) = jump::symptom(facts) {
+        return Some(symptom.to_owned());
     }
     let seen = match facts.wire.tcp.value()? {
         Tcp::TimedOut { .. } => "timeout",

@@ -3,6 +3,9 @@
 //! Also the arithmetic of address ranges that all hops share. Must not look at rules.
 
 use crate::core::facts::Facts;
+use crate::core::facts::aws::Instance;
+use crate::core::facts::local::JumpHost;
+use crate::core::vpc::owner::{Role, owner_of};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -147,27 +150,53 @@ pub fn flow_of(facts: &Facts) -> Flow {
     let own = || facts.instance().and_then(crate::core::facts::aws::Instance::best_address);
     let dialled = if stands_in { own() } else { dialled };
     let address = dialled.or_else(|| facts.address().filter(|_| !stands_in)).or_else(shown).map(|a| a.to_canonical());
-    let told = facts.target.source_ip;
+    let inside = address.is_some_and(|a| is_inside(facts, a));
+    let fits = |source: &IpAddr| address.is_none_or(|a| is_private(a) == is_private(*source));
     let found = facts.local.source_ip.value().copied().map(|a| a.to_canonical());
-    let found = found.filter(|source| {
-        let fits = match address {
-            Some(address) => is_private(address) == is_private(*source),
-            None => true,
-        };
-        fits && !through_jump(facts)
-    });
-    let found = found
-        .or_else(|| jump_source(facts).filter(|source| address.is_some_and(|a| is_private(a) == is_private(*source))));
-    Flow { source: told.or(found), address, port: facts.port(), protocol: Protocol::Tcp }.canonical()
+    let found = found.filter(|source| fits(source) && !through_jump(facts));
+    // What is told is the client's own address: an instance that stands between shows another one.
+    let told =
+        facts.target.source_ip.filter(|told| !through_jump(facts) || address.is_none() || inside == is_private(*told));
+    let source = match jump_peer(facts) {
+        Some(peer) => address.and_then(|to| peer_source(peer, to, inside)),
+        None => told.or(found).or_else(|| jump_source(facts).filter(|source| address.is_some() && fits(source))),
+    };
+    Flow { source, address, port: facts.port(), protocol: Protocol::Tcp }.canonical()
+}
+
+/// The only or last jump host, as far as the way is known to lead there.
+fn last_jump(facts: &Facts) -> Option<&JumpHost> {
+    let config = facts.local.config.value();
+    let all = facts.target.jump.as_deref().or_else(|| config.and_then(|c| c.proxy_jump.as_deref()));
+    let single = all.is_some_and(|list| !list.contains(','));
+    facts.local.jump.value().filter(|jump| jump.last || (single && jump.login.is_none()))
 }
 
 /// The address from which the only jump host reaches a private target: its own, when that is private too. From a
 /// public one nobody knows by which private address it goes on.
 fn jump_source(facts: &Facts) -> Option<IpAddr> {
-    let config = facts.local.config.value();
-    let all = facts.target.jump.as_deref().or_else(|| config.and_then(|c| c.proxy_jump.as_deref()))?;
-    let jump = facts.local.jump.value().filter(|_| !all.contains(','))?;
-    jump.address.filter(|a| is_private(*a))
+    last_jump(facts)?.address.filter(|a| is_private(*a))
+}
+
+/// The instance of the account that stands between the client and the target, when the last jump host is one.
+pub fn jump_peer(facts: &Facts) -> Option<&Instance> {
+    last_jump(facts).filter(|_| through_jump(facts))?.instance.value()
+}
+
+/// The address by which an instance shows itself to another address: its private one inside the VPC and over private
+/// ways; towards a public address the public one, which the internet gateway puts in its place (VPC User Guide,
+/// "Internet gateways"). Without one it goes out by a NAT gateway, whose address nobody tells here.
+fn peer_source(peer: &Instance, to: IpAddr, inside: bool) -> Option<IpAddr> {
+    match to {
+        IpAddr::V4(_) if inside => peer.private_ip,
+        IpAddr::V4(_) => peer.public_ip,
+        IpAddr::V6(_) => peer.interfaces.iter().find_map(|i| i.ipv6.first().copied()),
+    }
+}
+
+/// Whether an address is one inside a VPC: by its range, or because AWS says so.
+fn is_inside(facts: &Facts, address: IpAddr) -> bool {
+    is_private(address) || owner_of(facts, Some(address)).is_ok_and(|owner| owner.role == Role::Private)
 }
 
 /// Whether the login goes through another host.

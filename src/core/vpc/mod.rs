@@ -17,7 +17,7 @@ pub mod security_group;
 pub mod toward;
 pub mod types;
 
-pub use flow::{Family, Flow, Protocol, Sources, flow_of, is_private, through_jump};
+pub use flow::{Family, Flow, Protocol, Sources, flow_of, is_private, jump_peer, through_jump};
 pub use nacl::AclDecision;
 pub use path::{BlockDecision, IgwDecision, Owner, PathResult, PublicDecision, Role, Way, evaluate};
 pub use route::RouteDecision;

@@ -5,7 +5,7 @@
 use crate::core::check::Hop;
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
-use crate::core::vpc::flow::{Family, Flow, Sources, is_private, through_jump};
+use crate::core::vpc::flow::{Family, Flow, Sources, is_private, jump_peer, through_jump};
 use crate::core::vpc::hops::hops;
 use crate::core::vpc::nacl::{self, AclDecision};
 use crate::core::vpc::owner::owner_of;
@@ -367,8 +367,17 @@ impl<'a> Evaluation<'a> {
         };
         let local = matches!(route, RouteDecision::Via { route, .. } if route.target == RouteTarget::Local);
         let from_inside = self.way == Way::Private || (self.family == Family::V6 && local);
-        let question =
-            SgQuestion { flow: &self.flow, sources: self.sources(), from_inside, lists: &self.facts.aws.prefix_lists };
+        // Of an instance in between it is known which groups it is in.
+        let members = jump_peer(self.facts)
+            .filter(|peer| self.source.is_some() && self.source == peer.private_ip)
+            .map(|peer| peer.groups.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>());
+        let question = SgQuestion {
+            flow: &self.flow,
+            sources: self.sources(),
+            from_inside,
+            members: members.as_deref(),
+            lists: &self.facts.aws.prefix_lists,
+        };
         sg::decide(groups, &self.owner.interface.groups, question)
     }
 }

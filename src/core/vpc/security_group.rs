@@ -54,6 +54,8 @@ pub struct SgQuestion<'a> {
     pub sources: Sources,
     /// Whether it may come from a private address of an interface, as group references need it.
     pub from_inside: bool,
+    /// Groups that the source's interface is in, when it is known to be one of the VPC's.
+    pub members: Option<&'a [String]>,
     /// Expanded prefix lists.
     pub lists: &'a PrefixLists,
 }
@@ -147,7 +149,10 @@ fn peer_matches(peer: &SgPeer, source: IpAddr, question: SgQuestion) -> Match {
         },
         SgPeer::Group { stale: true, .. } => Match::No,
         SgPeer::Group { .. } if !question.from_inside => Match::No,
-        SgPeer::Group { id, .. } => Match::Perhaps(Why::needs(format!("to know whether the client is in group {id}"))),
+        SgPeer::Group { id, .. } => match question.members {
+            Some(members) => yes_no(members.contains(id)),
+            None => Match::Perhaps(Why::needs(format!("to know whether the client is in group {id}"))),
+        },
     }
 }
 

@@ -158,7 +158,7 @@ fn ask(rules: &[SgRule], sources: Sources, flow: &Flow) -> SgDecision {
     };
     let groups = [group("sg-a", &rules[..half]), group("sg-b", &rules[half..]), group("sg-c", &[everything()])];
     let ids = ["sg-a".to_owned(), "sg-b".to_owned()];
-    decide_group(&groups, &ids, SgQuestion { flow, sources, from_inside: false, lists: &lists() })
+    decide_group(&groups, &ids, SgQuestion { flow, sources, from_inside: false, members: None, lists: &lists() })
 }
 
 /// A rule that would admit everybody, in a group that the interface does not carry.

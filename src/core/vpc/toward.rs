@@ -85,7 +85,7 @@ pub fn groups(
     }
     let ask = |sources: Sources| {
         let flow = Flow { source: None, address: None, port, protocol: Protocol::Tcp };
-        decide(&mine, ids, SgQuestion { flow: &flow, sources, from_inside: true, lists })
+        decide(&mine, ids, SgQuestion { flow: &flow, sources, from_inside: true, members: None, lists })
     };
     match peer {
         Peer::Internet => gate(&ask(Sources::Internet(Family::V4))),

@@ -64,6 +64,19 @@ impl Aws {
         }
     }
 
+    /// The instance that an address belongs to, in the target's region or all chosen ones; not known when none or several have it.
+    pub async fn owner_of(&self, address: IpAddr, region: Option<&str>) -> Fact<Instance> {
+        let regions = region.map_or_else(|| self.regions().to_vec(), |region| vec![region.to_owned()]);
+        let text = address.to_string();
+        match self.by_address(&regions, address).await {
+            Err(why) => Fact::unknown(why),
+            Ok(found) => one(found, &text, &regions, &Facts::default()).map_or_else(Fact::unknown, |instance| {
+                let source = format!("DescribeInstances {}", instance.id);
+                Fact::known(instance, source)
+            }),
+        }
+    }
+
     async fn by_host(&self, regions: &[String], host: &str) -> Result<Vec<Instance>, Why> {
         if crate::core::target::is_instance_id(host) {
             return self.ask(regions, &[Query::Id(host.to_owned())]).await;

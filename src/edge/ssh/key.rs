@@ -5,12 +5,15 @@
 use super::SshKey;
 use super::watch::{Seen, lock};
 use crate::core::key::normalise;
+use crate::core::recognise::strip_controls;
 use russh::SendError;
 use russh::keys::agent::AgentIdentity;
+use russh::keys::agent::client::AgentClient;
 use russh::keys::signature::Signer as _;
 use russh::keys::ssh_encoding::Encode as _;
 use russh::keys::ssh_key::private::KeypairData;
 use russh::keys::{HashAlg, PrivateKey, PublicKey, decode_secret_key};
+use std::ffi::OsStr;
 use std::sync::Mutex;
 
 /// A key that can be offered.
@@ -23,6 +26,8 @@ pub(super) struct Offered {
     pub public: PublicKey,
     /// Private half, if it can sign.
     pub private: Option<PrivateKey>,
+    /// Whether the agent holds it.
+    pub held: bool,
 }
 
 impl Offered {
@@ -41,6 +46,7 @@ impl Offered {
             fingerprint: public.fingerprint(HashAlg::Sha256).to_string(),
             public,
             private,
+            held: key.held,
         })
     }
 }
@@ -56,6 +62,10 @@ fn private_key(bytes: &[u8]) -> Option<PrivateKey> {
 pub(super) struct Asker<'a> {
     /// To sign with, if a signature is wanted.
     pub key: Option<&'a PrivateKey>,
+    /// Socket of the agent to sign with, if a signature is wanted of it.
+    pub agent: Option<&'a OsStr>,
+    /// What the agent said instead of a signature.
+    pub agent_said: Option<String>,
     /// Where to note when the signature was made.
     pub seen: &'a Mutex<Seen>,
     /// Whether the server said that it takes the key.
@@ -79,21 +89,54 @@ impl russh::Signer for Asker<'_> {
 
     async fn auth_sign(
         &mut self,
-        _: &AgentIdentity,
+        identity: &AgentIdentity,
         hash: Option<HashAlg>,
         mut data: Vec<u8>,
     ) -> Result<Vec<u8>, AskError> {
         self.taken = true;
+        if let (None, Some(socket)) = (self.key, self.agent) {
+            return self.sign_by_agent(socket, identity, hash, data).await;
+        }
         let key = self.key.ok_or(AskError)?;
         let signature = match key.key_data() {
             KeypairData::Rsa(pair) => (pair, hash).try_sign(&data),
             pair => pair.try_sign(&data),
         };
         signature.map_err(|_| AskError)?.encode_prefixed(&mut data).map_err(|_| AskError)?;
+        self.note();
+        Ok(data)
+    }
+}
+
+impl Asker<'_> {
+    fn note(&mut self) {
         self.signed = true;
         let mut seen = lock(self.seen);
         seen.banners_before_signature = seen.banners.len();
-        Ok(data)
+    }
+
+    /// The agent may ask its user first, or want a token to be touched: the caller's limit ends that.
+    async fn sign_by_agent(
+        &mut self,
+        socket: &OsStr,
+        identity: &AgentIdentity,
+        hash: Option<HashAlg>,
+        data: Vec<u8>,
+    ) -> Result<Vec<u8>, AskError> {
+        let answer = match AgentClient::connect_uds(socket).await {
+            Ok(mut agent) => agent.sign_request(identity, hash, data).await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(signed) => {
+                self.note();
+                Ok(signed)
+            }
+            Err(error) => {
+                self.agent_said = Some(strip_controls(&error.to_string()).replace('\n', " "));
+                Err(AskError)
+            }
+        }
     }
 }
 
@@ -105,7 +148,7 @@ mod tests {
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK2pr+Bfus1hvPof4Wb/plZCzSbqadHH0u+/f4ODtKnE someone@here";
 
     fn key(public: Option<&str>) -> SshKey {
-        SshKey { path: "k".to_owned(), public: public.map(str::to_owned), private: None, encrypted: false }
+        SshKey { path: "k".to_owned(), public: public.map(str::to_owned), private: None, encrypted: false, held: false }
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! One SSH connection: key exchange, then questions about keys.
 //!
-//! Must not open a channel, but for root, whom cloud images tell in a session who to log in as.
+//! Must not open a channel, but for root, whom cloud images tell in a session who to log in as; and for what a jump
+//! host passes on ([`super::tunnel`]).
 
 mod run;
 
-use super::SshRequest;
 use super::algorithms::{CLIENT, config, is_before_rsa_sha2};
 use super::banner::{self, Replay};
 use super::key::{AskError, Asker, Offered};
 use super::tap::Tap;
 use super::watch::{CLOSED, Seen, Watcher, lock, take, words};
+use super::{SshRequest, Stream};
 use crate::core::facts::wire::{Answer, Offer, SshServer};
 use crate::core::recognise::strip_controls;
 use crate::core::text;
@@ -17,9 +18,9 @@ use crate::edge::tcp::whole_millis;
 use russh::client::{self, AuthResult, Handle};
 use russh::keys::HashAlg;
 use russh::{ChannelMsg, Disconnect, MethodSet};
+use std::ffi::OsString;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 /// Limit of the good-bye.
@@ -47,6 +48,8 @@ pub(super) struct Session {
     rsa_hash: Option<RsaHash>,
     /// Consent to open a session as root.
     inside: bool,
+    /// Socket of the agent that may sign.
+    agent: Option<OsString>,
 }
 
 /// Hash of an RSA signature; `None` is SHA-1 (RFC 8332).
@@ -74,9 +77,7 @@ impl Pace {
 
 impl Session {
     /// Exchanges identification strings and keys; `tap` notes the algorithms that the server offers.
-    pub async fn open(mut stream: TcpStream, request: &SshRequest, pace: Pace, tap: &Tap) -> Opened {
-        // Questions are small and each waits for its answer.
-        let _ = stream.set_nodelay(true);
+    pub async fn open(mut stream: Stream, request: &SshRequest, pace: Pace, tap: &Tap) -> Opened {
         let identification = match banner::exchange(&mut stream, CLIENT, pace.next()).await {
             Ok(identification) => identification,
             Err(server) => return Opened::Not(server),
@@ -103,23 +104,34 @@ impl Session {
             return failed("the server showed no host key".to_owned());
         };
         let server = SshServer::Ready { banner: banner.clone(), host_key_type, host_key };
-        Opened::Ready(Self { handle, seen, pace, banner, rsa_hash: None, inside: request.inside }, server)
+        let (inside, agent) = (request.inside, request.agent.clone());
+        Opened::Ready(Self { handle, seen, pace, banner, rsa_hash: None, inside, agent }, server)
     }
 
     /// Asks whether the server takes a key for a user; completes the login if `sign` and if it can.
     pub async fn ask(&mut self, user: &str, key: &Offered, sign: bool) -> Offer {
         let hash = if key.public.algorithm().is_rsa() { self.rsa_hash().await } else { None };
-        let mut asker =
-            Asker { key: key.private.as_ref().filter(|_| sign), seen: &self.seen, taken: false, signed: false };
+        let mut asker = Asker {
+            key: key.private.as_ref().filter(|_| sign),
+            agent: self.agent.as_deref().filter(|_| sign && key.held),
+            agent_said: None,
+            seen: &self.seen,
+            taken: false,
+            signed: false,
+        };
         let limit = self.pace.next();
         let question = self.handle.authenticate_publickey_with(user, key.public.clone(), hash, &mut asker);
         let result = timeout(limit, question).await;
-        let (taken, signed) = (asker.taken, asker.signed);
+        let (taken, signed, refusal) = (asker.taken, asker.signed, asker.agent_said);
         let mut methods = Vec::new();
         let answer = match result {
             Err(_) if signed => Answer::Failed { reason: format!("{} to the signature", no_answer(limit)) },
+            Err(_) if taken => Answer::Failed { reason: format!("the agent did not sign: {}", no_answer(limit)) },
             Err(_) => Answer::Failed { reason: no_answer(limit) },
-            Ok(Err(_)) if taken => Answer::WouldAccept,
+            Ok(Err(_)) if taken => match refusal {
+                Some(said) => Answer::Failed { reason: format!("the agent did not sign: {said}") },
+                None => Answer::WouldAccept,
+            },
             Ok(Err(AskError)) => Answer::Failed { reason: self.ended() },
             Ok(Ok(AuthResult::Success)) if user == "root" && self.inside => self.as_root().await,
             Ok(Ok(AuthResult::Success)) => Answer::LoggedIn,
@@ -197,6 +209,11 @@ impl Session {
             }
         };
         self.offer(user, None, answer, methods)
+    }
+
+    /// Ends the questions; the connection goes on as a jump host's.
+    pub(super) fn into_parts(self) -> (Handle<Watcher>, Arc<Mutex<Seen>>) {
+        (self.handle, self.seen)
     }
 
     /// Says good-bye, so that the server's log shows an orderly end.

@@ -5,16 +5,19 @@
 use crate::core::recognise::strip_controls;
 use crate::core::text;
 use crate::edge::tcp::os_words;
-use russh::AlgorithmKind;
 use russh::client::{self, DisconnectReason};
 use russh::keys::{HashAlg, PublicKeyOrCertificate};
+use russh::{AlgorithmKind, ChannelId, ChannelOpenFailure};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 
 /// What is said about an end without words.
 pub(super) const CLOSED: &str = "the server closed the connection";
 /// Authentication banners that are kept, and characters of each: they come from a stranger.
 const MOST_BANNERS: usize = 8;
 const LONGEST_BANNER: usize = 2000;
+/// Characters of a refusal's words.
+const LONGEST_REFUSAL: usize = 300;
 
 /// What the handler saw; written by the connection's task.
 #[derive(Debug)]
@@ -29,6 +32,10 @@ pub(super) struct Seen {
     pub ended: bool,
     /// What was said about its end: by the server, or by the operating system.
     pub last_words: Option<String>,
+    /// Reason and words with which a channel was refused.
+    pub refusal: Option<(ChannelOpenFailure, String)>,
+    /// Woken when a channel was refused: the library tells the asker before it tells the words.
+    pub refused: Arc<Notify>,
 }
 
 impl Default for Seen {
@@ -39,6 +46,8 @@ impl Default for Seen {
             banners_before_signature: usize::MAX,
             ended: false,
             last_words: None,
+            refusal: None,
+            refused: Arc::default(),
         }
     }
 }
@@ -71,6 +80,22 @@ impl client::Handler for Watcher {
         let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
         self.note(|seen| seen.host_key = Some((key.algorithm().to_string(), fingerprint)));
         Ok(true)
+    }
+
+    async fn channel_open_failure(
+        &mut self,
+        _: ChannelId,
+        reason: ChannelOpenFailure,
+        description: &str,
+        _: &str,
+        _: &mut client::Session,
+    ) -> Result<(), Self::Error> {
+        let words = text::shorten(strip_controls(description).replace('\n', " ").trim(), LONGEST_REFUSAL);
+        self.note(|seen| {
+            seen.refusal = Some((reason, words));
+            seen.refused.notify_one();
+        });
+        Ok(())
     }
 
     async fn disconnected(&mut self, reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {

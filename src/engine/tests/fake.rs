@@ -49,6 +49,8 @@ pub(super) struct Fake {
     /// Whether the instance is found without an image, a key pair, groups.
     pub(super) bare: bool,
     pub(super) group_names_list: bool,
+    /// What comes of the jump host.
+    pub(super) jump: JumpHost,
     /// Probes with the milliseconds at which they began and were dropped or ended.
     pub(super) begun: Mutex<Vec<(ProbeId, u64)>>,
     pub(super) ended: Arc<Mutex<Vec<(ProbeId, u64)>>>,
@@ -70,6 +72,7 @@ impl Fake {
             tcp: Mutex::new(VecDeque::from([Tcp::Connected { millis: 20 }])),
             bare: false,
             group_names_list: false,
+            jump: JumpHost::default(),
             begun: Mutex::default(),
             ended: Arc::default(),
             log: Arc::default(),
@@ -150,7 +153,7 @@ impl Fake {
             ProbeId::Session => Observation::Session(fact!(SessionProof::default())),
             ProbeId::SshVersion => Observation::SshVersion(fact!("OpenSSH_9.6p1".to_owned())),
             ProbeId::Control => Observation::Control(fact!(None)),
-            ProbeId::Jump => Observation::Jump(fact!(JumpHost::default())),
+            ProbeId::Jump => Observation::Jump(Box::new(fact!(self.jump.clone()))),
             ProbeId::Inside => Observation::Inside(Box::new(fact!(Inside::default()))),
             ProbeId::Tcp => {
                 let mut next = self.tcp.lock().unwrap();

@@ -57,7 +57,13 @@ async fn a_key_of_the_agent_is_asked_about_and_nothing_is_signed() {
     request.sign = true;
     request.keys = keys
         .iter()
-        .map(|key| SshKey { path: key.label(), public: key.public.clone(), private: None, encrypted: false })
+        .map(|key| SshKey {
+            path: key.label(),
+            public: key.public.clone(),
+            private: None,
+            encrypted: false,
+            held: true,
+        })
         .collect();
     let (_, offers, budget) = ssh::probe(request).await;
     let me = me();

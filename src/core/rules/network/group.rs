@@ -7,7 +7,7 @@ use crate::core::vpc::flow::{Flow, Protocol};
 use crate::core::vpc::hops::denial_text;
 use crate::core::vpc::security_group::{RuleRef, SgDecision, covers, entries, is_everything, port_range};
 use crate::core::vpc::types::{SgPeer, SgRule};
-use crate::core::vpc::{Family, is_private};
+use crate::core::vpc::{Family, is_private, through_jump};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -114,7 +114,8 @@ fn classify<'a>(view: &View, rules: &'a [RuleRef], covering: &[&'a RuleRef]) -> 
 
 /// The one rule for exactly this port that was made for a single, different address.
 fn old_address<'a>(view: &View, covering: &[&'a RuleRef]) -> Option<&'a RuleRef> {
-    let client = view.path.source?;
+    // A jump host's address is not the client's of another day.
+    let client = view.path.source.filter(|_| !through_jump(view.facts))?;
     let fits = |rule: &SgRule| {
         let SgPeer::Cidr(net) = &rule.peer else {
             return false;

@@ -11,7 +11,7 @@ use crate::core::vpc::path::{BlockDecision, IgwDecision, PublicDecision, Role, W
 use crate::core::vpc::route::{RouteDecision, TableRef, route_text};
 use crate::core::vpc::security_group::SgDecision;
 use crate::core::vpc::types::{RouteDestination, RouteTarget};
-use crate::core::vpc::{Family, Flow};
+use crate::core::vpc::{Family, Flow, through_jump};
 
 /// Gateway and Block Public Access.
 pub(super) fn gateway(view: &View) -> Vec<Finding> {
@@ -296,6 +296,10 @@ fn silent(view: &View) -> Vec<Finding> {
     )
     .would_prove("the firewall rules inside the instance, through another way in");
     all.push(view.with_silence(guest));
+    // It is the jump host that dials: what its own groups let out is said with it.
+    if through_jump(view.facts) {
+        return all;
+    }
     let mut egress = Finding::new(
         "client-egress-blocked",
         Certainty::Possible,

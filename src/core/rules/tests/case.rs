@@ -1,5 +1,6 @@
 //! The form of a case, and the facts that it stands for.
 
+mod jump;
 mod more;
 
 use crate::core::fact::{Fact, Why};
@@ -50,6 +51,8 @@ pub(super) struct Case {
     config: Option<String>,
     /// `OUTCOME [WORDS]` of the jump host, at a public address; `in-vpc OUTCOME` at a private one.
     jump: Option<String>,
+    /// The login to the jump host, and what it made of the connection to the target: see [`jump::Login`].
+    jump_login: Option<jump::Login>,
     /// `alive`, `hangs`, `dead`: what the control socket does.
     control: Option<String>,
     /// `same`, `changed`, `other-type`, `revoked`, `authority`, `none`.
@@ -381,6 +384,9 @@ pub(super) fn facts(case: &Case) -> Facts {
     aws(case, &mut facts);
     more::apply(&case.more, &mut facts);
     wire(case, &mut facts);
+    if let Some(login) = &case.jump_login {
+        jump::apply(login, &mut facts);
+    }
     facts.inside = case.inside.as_ref().map_or(Fact::NotAsked, inside);
     facts
 }
@@ -415,6 +421,26 @@ fn algorithms(changes: &str) -> (ClientAlgorithms, KexLists) {
     (client, KexLists { kex, host_keys, ciphers, macs, compression: both(&names("none,zlib@openssh.com")) })
 }
 
+/// Lines about the host, and its relation to the key that it shows.
+fn known_hosts(text: Option<&str>) -> KnownHosts {
+    let entry = |algorithm: &str, fingerprint: &str| KnownHost {
+        file: "~/.ssh/known_hosts".to_owned(),
+        line: 4,
+        algorithm: algorithm.to_owned(),
+        fingerprint: fingerprint.to_owned(),
+    };
+    let mut known = KnownHosts::default();
+    match text {
+        Some("same") => known.entries.push(entry("ssh-ed25519", HOST_KEY)),
+        Some("changed") => known.entries.push(entry("ssh-ed25519", OLDER)),
+        Some("other-type") => known.entries.push(entry("ssh-rsa", OLDER)),
+        Some("revoked") => known.revoked.push(entry("ssh-ed25519", HOST_KEY)),
+        Some("authority") => known.authorities.push(entry("ssh-ed25519", OLDER)),
+        _ => {}
+    }
+    known
+}
+
 fn local(case: &Case, facts: &mut Facts) {
     let local = &mut facts.local;
     local.keys = case.keys.iter().map(|k| key_probe(k)).collect();
@@ -435,22 +461,7 @@ fn local(case: &Case, facts: &mut Facts) {
     if let (Some(changes), Fact::Known { value, .. }) = (&case.client_lists, &mut local.config) {
         value.algorithms = algorithms(changes).0;
     }
-    let entry = |algorithm: &str, fingerprint: &str| KnownHost {
-        file: "~/.ssh/known_hosts".to_owned(),
-        line: 4,
-        algorithm: algorithm.to_owned(),
-        fingerprint: fingerprint.to_owned(),
-    };
-    let mut known = KnownHosts::default();
-    match case.known_host.as_deref() {
-        Some("same") => known.entries.push(entry("ssh-ed25519", HOST_KEY)),
-        Some("changed") => known.entries.push(entry("ssh-ed25519", OLDER)),
-        Some("other-type") => known.entries.push(entry("ssh-rsa", OLDER)),
-        Some("revoked") => known.revoked.push(entry("ssh-ed25519", HOST_KEY)),
-        Some("authority") => known.authorities.push(entry("ssh-ed25519", OLDER)),
-        _ => {}
-    }
-    local.known_hosts = Fact::known(known, "known_hosts");
+    local.known_hosts = Fact::known(known_hosts(case.known_host.as_deref()), "known_hosts");
     if let Some(text) = &case.jump {
         let (address, text) = match text.strip_prefix("in-vpc ") {
             Some(text) => ("10.0.9.22", text),
@@ -463,6 +474,7 @@ fn local(case: &Case, facts: &mut Facts) {
             port: 22,
             outcome: outcome.to_owned(),
             words: words.to_owned(),
+            ..JumpHost::default()
         };
         local.jump = Fact::known(jump, "TCP connect to the jump host");
     }
