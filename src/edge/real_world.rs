@@ -108,6 +108,7 @@ impl RealWorld {
             Way::Unreadable(list) => return Fact::unknown(jump::unreadable(&list)),
             Way::Direct | Way::Command(_) => return Fact::NotAsked,
         };
+        self.leave_jump_host().await;
         let limits = jump::Limits {
             connect: self.limit(JUMP.connect),
             answer: self.limit(JUMP.answer),
@@ -141,7 +142,7 @@ impl RealWorld {
             return Vec::new();
         };
         let (address, port) = (address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), facts.port());
-        if self.aws.is_emulated() && !(address.is_loopback() || crate::core::vpc::is_private(address)) {
+        if self.aws.is_emulated() && !address.is_loopback() && facts.target.address.is_none() {
             let why = Why::needs(format!(
                 "AWS's own EC2 endpoint: {host} may be a stranger's, and no jump host is asked to connect there"
             ));
@@ -150,6 +151,9 @@ impl RealWorld {
         let begun = Instant::now();
         let (said, stream) = tunnel.open(&host, port, self.limit(CONNECT)).await;
         let source = format!("TCP connect to {host}:{port} through {}", tunnel.name());
+        if stream.is_none() {
+            self.leave_jump_host().await;
+        }
         let fact = match jump::tcp_of(&said, tcp::whole_millis(begun.elapsed())) {
             Some(tcp) => Fact::known(tcp, source),
             None => {

@@ -222,6 +222,7 @@ pub async fn run_script(request: SshRequest, user: &str, script: &str) -> Result
         Opened::Not(server) => return Err(Why::failed("log in over SSH", no_session(&server))),
     };
     if request.contradicts(&server) {
+        session.close().await;
         return Err(Why::needs("a host key that agrees with known_hosts"));
     }
     let result = session.run(user, key, script, pace).await;

@@ -2,7 +2,8 @@
 
 Patches the moto of this process. An instance is under Systems Manager when its tag `test:ssm` says how
 (`Online`, `ConnectionLost`); `test:status` and `test:system` give its status checks (`impaired`,
-`initializing`). Operations that moto has not are a clear 400, and are kept in `GAPS`.
+`initializing`). Operations that moto has not are a clear 400, and are kept in `GAPS`. A public key that is
+sent by EC2 Instance Connect is handed to the guest, which moto does not do.
 """
 
 import threading
@@ -13,6 +14,8 @@ import uuid
 GAPS, SENT = [], []
 # By instance id: what runs a script inside, as (stdout, stderr, exit status); and console texts.
 GUESTS, CONSOLES = {}, {}
+# By instance id: what hands a pushed key to the guest, as (user, public key); and what was pushed, as (instance, user).
+PLANTS, PUSHED = {}, []
 # An invocation is not known at once.
 UNKNOWN_SECONDS, PENDING_SECONDS = 0.3, 0.4
 STDOUT, STDERR, CUT = 24000, 8000, "---Output truncated---"
@@ -70,6 +73,7 @@ def patch():
     from moto.core.responses import ActionResult, BaseResponse
     from moto.ec2.models import ec2_backends
     from moto.ec2.responses import EC2Response
+    from moto.ec2instanceconnect.responses import Ec2InstanceConnectResponse as Connect
     from moto.ssm.responses import SimpleSystemManagerResponse as Ssm
 
     invocations = {}
@@ -108,6 +112,18 @@ def patch():
     EC2Response.get_console_output = get_console_output
     EC2Response.describe_instance_connect_endpoints = lambda self: ActionResult({"InstanceConnectEndpoints": []})
     EC2Response.get_serial_console_access_status = lambda self: ActionResult({"SerialConsoleAccessEnabled": False})
+
+    # EC2 Instance Connect
+
+    def send_ssh_public_key(self):
+        import json
+
+        instance, user = self._get_param("InstanceId"), self._get_param("InstanceOSUser")
+        PUSHED.append((instance, user))
+        PLANTS[instance](user, self._get_param("SSHPublicKey"))
+        return json.dumps({"RequestId": str(uuid.uuid4()), "Success": True})
+
+    Connect.send_ssh_public_key = send_ssh_public_key
 
     # Systems Manager
 

@@ -370,7 +370,7 @@ def world():
             super().__init__(endpoint)
             self.base, self.guest, self.made = base, None, 0
 
-        def stage(self, fault, public, other, address, ssm="Online", copy=False):
+        def stage(self, fault, public, other, address, ssm="Online", copy=False, image="debian"):
             """Ends the guest before, and makes one with this fault; ids of its instance, and what sshd said at its start."""
             self.unstage()
             port = fault.get("port", 22)
@@ -378,16 +378,18 @@ def world():
             # EC2 takes no ECDSA key pair: whoever uses one has put it there by hand.
             pair = None if public.startswith("ecdsa") else public
             self.made += 1
-            ids = self.build(f"{fault['name']}-{self.made}", port, address, image="debian", key=pair)
+            ids = self.build(f"{fault['name']}-{self.made}", port, address, image=image, key=pair)
             tags = [{"Key": "test:ssm", "Value": ssm}] if ssm else []
             if tags:
                 self.client("ec2").create_tags(Resources=[ids["instance"]], Tags=tags)
             self.guest = stage(self.base, fault, public, other, copy)
             cloud.GUESTS[ids["instance"]] = lambda script, seconds: agent(self.guest, ids["instance"], script, seconds)
+            cloud.PLANTS[ids["instance"]] = lambda user, key: plant(self.guest, user, key)
             return {**ids, "said": self.guest.said}
 
         def unstage(self):
             cloud.GUESTS.clear()
+            cloud.PLANTS.clear()
             if self.guest:
                 self.guest.end()
                 self.guest = None
@@ -414,6 +416,11 @@ def world():
             return len(cloud.SENT)
 
         @staticmethod
+        def pushed():
+            """The users for whom a key was pushed, in order."""
+            return [user for _, user in cloud.PUSHED]
+
+        @staticmethod
         def gaps():
             """What was asked of the double, and it has not."""
             return sorted(set(cloud.GAPS))
@@ -437,6 +444,14 @@ def agent(guest, instance, script, seconds):
     except subprocess.TimeoutExpired as error:
         raise TimeoutError from error
     return done.stdout, done.stderr, done.returncode
+
+
+def plant(guest, user, key):
+    """Puts a pushed key where the metadata service of an instance has it: there the package's command finds it."""
+    script = "umask 022; mkdir -p /run/eic && cat > \"/run/eic/$0\""
+    done = run(guest.enter("/bin/sh", "-c", script, user), text_in=key.strip() + "\n")
+    if done.returncode != 0:
+        raise OSError(done.stderr)
 
 
 # By hand.

@@ -115,13 +115,18 @@ impl Guests {
 
     /// Ends the guest before and makes one with this fault, whose agent is `ssm` (empty: under no management).
     fn stage_with(&self, fault: &Fault, ssm: &str) -> Stage {
+        self.stage_of(fault, ssm, "debian")
+    }
+
+    /// The same, launched from this image.
+    fn stage_of(&self, fault: &Fault, ssm: &str, image: &str) -> Stage {
         let number = self.next.replace(self.next.get() + 1);
         let place = Place { ip: Ipv4Addr::new(127, 1, 0, number), port: fault.port };
         let public =
             |kind: &str| fs::read_to_string(format!("{}.pub", self.key(kind).display())).expect("a public key");
         let ids = self.moto.ask(&json!({
             "do": "stage", "fault": fault, "public": public(&fault.key), "other": public("other"),
-            "address": place.ip.to_string(), "ssm": ssm,
+            "address": place.ip.to_string(), "ssm": ssm, "image": image,
         }));
         let id = |name: &str| ids[name].as_str().expect(name).to_owned();
         let instance = id("instance");
@@ -334,4 +339,46 @@ fn where_no_agent_is_a_login_that_works_carries_the_look() {
     let seen = report.list("checks").iter().find(|c| c["id"] == "inside-sshd").cloned().unwrap_or_default();
     assert_eq!(seen["verdict"], "pass", "{seen}");
     assert!(seen.to_string().contains("as root over SSH"), "{seen}");
+}
+
+/// Ubuntu's account, and what the package of EC2 Instance Connect does: a command that tells sshd the pushed keys of the
+/// last minute. The guest has no sudo, so the account is root's by another name.
+const CONNECT: &str = r#"
+useradd -o -u 0 -g 0 -m -s /bin/sh ubuntu
+printf '#!/bin/sh\n[ "$1" = -n ] && shift\nexec "$@"\n' > /usr/local/bin/sudo
+printf '#!/bin/sh\nfind "/run/eic/$1" -newermt "-60 seconds" -exec cat {} +\n' > /usr/local/sbin/eic
+chmod 755 /usr/local/bin/sudo /usr/local/sbin/eic
+printf 'AuthorizedKeysCommand /usr/local/sbin/eic %%u\nAuthorizedKeysCommandUser root\n' > "$C"
+"#;
+
+#[test]
+fn where_no_login_works_a_pushed_key_carries_the_look() {
+    if left_out() {
+        return;
+    }
+    let guests = Guests::start();
+    let fault = Fault {
+        name: "connect".to_owned(),
+        breaks: CONNECT.to_owned(),
+        user: user(),
+        key: key(),
+        port: port(),
+        ..Fault::default()
+    };
+    let stage = guests.stage_of(&fault, "", "ubuntu");
+    let pushed = || guests.moto.ask(&json!({"do": "pushed"}));
+    // Without consent nothing is pushed.
+    let report = guests.diagnose(&stage, &[]);
+    assert_eq!(pushed(), json!([]), "{}", report.brief());
+    assert_eq!(report.check("server-takes-key").0, "fail", "{}", report.brief());
+    let report = guests.diagnose(&stage, &["--inside"]);
+    assert_eq!(pushed(), json!(["ubuntu"]), "one push, for the image's user: {}", report.brief());
+    assert_eq!(guests.commands(), 0, "nothing runs by an agent that is not there");
+    let seen = report.list("checks").iter().find(|c| c["id"] == "inside-sshd").cloned().unwrap_or_default();
+    assert!(seen.to_string().contains("as ubuntu with a key of 60 seconds"), "{seen}");
+    // The look is a real one: the account has no authorized_keys of its own, which the command stands in for.
+    report.finds("authkeys-missing likely", 1);
+    let log =
+        guests.moto.ask(&json!({"do": "sh", "script": "grep -c 'Accepted publickey for ubuntu' /var/log/auth.log"}));
+    assert_eq!(log[0].as_str().map(str::trim), Some("1"), "one login: {log}");
 }

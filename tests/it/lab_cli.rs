@@ -101,6 +101,8 @@ fn a_served_lab_is_diagnosed_and_mended_over_http() {
     let lab = serve(&[]);
     let healthy = lab.diagnose("web-healthy");
     assert_eq!((healthy.exit, &healthy.json["verdict"]), (0, &"healthy".into()), "{}", healthy.brief());
+    let behind = lab.diagnose("web-behind");
+    assert_eq!((behind.exit, behind.check("jump-host").0), (0, "pass"), "{}", behind.brief());
     let mut wrong = Vec::new();
     for (name, cause) in [
         ("web-timeout", "sg-no-rule proven"),
@@ -120,6 +122,8 @@ fn a_served_lab_is_diagnosed_and_mended_over_http() {
         ("web-passphrase", "key-passphrase-needed proven"),
         ("web-user", "wrong-user-name proven"),
         ("web-stopped", "instance-not-running proven"),
+        ("web-jump", "proxyjump-broken proven"),
+        ("web-jumpinner", "proxyjump-broken proven"),
     ] {
         let report = lab.diagnose(name);
         if (report.first().as_str(), report.exit) != (cause, 1) {

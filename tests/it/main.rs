@@ -10,6 +10,7 @@ mod fix_moto;
 mod guest;
 mod host;
 mod identify_cli;
+mod jump;
 mod lab_cli;
 mod layers;
 mod login_moto;

@@ -4,7 +4,9 @@ mod agent;
 mod foreign;
 
 use crate::sshd::{Sshd, fingerprint, keygen, me};
+use port22::core::facts::Facts;
 use port22::core::facts::wire::{Answer, Offer, SshServer};
+use port22::edge::known_hosts;
 use port22::edge::ssh::{self, SshKey, SshRequest};
 use port22::edge::tcp;
 use std::fs;
@@ -318,4 +320,43 @@ async fn a_failed_key_exchange_tells_the_algorithms_too() {
     let heard = ssh::probe_over(None, request(sshd.port, &[], &[])).await;
     assert!(matches!(heard.server.value(), Some(SshServer::KexFailed { .. })), "{heard:?}");
     assert_eq!(heard.lists.expect("the first packet").macs.to_server, ["umac-64@openssh.com"]);
+}
+
+#[tokio::test]
+async fn no_script_is_run_where_known_hosts_revokes_the_host_key_or_has_another() {
+    let dir = dir();
+    let known = keygen(dir.path(), "known", &["-t", "ed25519"], "");
+    let Some(sshd) = Sshd::start(&[&known], "") else {
+        return;
+    };
+    let public = |path: &Path| {
+        let line = fs::read_to_string(format!("{}.pub", path.display())).unwrap();
+        line.split(' ').take(2).collect::<Vec<_>>().join(" ")
+    };
+    let host_key = public(&sshd.host_key("ed25519"));
+    let at = format!("[127.0.0.1]:{}", sshd.port);
+    let lines = [
+        (format!("@revoked * {host_key}\n{at} {host_key}\n"), false),
+        (format!("{at} {}\n", public(&known)), false),
+        (format!("{at} {host_key}\n"), true),
+    ];
+    for (text, runs) in lines {
+        let file = dir.path().join("known_hosts");
+        fs::write(&file, &text).unwrap();
+        let mut facts = Facts::default();
+        let files = [file.display().to_string()];
+        facts.local.known_hosts = known_hosts::lookup(&["127.0.0.1".to_owned()], sshd.port, &files).await;
+        let mut asked = request(sshd.port, &[], &[&known]);
+        asked.expect_known(&facts);
+        let before = sshd.lines("Accepted publickey");
+        let result = ssh::run_script(asked, &me(), "echo inside").await;
+        if runs {
+            // Root needs no sudo; who else runs the tests may have none.
+            assert!(sshd.wait_for("Accepted publickey", before + 1), "{result:?}\n{}", sshd.text());
+        } else {
+            assert_eq!(result.unwrap_err().text(), "needs a host key that agrees with known_hosts", "{text}");
+            assert!(sshd.wait_for("do_cleanup", 1), "{}", sshd.text());
+            assert_eq!(sshd.lines("userauth-request"), 0, "nothing is asked: {}", sshd.text());
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use super::fake::{Fake, How, request};
 use crate::core::fact::{Fact, Why};
+use crate::core::facts::local::{JumpHost, JumpLogin};
+use crate::core::facts::wire::{Answer, Offer};
 use crate::core::probe::ProbeId;
 use crate::engine::diagnose::{Request, limit_of, run};
 use crate::engine::event::{ProbeState, RunId, Snapshot};
@@ -205,6 +207,46 @@ async fn a_jump_host_is_not_gone_round() {
     let (last, _) = diagnose(&world, asked).await;
     assert_eq!(world.began(ProbeId::Tcp), None);
     assert_eq!(state(&last, ProbeId::Tcp), &ProbeState::NotNeeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_target_is_dialled_once_the_jump_host_let_us_in() {
+    let mut world = Fake::new();
+    world.millis.insert(ProbeId::Jump, 900);
+    let mut login = JumpLogin::default();
+    login.wire.offers.push(Offer {
+        user: "gate".to_owned(),
+        key: Some("gate.pem".to_owned()),
+        fingerprint: None,
+        answer: Answer::LoggedIn,
+        methods: Vec::new(),
+        banner: None,
+    });
+    let name = "bastion".to_owned();
+    world.jump = JumpHost { name, last: true, login: Some(Box::new(login)), ..JumpHost::default() };
+    let mut asked = request("203.0.113.7");
+    asked.target.jump = Some("bastion".to_owned());
+    let world = Arc::new(world);
+    let (last, _) = diagnose(&world, asked.clone()).await;
+    assert!(world.began(ProbeId::Tcp).is_some_and(|at| at >= 900), "{:?}", world.began(ProbeId::Tcp));
+    assert!(matches!(state(&last, ProbeId::Ssh), ProbeState::Ended { .. }));
+    // A jump host before others is not the one that leads to the target.
+    let mut world = Fake::new();
+    world.jump = JumpHost { last: false, ..last.facts.local.jump.value().unwrap().clone() };
+    let world = Arc::new(world);
+    diagnose(&world, asked).await;
+    assert_eq!(world.began(ProbeId::Tcp), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_command_is_not_gone_round() {
+    let mut world = Fake::new();
+    world.proxy_command = Some("nc -x proxy %h %p".to_owned());
+    let world = Arc::new(world);
+    let (last, _) = diagnose(&world, request("203.0.113.7")).await;
+    assert_eq!((world.began(ProbeId::Tcp), world.began(ProbeId::Jump)), (None, None));
+    let why = last.facts.wire.tcp.why_not().unwrap().text();
+    assert!(why.contains("ProxyCommand (nc -x proxy %h %p)"), "{why}");
 }
 
 fn how() -> impl Strategy<Value = How> {

@@ -51,6 +51,7 @@ pub(super) struct Fake {
     pub(super) group_names_list: bool,
     /// What comes of the jump host.
     pub(super) jump: JumpHost,
+    pub(super) proxy_command: Option<String>,
     /// Probes with the milliseconds at which they began and were dropped or ended.
     pub(super) begun: Mutex<Vec<(ProbeId, u64)>>,
     pub(super) ended: Arc<Mutex<Vec<(ProbeId, u64)>>>,
@@ -73,6 +74,7 @@ impl Fake {
             bare: false,
             group_names_list: false,
             jump: JumpHost::default(),
+            proxy_command: None,
             begun: Mutex::default(),
             ended: Arc::default(),
             log: Arc::default(),
@@ -109,7 +111,10 @@ impl Fake {
             description: None,
         };
         vec![match probe {
-            ProbeId::SshConfig => Observation::SshConfig(fact!(SshConfig::default())),
+            ProbeId::SshConfig => Observation::SshConfig(fact!(SshConfig {
+                proxy_command: self.proxy_command.clone(),
+                ..SshConfig::default()
+            })),
             ProbeId::Dns => Observation::Dns(fact!(vec![])),
             ProbeId::SourceIp => Observation::SourceIp(fact!("198.51.100.7".parse().unwrap())),
             ProbeId::Keys => Observation::Keys(Vec::new(), Vec::new()),
