@@ -82,7 +82,7 @@ pub async fn probe(
             Err(why) => return (Fact::unknown(why), None),
         };
         step.through = tunnel.take().map(|tunnel| Through { tunnel, host: step.host.clone() });
-        let (instance, (heard, open)) = tokio::join!(asked, step.log_in(stream, found.address, limits));
+        let (instance, (heard, open)) = tokio::join!(asked, Box::pin(step.log_in(stream, found.address, limits)));
         found.instance = instance;
         (found.outcome, found.words) = greeting(heard.server.value());
         step.login.wire.address = found.address;
@@ -117,7 +117,7 @@ struct Step {
 async fn steps(mut hops: Vec<Hop>, target: &Target) -> Result<Vec<Step>, Why> {
     let mut steps: Vec<Step> = Vec::new();
     while let Some(hop) = hops.pop() {
-        let step = prepare(hop, target).await?;
+        let step = Box::pin(prepare(hop, target)).await?;
         if hops.is_empty() {
             let config = step.login.local.config.value().cloned().unwrap_or_default();
             match way_of(&config, step.login.target.user.as_deref()) {
@@ -180,9 +180,13 @@ async fn prepare(hop: Hop, target: &Target) -> Result<Step, Why> {
         agent::list(set.identity_agent.as_deref()),
         known_hosts::lookup(&names, at, &set.known_hosts_files),
     );
+    let beside = |key: &crate::core::facts::local::KeyProbe| {
+        crate::edge::keys::expand(&format!("{}-cert.pub", key.path)).exists()
+    };
+    let certificate = !set.certificate_files.is_empty() || keys.iter().any(beside);
     let local = LocalFacts { config: facts.local.config, keys, agent, known_hosts: known, ..LocalFacts::default() };
     let agent = agent::socket_of(set.identity_agent.as_deref());
-    let login = JumpLogin { target: facts.target, local, ..JumpLogin::default() };
+    let login = JumpLogin { target: facts.target, local, certificate, ..JumpLogin::default() };
     Ok(Step { hop, host, port, login, agent, through: None })
 }
 

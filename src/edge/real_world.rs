@@ -150,17 +150,14 @@ impl RealWorld {
         }
         let begun = Instant::now();
         let (said, stream) = tunnel.open(&host, port, self.limit(CONNECT)).await;
-        let source = format!("TCP connect to {host}:{port} through {}", tunnel.name());
+        let tcp = jump::tcp_of(&said, tcp::whole_millis(begun.elapsed()));
         if stream.is_none() {
             self.leave_jump_host().await;
         }
-        let fact = match jump::tcp_of(&said, tcp::whole_millis(begun.elapsed())) {
-            Some(tcp) => Fact::known(tcp, source),
-            None => {
-                let words = if said.words.is_empty() { said.outcome.clone() } else { said.words.clone() };
-                Fact::unknown(Why::failed(source, format!("the jump host says: {words}")))
-            }
-        };
+        let source = format!("TCP connect to {host}:{port} through {}", tunnel.name());
+        let words = if said.words.is_empty() { &said.outcome } else { &said.words };
+        let why = Why::failed(&source, format!("the jump host says: {words}"));
+        let fact = tcp.map_or(Fact::unknown(why), |tcp| Fact::known(tcp, source));
         if let Some(stream) = stream {
             *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some((address, port, stream));
         }

@@ -160,6 +160,7 @@ fn difference(asked: &Settings, without: &Settings, target: &Target) -> SshConfi
         user: set("user"),
         port: set("port").and_then(|port| port.parse().ok()),
         identity_files,
+        certificate_files: asked.all("certificatefile").to_vec(),
         identities_only: yes("identitiesonly"),
         // With ProxyJump ssh makes a ProxyCommand of its own.
         proxy_command: if jumps.is_some() { None } else { set("proxycommand") },

@@ -81,6 +81,8 @@ pub struct JumpLogin {
     pub target: crate::core::target::Target,
     /// Configuration, keys, agent and known_hosts for it.
     pub local: LocalFacts,
+    /// Whether ssh may bring a certificate (`CertificateFile`, `KEY-cert.pub`), which was not asked about.
+    pub certificate: bool,
     /// Banner, host key, and the answers to the keys.
     pub wire: super::wire::WireFacts,
 }
@@ -168,6 +170,8 @@ pub struct SshConfig {
     pub port: Option<u16>,
     /// `IdentityFile`, only those that the file sets.
     pub identity_files: Vec<String>,
+    /// `CertificateFile`.
+    pub certificate_files: Vec<String>,
     /// `IdentitiesOnly`.
     pub identities_only: bool,
     /// `ProxyJump`.

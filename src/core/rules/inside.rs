@@ -79,7 +79,11 @@ impl<'a> Look<'a> {
         let name = if same { name } else { "" };
         let known = facts.wire.offers.iter().any(|o| o.user == name && o.answer.key_is_known());
         let user = inside.account.entry().filter(|entry| entry.name == name && !name.is_empty());
-        let address = inside.asked.address.parse().ok().or_else(|| facts.source_ip());
+        let address = inside.asked.address.parse().ok().or_else(|| {
+            // A jump host's own address is what counts, even when nobody knows it.
+            let over = crate::core::vpc::through_jump(facts);
+            if over { crate::core::vpc::flow_of(facts).source } else { facts.source_ip() }
+        });
         let port = if inside.asked.port == 0 { facts.port() } else { inside.asked.port };
         let source = facts.inside.source();
         Ok(Self { view, inside, source, user, name, address, port, connected, answered, known })

@@ -148,7 +148,7 @@ fn logged_in(facts: &Facts, at: &str, login: &JumpLogin) -> Step {
     if jump_was_open(&own) {
         return Step::Open(format!("the jump host {at} lets {} in", user_of(&own)));
     }
-    answered(facts, at, &own)
+    answered(facts, at, &own, login.certificate)
 }
 
 fn jump_was_open(own: &Facts) -> bool {
@@ -160,7 +160,7 @@ fn user_of(own: &Facts) -> &str {
 }
 
 /// What the jump host said to user and keys, when it did not let us in.
-fn answered(facts: &Facts, at: &str, own: &Facts) -> Step {
+fn answered(facts: &Facts, at: &str, own: &Facts, certificate: bool) -> Step {
     let user = user_of(own);
     let offers = &own.wire.offers;
     if own.local.config.value().is_some_and(|c| c.pubkey_off) {
@@ -169,6 +169,20 @@ fn answered(facts: &Facts, at: &str, own: &Facts) -> Step {
     let key = |o: &crate::core::facts::wire::Offer| o.key.clone().unwrap_or_else(|| "no key".to_owned());
     for offer in offers {
         match &offer.answer {
+            // A second factor is the user's to give.
+            Answer::AcceptedThenRefused { .. } if offer.methods.iter().any(|m| m != "publickey") => {
+                return Step::Unclear(format!(
+                    "the jump host {at} takes {} for {user} and wants more than that ({}), so nothing behind it was asked",
+                    key(offer),
+                    offer.methods.join(", ")
+                ));
+            }
+            Answer::Failed { reason } if reason.starts_with("the agent did not sign: no answer") => {
+                return Step::Unclear(format!(
+                    "the jump host {at} takes {} for {user}, and {reason}: it may wait for your consent or a touch",
+                    key(offer)
+                ));
+            }
             Answer::AcceptedThenRefused { reason } => {
                 let text = format!("the jump host {at} knows {} and then refuses {user}: {reason}", key(offer));
                 return Step::Broken(Certainty::Proven, text, Vec::new());
@@ -189,7 +203,7 @@ fn answered(facts: &Facts, at: &str, own: &Facts) -> Step {
     let refused: Vec<String> = offers.iter().filter(|o| o.key.is_some()).map(key).collect();
     let methods: Vec<String> = offers.last().map(|o| o.methods.clone()).unwrap_or_default();
     let typed = methods.iter().any(|m| m != "publickey");
-    let left = unasked(own);
+    let left = unasked(own) || certificate;
     let mut more = Vec::new();
     let own_name = own.local.config.value().is_none_or(|c| c.user.is_none());
     let named = facts.local.jump.value().is_some_and(|j| j.name.contains('@'));

@@ -21,6 +21,8 @@ pub(super) struct Login {
     offers: Vec<String>,
     server_lists: Option<String>,
     client_lists: Option<String>,
+    /// Whether ssh may bring a certificate.
+    certificate: bool,
     /// Jump hosts before it.
     before: Vec<String>,
     /// Whether others come after it.
@@ -39,7 +41,7 @@ pub(super) fn apply(case: &Login, facts: &mut Facts) {
     let Fact::Known { value: jump, .. } = &mut facts.local.jump else { panic!("jump_login needs jump") };
     jump.before.clone_from(&case.before);
     jump.last = !case.more;
-    let mut login = JumpLogin::default();
+    let mut login = JumpLogin { certificate: case.certificate, ..JumpLogin::default() };
     login.target.user = Some("gate".to_owned());
     login.local.config = config(case.config.as_deref().unwrap_or("user=gate"));
     if let (Some(changes), Fact::Known { value, .. }) = (&case.client_lists, &mut login.local.config) {
