@@ -293,11 +293,8 @@ fn no_answer(view: &View<'_>, jump: &JumpHost, to: &str, source: &str) -> Option
         return None;
     }
     let text = format!("the jump host {} lets you in, and gets no answer from {to}", jump.name);
-    let closed = network::findings(facts).into_iter().find(|f| {
-        f.certainty >= Certainty::Likely
-            && rank::stage(&f.id) == rank::Stage::Network
-            && ["sg-", "nacl-", "route-", "peering-", "instance-contained"].iter().any(|start| f.id.starts_with(start))
-    });
+    let closes = |f: &Finding| f.certainty >= Certainty::Likely && rank::stage(&f.id) == rank::Stage::Network;
+    let closed = network::findings(facts).into_iter().find(closes);
     if let Some(closed) = closed {
         let finding = Finding::new(ID, closed.certainty, text, source);
         let finding = closed.evidence.into_iter().fold(finding, |f, e| f.and(e.text, e.source));
