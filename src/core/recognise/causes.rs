@@ -114,7 +114,8 @@ fn contradicts(symptom: &str, cause: &str) -> bool {
     match cause {
         "session-idle-dropped" => symptom != "session_dropped",
         "too-many-agent-keys" => symptom != "too_many_failures",
-        "hostkeys-perms" => false,
+        // A client that is gone may have met anything on its way.
+        "hostkeys-perms" | "obsolete-client" => false,
         // What proves that packets arrived speaks against nothing here.
         _ => {
             matches!(symptom, "timeout" | "no_route" | "dns_failure" | "connection_refused")

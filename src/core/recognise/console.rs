@@ -105,6 +105,7 @@ pub fn recognise(text: &str) -> Recognised {
         evidence,
         host_public_keys: facts::host_public_keys(&whole),
         os_name: facts::os_name(&whole),
+        client_version: None,
     }
 }
 

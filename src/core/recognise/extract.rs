@@ -397,3 +397,25 @@ mod tests {
         assert!(denied("Permission denied (os error 13)").is_empty());
     }
 }
+
+/// The version line of the ssh that printed the text: the first line of `ssh -v`, the whole of `ssh -V`, or its
+/// identification string among the debug lines. The server's version stands behind other words.
+pub fn client_version(flat: &Flat) -> Option<String> {
+    flat.lines().find_map(|(_, line)| {
+        let own = line.strip_prefix("debug1: Local version string SSH-2.0-").unwrap_or(line);
+        let number = own.strip_prefix("OpenSSH_")?;
+        let number = number.strip_prefix("for_Windows_").unwrap_or(number);
+        (number.starts_with(|c: char| c.is_ascii_digit()) && own.len() < 120).then(|| own.to_owned())
+    })
+}
+
+/// Whether the host is the SSH gateway of the serial console (`i-….port0@serial-console.ec2-instance-connect.REGION.aws`).
+/// Then the user's name there says which instance is meant, and nothing about a login on it.
+pub fn through_serial_gateway(extract: &mut Extract) -> bool {
+    let gateway = extract.host.as_deref().is_some_and(|h| h.starts_with("serial-console.ec2-instance-connect."));
+    if gateway {
+        extract.host = extract.user.take().and_then(|u| u.split('.').next().map(str::to_owned));
+        (extract.port, extract.key_path) = (None, None);
+    }
+    gateway
+}

@@ -87,6 +87,9 @@ pub struct Recognised {
     /// The operating system's name in a console log's login banner or greeting.
     #[serde(default)]
     pub os_name: Option<String>,
+    /// The version line of the ssh that printed the text (`OpenSSH_9.6p1 …`), as `ssh -v` and `ssh -V` write it.
+    #[serde(default)]
+    pub client_version: Option<String>,
 }
 
 /// Recognises a text; `forced` says what kind it is, otherwise the text decides.

@@ -75,6 +75,8 @@ pub fn recognise(text: &str) -> Recognised {
     extract::narrow(&mut extract, symptom);
     extract::key_of_evidence(&mut extract, symptom, &evidence);
     extract::from_command(&mut extract, command.as_ref());
+    // The serial console's gateway is another host, with other keys.
+    let command = if extract::through_serial_gateway(&mut extract) { None } else { command };
     let login_user_hint = extract::login_hint(&flat);
     Recognised {
         kind: Kind::Ssh,
@@ -92,6 +94,7 @@ pub fn recognise(text: &str) -> Recognised {
         evidence,
         host_public_keys: Vec::new(),
         os_name: None,
+        client_version: extract::client_version(&flat),
     }
 }
 
@@ -367,6 +370,12 @@ fn special(flat: &Flat, hits: &mut Vec<Hit>) {
     }
     if let Some(hit) = hangs(flat) {
         hits.push(hit);
+    }
+    // The guest's own prompt, over the line to the serial console: only passwords count there.
+    if flat.contains("login incorrect")
+        && let Some(pos) = flat.find("serial-console.ec2-instance-connect.", 1).first()
+    {
+        hits.push(Hit { symptom: "eic_error", rank: 90, pos: *pos, also: &["permission_denied"] });
     }
     for (pos, symptom) in extract::printed_into_protocol(flat) {
         hits.push(Hit { symptom, rank: 90, pos, also: &["other"] });

@@ -40,6 +40,7 @@ pub fn login_works(view: &View<'_>) -> bool {
         || host_key::blocks(view)
         || config::hanging_socket(facts).is_some()
         || pasted::ends_session(facts)
+        || pasted::stops_client(view)
     {
         return false;
     }

@@ -310,6 +310,17 @@ pub(super) fn ends_after_signature(facts: &Facts) -> bool {
     ) || names(facts, &["nologin-file", "boot-in-progress"], "booting_nologin")
 }
 
+/// Whether the pasted client cannot bring the key at all, for a reason of its own that nothing has disproved: that
+/// this program logs in from here says nothing about it.
+pub(super) fn stops_client(view: &View<'_>) -> bool {
+    const OWN: [&str; 4] =
+        ["key-acl-open-windows", "key-format-pem-with-putty", "ppk-version-too-new", "obsolete-client"];
+    paste(view.facts).is_some_and(|p| {
+        p.causes.iter().any(|id| OWN.contains(&id.as_str()) && live(view, id) == Live::Silent)
+            && !about_another_host(view.facts, p)
+    })
+}
+
 /// Whether the user saw the session end at once: that the server lets them in says nothing about that.
 pub(super) fn ends_session(facts: &Facts) -> bool {
     names(facts, &["shell-nologin", "home-not-mounted"], "shell_or_home_missing")

@@ -26,9 +26,19 @@ const STRICT_RSA_BITS: u32 = 2048;
 /// Programs that read PuTTY's key format.
 const PUTTY: [&str; 7] = ["putty", "plink", "pscp", "psftp", "winscp", "filezilla", "kitty"];
 
-/// Version of the local ssh, when it is OpenSSH and was asked.
+/// Version of the ssh in question, when it is OpenSSH: the one that printed the paste, else the one of this machine.
 pub fn client(facts: &Facts) -> Option<(u32, u32)> {
-    openssh_version(facts.local.ssh_version.value()?)
+    openssh_version(told(facts).or(facts.local.ssh_version.value().map(String::as_str))?)
+}
+
+/// The version line of the paste: people ask from another machine than the one where it fails.
+fn told(facts: &Facts) -> Option<&str> {
+    facts.paste.as_ref().and_then(|p| p.client_version.as_deref())
+}
+
+/// Where the version of the ssh in question is known from.
+fn client_source(facts: &Facts) -> &str {
+    if told(facts).is_some() { "pasted text" } else { facts.local.ssh_version.source() }
 }
 
 /// Version of the server, when its banner says OpenSSH.
@@ -116,7 +126,7 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
     for (candidate, Obstacle { id, certainty, text }) in found {
         let known = facts.wire.offers.iter().any(|o| o.key == Some(candidate.label()) && o.answer.key_is_known());
         let certainty = if known || all_stopped { certainty } else { Certainty::Possible };
-        let source = if id == "client-too-old" { facts.local.ssh_version.source() } else { facts.wire.ssh.source() };
+        let source = if id == "client-too-old" { client_source(facts) } else { facts.wire.ssh.source() };
         let finding =
             Finding::new(id, certainty, text, source).and(format!("the key is {}", candidate.label()), "your keys");
         out.push(match certainty {
@@ -227,9 +237,7 @@ pub(super) fn old_for_key(facts: &Facts, out: &mut Vec<Finding>) {
             format!("file {}", probe.path),
         );
         let finding = match version {
-            Some((major, minor)) => {
-                finding.and(format!("your ssh is OpenSSH {major}.{minor}"), facts.local.ssh_version.source())
-            }
+            Some((major, minor)) => finding.and(format!("your ssh is OpenSSH {major}.{minor}"), client_source(facts)),
             None => finding,
         };
         out.push(match (certainty, version) {

@@ -138,6 +138,8 @@ const CLIENT_WORDS: &[&str] = &[
     "fatal error:",
     "ssh-keygen ",
     "warning: remote host identification",
+    // The address of the serial console's SSH gateway: what follows is a session, not a boot.
+    "serial-console.ec2-instance-connect.",
 ];
 
 static STAMPED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^\[ *\d+\.\d{6}\] ").ok());

@@ -21,6 +21,7 @@ pub const CLIENTS: &[(&str, &str)] = &[
     ("ssh2/session.pyx", "ssh2-python"),
     ("ssh2.exceptions", "ssh2-python"),
     ("vagrant", "vagrant"),
+    ("mindterm", "mindterm"),
     (" info ssh: ", "vagrant"),
     ("cap aborted!", "capistrano"),
     ("sshkit", "capistrano"),
