@@ -18,5 +18,6 @@ pub mod source_ip;
 pub mod ssh;
 pub mod ssh_config;
 pub mod tcp;
+mod usual_port;
 
 pub use real_world::{RealWorld, Settings};

@@ -2,6 +2,7 @@
 
 use super::aws::{Aws, AwsSettings, PROBE};
 use super::ssh::{SshKey, SshRequest, Stream, Through, Tunnel};
+use super::usual_port;
 use super::{agent, change, control, dns, jump, keys, known_hosts, prepare, source_ip, ssh, ssh_config, tcp};
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
@@ -13,7 +14,7 @@ use crate::core::plan::{Action, Plan};
 use crate::core::probe::ProbeId;
 use crate::core::rules;
 use crate::core::rules::offering::Candidate;
-use crate::core::target::TargetKind;
+use crate::core::target::{SSH_PORT, TargetKind};
 use crate::engine::failure::Failure;
 use crate::engine::inventory::InventoryEvent;
 use crate::engine::world::{Observation, Performed, Settled, StepContext, World};
@@ -176,16 +177,22 @@ impl RealWorld {
             ));
             return vec![Observation::Tcp(address, port, Fact::unknown(why))];
         }
-        let (fact, stream) = tcp::connect(address, port, self.limit(CONNECT)).await;
+        let limit = self.limit(CONNECT);
+        let (fact, stream, usual) = if port == SSH_PORT || facts.symptom() == Some("rdp_error") {
+            let (fact, stream) = tcp::connect(address, port, limit).await;
+            (fact, stream, Fact::NotAsked)
+        } else {
+            usual_port::beside(tcp::connect(address, port, limit), address, limit).await
+        };
         if let Some(stream) = stream {
             *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some((address, port, ssh::over_tcp(stream)));
         }
-        vec![Observation::Tcp(address, port, fact)]
+        vec![Observation::Tcp(address, port, fact), Observation::UsualPort(usual)]
     }
 
     async fn ssh(&self, facts: &Facts) -> Vec<Observation> {
         let Some(address) = facts.wire.address else { return Vec::new() };
-        let port = facts.wire.port.unwrap_or(crate::core::target::SSH_PORT);
+        let port = facts.wire.port.unwrap_or(SSH_PORT);
         let kept = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
         let stream = kept.filter(|(a, p, _)| *a == address && *p == port).map(|(_, _, s)| s);
         let mut request = SshRequest::new(address, port);

@@ -110,6 +110,8 @@ pub enum Observation {
     Onward(wire::Onward),
     /// TCP connect.
     Tcp(IpAddr, u16, Fact<wire::Tcp>),
+    /// The usual port beside the one in question; comes after [`Self::Tcp`], which forgets that of an earlier look.
+    UsualPort(Fact<wire::UsualPort>),
     /// SSH.
     Ssh(Fact<wire::SshServer>, Vec<wire::Offer>, wire::Budget),
     /// Algorithms of the SSH server; comes after [`Self::Ssh`], which forgets those of an earlier look.
@@ -170,7 +172,9 @@ impl Observation {
             Self::Onward(said) => facts.wire.onward = Some(said),
             Self::Tcp(address, port, fact) => {
                 (facts.wire.address, facts.wire.port, facts.wire.tcp) = (Some(address), Some(port), fact);
+                facts.wire.usual = Fact::NotAsked;
             }
+            Self::UsualPort(fact) => facts.wire.usual = fact,
             Self::Ssh(server, offers, budget) => {
                 (facts.wire.ssh, facts.wire.offers, facts.wire.budget) = (server, offers, budget);
                 facts.wire.offers_of_server = None;

@@ -16,6 +16,9 @@ pub struct WireFacts {
     pub port: Option<u16>,
     /// TCP connect.
     pub tcp: Fact<Tcp>,
+    /// What answers on port 22 of the same address, looked at where another port refuses or keeps silent.
+    #[serde(default)]
+    pub usual: Fact<UsualPort>,
     /// Server banner, key exchange and host key.
     pub ssh: Fact<SshServer>,
     /// Algorithms that the server offers, from its first packet; `None` when that was not seen.
@@ -68,6 +71,21 @@ pub enum Tcp {
         /// The operating system's words.
         reason: String,
     },
+}
+
+/// What answers on the usual port of SSH.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum UsualPort {
+    /// An SSH server.
+    Ssh {
+        /// Identification string (RFC 4253, section 4.2), cleaned.
+        banner: String,
+    },
+    /// Something that does not greet as an SSH server does, or not in time.
+    Other,
+    /// Nothing takes the connection.
+    Closed,
 }
 
 /// What the SSH server told before authentication.

@@ -9,7 +9,7 @@ use crate::core::check::CheckResult;
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::local::{ControlSocket, SshConfig};
-use crate::core::facts::wire::{Answer, SshServer, Tcp};
+use crate::core::facts::wire::{Answer, SshServer, Tcp, UsualPort};
 use crate::core::target::{SSH_PORT, TargetKind};
 use std::net::IpAddr;
 
@@ -133,7 +133,12 @@ fn overrides(view: &View<'_>, config: &SshConfig, out: &mut Vec<Finding>) {
     if let (Some(port), None) = (config.port.filter(|p| *p != SSH_PORT), facts.target.port) {
         let silent = matches!(facts.wire.tcp.value(), Some(Tcp::Refused { .. } | Tcp::TimedOut { .. }))
             || matches!(facts.wire.ssh.value(), Some(SshServer::NotSsh { .. }));
-        if silent {
+        if let (Some(UsualPort::Ssh { banner }), true) = (facts.wire.usual.value(), facts.dialled_own_address()) {
+            let text = format!(
+                "the file sets Port {port}, where no SSH server answers, and one answers on {SSH_PORT}: {banner}"
+            );
+            add(Certainty::Likely, text);
+        } else if silent {
             // The owner may well have moved sshd there.
             let text = format!(
                 "the file sets Port {port}, where no SSH server answers; sshd listens on {SSH_PORT} unless it was moved"

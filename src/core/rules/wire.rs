@@ -5,8 +5,9 @@ use crate::core::cause::{Certainty, Finding};
 use crate::core::check::{CheckResult, Hop, HopId, HopState};
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
-use crate::core::facts::wire::{SshServer, Tcp};
+use crate::core::facts::wire::{SshServer, Tcp, UsualPort};
 use crate::core::recognise::Kind;
+use crate::core::target::SSH_PORT;
 use crate::core::text::millis;
 
 /// Checks `tcp-port`, `ssh-banner`, `host-key`.
@@ -135,6 +136,12 @@ fn refused(view: &View<'_>, out: &mut Vec<Finding>) {
         return;
     }
     if !running && facts.instance().is_some() {
+        return;
+    }
+    if let (true, Some(UsualPort::Ssh { banner })) = (mine, facts.wire.usual.value()) {
+        let text = format!("{at} refuses, and an SSH server answers on port {SSH_PORT} of the same address: {banner}");
+        let finding = Finding::new("sshd-other-port-or-address", Certainty::Proven, text, facts.wire.usual.source());
+        out.push(finding.and(format!("connection refused by {at}"), source));
         return;
     }
     let booting = instance::may_be_booting(facts);
