@@ -16,6 +16,7 @@ pub fn describe(raw: &[u8]) -> UserData {
     UserData {
         bytes: raw.len(),
         default_user: cloud_config.then(|| default_user(&text)).flatten(),
+        makes_users: makes_users(&text),
         ssh_port: port(&text),
         hinders_login: hinders(&text),
         kind,
@@ -79,6 +80,33 @@ fn default_user(text: &str) -> Option<String> {
     items.iter().find_map(|l| l.strip_prefix("- name:").or_else(|| l.strip_prefix("name:"))).and_then(plain)
 }
 
+/// Names of accounts that it makes: items of `users:`, and the last word of `useradd` and `adduser` lines. A name that
+/// a variable holds is not known.
+fn makes_users(text: &str) -> Vec<String> {
+    let lines = || text.lines().filter(|l| !l.trim_start().starts_with('#'));
+    let listed = lines()
+        .skip_while(|l| l.trim_end() != "users:")
+        .skip(1)
+        .take_while(|l| indent(l) > 0 || l.starts_with('-') || l.trim().is_empty())
+        .filter_map(|l| {
+            let item = l.trim();
+            item.strip_prefix("- name:").or_else(|| item.strip_prefix("name:")).and_then(plain)
+        });
+    let commanded = lines().filter_map(|line| {
+        // One command of the line, without what follows it.
+        let at = ["useradd ", "adduser "].iter().find_map(|word| line.find(word).map(|at| at + word.len()))?;
+        let command = line[at..].split([';', '&', '|', '>', '#']).next()?;
+        command.split_whitespace().next_back().filter(|word| !word.starts_with('-')).and_then(plain)
+    });
+    let mut users: Vec<String> = Vec::new();
+    for name in listed.chain(commanded) {
+        if !users.contains(&name) {
+            users.push(name);
+        }
+    }
+    users
+}
+
 /// An SSH port that a script or file in it sets.
 fn port(text: &str) -> Option<u16> {
     let ssh = text.contains("sshd_config") || text.contains("ssh.socket");
@@ -139,6 +167,19 @@ mod tests {
         assert_eq!(user("#cloud-config\nusers:\n  - default\n  - name: alice\n"), None);
         assert_eq!(user("#cloud-config\npackages:\n  - nginx\n"), None);
         assert_eq!(user("#!/bin/sh\nuser: x\n"), None, "a script is no cloud-config");
+    }
+
+    #[test]
+    fn accounts_that_it_makes_are_named() {
+        let of = |text: &str| describe(text.as_bytes()).makes_users;
+        assert_eq!(of("#!/bin/sh\nset -e\ndnf -y install x\nuseradd -m -s /bin/bash app\n"), ["app"]);
+        assert_eq!(of("#!/bin/bash\nsudo adduser --disabled-password --gecos '' ops && echo done\n"), ["ops"]);
+        assert_eq!(
+            of("#cloud-config\nusers:\n  - default\n  - name: alice\n    groups: wheel\nruncmd: []\n"),
+            ["alice"]
+        );
+        assert!(of("#!/bin/sh\n# useradd old\nuseradd \"$NAME\"\n").is_empty());
+        assert!(of("#cloud-config\npackages:\n  - name: nginx\n").is_empty());
     }
 
     #[test]

@@ -100,6 +100,8 @@ pub struct UserData {
     pub kind: String,
     /// The default user, when it renames it (`system_info.default_user.name`, or `users:` without `default`).
     pub default_user: Option<String>,
+    /// Users that it is to make, besides that one (`users:`, `useradd`, `adduser`).
+    pub makes_users: Vec<String>,
     /// SSH port that it sets, when it does.
     pub ssh_port: Option<u16>,
     /// Whether it turns the login of the default user off or removes its keys, in words.

@@ -15,7 +15,7 @@ mod server;
 use super::View;
 use crate::core::cause::{Certainty, Finding};
 use crate::core::check::CheckResult;
-use crate::core::fact::Fact;
+use crate::core::fact::{Evidence, Fact};
 use crate::core::facts::inside::{End, Inside, Lookup, Passwd};
 use crate::core::facts::wire::{SshServer, Tcp};
 use crate::core::inside::VERSION;
@@ -193,11 +193,33 @@ pub fn settle(view: &View<'_>, found: &mut Vec<Finding>, seen: &mut [Finding]) {
     let whole = look.inside.end == End::Whole && look.inside.left_out == 0 && look.inside.slow.is_empty();
     let seen_all = look.inside.key_files.iter().all(|f| f.read || missing(&look, &f.path));
     let in_order = whole && look.user.is_some() && look.has_settings() && seen_all;
+    if whole {
+        before_aws(&look, found, seen);
+    }
     // Beside the reason that was found, guesses only distract.
     let reason = seen.iter().any(|f| is_proven(f) && super::rank::stage(&f.id) == super::rank::Stage::Login);
     if in_order || reason {
         found.retain(|f| is_proven(f) || !LOOKED_AT.contains(&f.id.as_str()) || seen.iter().any(|s| s.id == f.id));
     }
+}
+
+/// AWS lets the packet through, sshd listens, the guest's filter lets the client in, and nothing answers: what is left
+/// lies on the client's side of AWS.
+fn before_aws(look: &Look<'_>, found: &mut Vec<Finding>, seen: &[Finding]) {
+    let in_the_way = |f: &Finding| {
+        f.certainty >= Certainty::Likely
+            && matches!(super::rank::stage(&f.id), super::rank::Stage::Network | super::rank::Stage::Server)
+    };
+    let (Ok(listens), Ok(lets_in)) = (server::summary(look), gate::summary(look)) else { return };
+    if look.connected || seen.iter().any(in_the_way) {
+        return;
+    }
+    let Some(egress) = found.iter_mut().find(|f| f.id == "client-egress-blocked") else { return };
+    egress.certainty = egress.certainty.max(Certainty::Likely);
+    for (text, by) in [(listens, "listening sockets"), (lets_in, "packet filter")] {
+        egress.evidence.push(Evidence::new(text, look.by(by)));
+    }
+    found.retain(|f| f.id != "guest-firewall" || f.certainty == Certainty::Proven);
 }
 
 /// Whether something seen inside ends a login whose key the server takes: the key alone is then no proof that the

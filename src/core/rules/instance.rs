@@ -7,7 +7,7 @@ use crate::core::cause::{Certainty, Finding};
 use crate::core::check::CheckResult;
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
-use crate::core::facts::wire::{SshServer, Tcp};
+use crate::core::facts::wire::{Answer, SshServer, Tcp};
 use crate::core::target::TargetKind;
 
 /// Seconds after a start in which a refusal or silence is normal.
@@ -213,19 +213,26 @@ fn by_metric(facts: &Facts, out: &mut Vec<Finding>) {
     }
 }
 
-/// A failed first boot may have left out the user or the key; more than that the log does not tell.
+/// A failed first boot may have left out the user or the key; more than that the log does not tell, unless the user
+/// data was to make the very account that the login asks for and the server refuses.
 fn user_data_failed(view: &View<'_>) -> Option<Finding> {
     let console = view.console.as_ref().filter(|c| c.causes.iter().any(|id| id == "user-data-failed"))?;
     let line = console.evidence.first().cloned().unwrap_or_else(|| console.explanation.clone());
-    Some(
-        Finding::new(
-            "user-data-failed",
-            Certainty::Possible,
-            format!("the console log says: {line}"),
-            view.console_source(),
-        )
-        .would_prove("/var/log/cloud-init-output.log inside, and whether user and key are there"),
-    )
+    let facts = view.facts;
+    let user = view.user().unwrap_or_default();
+    let data = facts.host.user_data.value().and_then(Option::as_ref);
+    let refused = facts.wire.offers.iter().any(|o| o.user == user && o.answer == Answer::Refused)
+        && !facts.wire.offers.iter().any(|o| o.user == user && o.answer.key_is_known());
+    let made = data.is_some_and(|d| d.makes_users.contains(&user)) && refused;
+    let certainty = if made { Certainty::Likely } else { Certainty::Possible };
+    let text = format!("the console log says: {line}");
+    let finding = Finding::new("user-data-failed", certainty, text, view.console_source())
+        .would_prove("/var/log/cloud-init-output.log inside, and whether user and key are there");
+    Some(if made {
+        finding.and(format!("the user data was to make {user}"), facts.host.user_data.source())
+    } else {
+        finding
+    })
 }
 
 fn console_findings(view: &View<'_>, out: &mut Vec<Finding>) {

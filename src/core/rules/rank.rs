@@ -7,6 +7,7 @@
 use super::about::{Asked, asked, concerns, fits_question, remote_desktop};
 use super::{View, crypto};
 use crate::core::cause::{Certainty, Finding};
+use crate::core::facts::local::{KeyFileState, KeyProbe};
 use crate::core::facts::wire::{SshServer, Tcp};
 
 /// Stage of a login at which a cause bites, in order.
@@ -238,8 +239,23 @@ pub fn rank(view: &View<'_>, found: Vec<Finding>, works: bool) -> Vec<Finding> {
         let general = f.id == "ssm-not-registered";
         (group, general, !first, std::cmp::Reverse(weight), stage(&f.id))
     });
-    specific_first(&mut out);
+    specific_first(view, &mut out);
     out
+}
+
+/// Whether the reasons for a state lead, where that depends on more than the two.
+fn leads(view: &View<'_>, state: &str) -> bool {
+    let facts = view.facts;
+    match state {
+        // Who does not ask about the agent can type the passphrase.
+        "key-passphrase-needed" => facts.symptom() == Some("agent_error"),
+        // In a name that was typed just now a slip is likelier than a lost key.
+        "key-file-missing" => {
+            let typed = |k: &KeyProbe| k.origin == "-i" && k.file.value() == Some(&KeyFileState::Missing);
+            !facts.local.keys.iter().any(typed)
+        }
+        _ => true,
+    }
 }
 
 /// A state, and the reasons for it that say what to do: where one of them is at least likely, it comes before.
@@ -251,16 +267,32 @@ const REASONS: &[(&str, &[&str])] = &[
     ),
     ("sg-no-rule", &["eni-mismatch"]),
     ("sshd-not-listening", &["os-has-no-sshd"]),
-    ("instance-without-keypair", &["eic-agent-missing"]),
+    ("sshd-other-port-or-address", &["ssh-config-overrides"]),
+    ("non-ssh-service-on-port", &["port-in-use"]),
+    ("instance-without-keypair", &["eic-agent-missing", "eic-push-expired-or-wrong-user"]),
+    // The next stop would change the address again: an Elastic IP is the repair.
+    ("wrong-target-address", &["public-ip-changed"]),
+    ("wrong-user-name", &["root-login-refused", "user-data-failed"]),
+    ("key-passphrase-needed", &["agent-unavailable"]),
+    ("key-file-missing", &["key-lost"]),
 ];
 
-fn specific_first(out: &mut Vec<Finding>) {
+fn specific_first(view: &View<'_>, out: &mut Vec<Finding>) {
     for (general, reasons) in REASONS {
+        if !leads(view, general) {
+            continue;
+        }
         let Some(at) = out.iter().position(|f| f.id == *general) else { continue };
         let is_reason = |f: &Finding| reasons.contains(&f.id.as_str()) && f.certainty >= Certainty::Likely;
-        let Some(last) = out.iter().rposition(is_reason).filter(|last| *last > at) else { continue };
-        let state = out.remove(at);
-        out.insert(last, state);
+        // What stands between them has nothing to do with it and stays behind.
+        let mut place = at;
+        for from in at + 1..out.len() {
+            if is_reason(&out[from]) {
+                let reason = out.remove(from);
+                out.insert(place, reason);
+                place += 1;
+            }
+        }
     }
 }
 

@@ -159,6 +159,8 @@ fn is_precondition(run: &Automation) -> bool {
 /// Whether it stopped at, or after, taking a volume off.
 fn moves_volumes(run: &Automation) -> bool {
     let step = run.step.as_deref().unwrap_or_default().to_lowercase();
-    let words = ["detach", "attach", "offlinescript", "restoreinstance", "startinstance", "waitforstack"];
+    // EC2Rescue runs on the helper, which has the volume by then.
+    let words =
+        ["detach", "attach", "offlinescript", "restoreinstance", "startinstance", "waitforstack", "runec2rescue"];
     words.iter().any(|word| step.contains(word))
 }

@@ -9,7 +9,7 @@ use crate::core::facts::aws::{Image, InstanceStatus, KeyPair, SsmAgent};
 use crate::core::facts::local::{
     AgentKey, ClientAlgorithms, ControlSocket, JumpHost, KeyFileState, KeyProbe, KnownHost, KnownHosts, SshConfig,
 };
-use crate::core::facts::wire::{Answer, Budget, Offer, SshServer, Tcp};
+use crate::core::facts::wire::{Answer, Budget, Offer, SshServer, Tcp, UsualPort};
 use crate::core::kexinit::{BothWays, KexLists};
 use crate::core::key::{self, KeyFile};
 use crate::core::recognise;
@@ -91,6 +91,8 @@ pub(super) struct Case {
     denied: Vec<String>,
     /// `connected`, `refused`, `timed_out`, `unreachable`.
     tcp: Option<String>,
+    /// What answers on port 22 beside the port in question: `ssh`, `other`, `closed`.
+    usual: Option<String>,
     /// `ready [BANNER]`, `not-ssh TEXT`, `silent`, `closed TEXT`, `kex TEXT`.
     ssh: Option<String>,
     /// `USER PATH|none ANSWER [TEXT]`, with the methods left over in front of ANSWER as `methods=a,b`.
@@ -569,6 +571,15 @@ fn wire(case: &Case, facts: &mut Facts) {
     });
     if let Some(tcp) = tcp {
         facts.wire.tcp = Fact::known(tcp, "TCP connect 203.0.113.7:22");
+    }
+    if let Some(word) = &case.usual {
+        let usual = match word.as_str() {
+            "ssh" => UsualPort::Ssh { banner: "SSH-2.0-OpenSSH_8.7".to_owned() },
+            "other" => UsualPort::Other,
+            "closed" => UsualPort::Closed,
+            other => panic!("no such answer: {other}"),
+        };
+        facts.wire.usual = Fact::known(usual, "TCP connect to 203.0.113.7:22");
     }
     if let Some(text) = &case.ssh {
         facts.wire.ssh = Fact::known(server(text), "SSH to 203.0.113.7:22");

@@ -179,8 +179,10 @@ pub(super) fn apply(more: &More, facts: &mut Facts) {
         all.iter().map(volume).collect()
     });
     known(&mut host.stop_protected, more.stop_protected.as_ref(), "DescribeInstanceAttribute", Clone::clone);
-    known(&mut host.user_data, more.user_data.as_ref(), "DescribeInstanceAttribute", |kind| {
-        Some(UserData { kind: kind.clone(), bytes: 100, ..UserData::default() })
+    known(&mut host.user_data, more.user_data.as_ref(), "DescribeInstanceAttribute", |text| {
+        let (kind, users) = text.split_once(" makes ").unwrap_or((text, ""));
+        let makes_users = users.split_whitespace().map(str::to_owned).collect();
+        Some(UserData { kind: kind.to_owned(), bytes: 100, makes_users, ..UserData::default() })
     });
     known(&mut host.spot, more.spot.as_ref(), "DescribeSpotInstanceRequests", |text| {
         let (kind, status) = text.split_once(' ').unwrap();
