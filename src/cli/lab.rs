@@ -2,9 +2,11 @@
 
 use super::args::{Cli, LabArgs, LabCommand};
 use super::output::{self, Exit};
-use super::wizard;
+use super::{diagnose, input, wizard};
+use crate::core::recognise;
 use crate::core::target::Target;
 use crate::edge::{RealWorld, Settings, aws::AwsSettings, journal_file::JournalFile};
+use crate::engine::diagnose::Request;
 use crate::engine::failure::Failure;
 use crate::engine::journal::Journal;
 use crate::lab::{Lab, LabOptions, scenario_list};
@@ -81,6 +83,17 @@ async fn serve(options: LabOptions) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+/// A lesson's question; what the client said in the story counts as pasted.
+fn asked(cli: &Cli, target: Target, said: &str) -> Request {
+    let mut request = input::request(target, &cli.global);
+    if !said.is_empty() {
+        let paste = recognise::identify(said, None);
+        diagnose::take_from_paste(&mut request, &paste);
+        request.paste = Some(paste);
+    }
+    request
+}
+
 async fn practise(cli: &Cli, scenario: Option<String>) -> Result<Exit, Failure> {
     let lab = start(LabOptions { scenario: scenario.clone(), ..LabOptions::default() }).await?;
     let world = Arc::new(RealWorld::new(settings(&lab)).await);
@@ -93,7 +106,8 @@ async fn practise(cli: &Cli, scenario: Option<String>) -> Result<Exit, Failure> 
     };
     let chosen = match scenario {
         Some(id) => {
-            lab.scenarios().into_iter().find(|s| s.id == id).map(|s| Target { name: s.instance_name, ..base.clone() })
+            let lesson = lab.scenarios().into_iter().find(|s| s.id == id);
+            lesson.map(|lesson| asked(cli, Target { name: lesson.instance_name, ..base.clone() }, &lesson.said))
         }
         None => None,
     };

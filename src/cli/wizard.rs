@@ -4,6 +4,7 @@ use super::args::Cli;
 use super::output::Exit;
 use super::{input, journal};
 use crate::core::target::Target;
+use crate::engine::diagnose::Request;
 use crate::engine::failure::Failure;
 use crate::engine::journal::Journal;
 use crate::engine::world::World;
@@ -17,6 +18,7 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
     cli.target.as_deref().map_or(Ok(()), input::not_a_command)?;
     let target = cli.target.as_deref().map(|name| input::target(name, &cli.ssh, &cli.global)).transpose()?;
     needs_terminal()?;
+    let target = target.map(|t| input::request(t, &cli.global));
     let world = Arc::new(input::world(&cli.global).await);
     let journal: Arc<dyn Journal> = Arc::new(journal::open()?);
     show(cli, world, journal, base, target, false).await
@@ -39,7 +41,7 @@ pub async fn show(
     world: Arc<dyn World>,
     journal: Arc<dyn Journal>,
     base: Target,
-    target: Option<Target>,
+    target: Option<Request>,
     lab: bool,
 ) -> Result<Exit, Failure> {
     needs_terminal()?;
@@ -51,7 +53,7 @@ pub async fn show(
         read_only: global.read_only,
         lab,
         profile: global.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok()),
-        target: target.map(|t| input::request(t, global)),
+        target,
         base,
     };
     tui::run(world, journal, settings).await.map_err(|e| {

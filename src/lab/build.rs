@@ -20,6 +20,8 @@ use super::world::{
 
 /// 2025-09-01 07:30 UTC, when the story's instances were launched.
 const LAUNCHED: u64 = 1_756_711_800;
+/// How much later those were started again that were stopped in between.
+const RESTARTED: Duration = Duration::from_hours(61 * 24);
 
 /// Adds everything of one file to the account. `alone` is true if the lesson runs by itself.
 pub(super) fn add(world: &mut World, spec: &Spec, alone: bool) -> Result<(), String> {
@@ -436,7 +438,7 @@ fn make_instance(world: &mut World, spec: &InstanceSpec, launched: SystemTime) -
             (false, true) => State::Stopped,
             (false, false) => State::Running,
         },
-        launched,
+        launched: if spec.machine.restarted { launched + RESTARTED } else { launched },
         first_launched: launched,
         booting: None,
         initializing: Some(initializing),
@@ -446,6 +448,7 @@ fn make_instance(world: &mut World, spec: &InstanceSpec, launched: SystemTime) -
         volume: world.id("vol", &spec.name),
         second,
         client: world.client,
+        walled: spec.client.walled,
         role: match &spec.machine.role {
             Some(role) => Some(role.clone()),
             None => spec.ssm.then(|| "practice-ssm".to_owned()),

@@ -50,6 +50,8 @@ pub(super) enum Format {
     Truncated,
     /// OpenSSH's own format with the passphrase "practice".
     Encrypted,
+    /// PKCS#8, as `openssl genpkey` writes it. Ed25519 only.
+    Pkcs8,
 }
 
 impl Pair {
@@ -151,6 +153,7 @@ impl Pair {
             Format::Ppk => self.ppk()?,
             Format::Pem => self.pem()?,
             Format::Encrypted => self.encrypted()?,
+            Format::Pkcs8 => self.pkcs8()?,
             Format::Truncated => {
                 let text = self.pem()?;
                 text[..text.len() / 2].to_owned()
@@ -168,6 +171,18 @@ impl Pair {
                 self.private.to_openssh(LineEnding::LF).map(|text| text.to_string()).map_err(|error| error.to_string())
             }
         }
+    }
+
+    /// Ed25519 in PKCS#8 (RFC 8410 section 7).
+    fn pkcs8(&self) -> Result<String, String> {
+        let KeypairData::Ed25519(pair) = self.private.key_data() else {
+            return Err("no PKCS#8 form for this key type".to_owned());
+        };
+        let mut body = der(0x02, &[0]);
+        body.extend([0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70]);
+        body.extend(der(0x04, &der(0x04, &pair.private.to_bytes())));
+        let text = lines(&STANDARD.encode(der(0x30, &body)), 64);
+        Ok(format!("-----BEGIN PRIVATE KEY-----\n{text}-----END PRIVATE KEY-----\n"))
     }
 
     /// One round of the key derivation only: the passphrase is no secret, and tests are to be fast.
@@ -313,6 +328,13 @@ mod tests {
             assert_eq!(locked.public_key().to_bytes().unwrap(), pair.blob());
             let read = russh::keys::decode_secret_key(&pair.file(Format::Pem).unwrap(), None).unwrap();
             assert_eq!(read.public_key().to_bytes().unwrap(), pair.blob());
+            match pair.file(Format::Pkcs8) {
+                Ok(text) => {
+                    let read = russh::keys::decode_secret_key(&text, None).unwrap();
+                    assert_eq!(read.public_key().to_bytes().unwrap(), pair.blob());
+                }
+                Err(_) => assert_eq!(pair.kind(), "rsa"),
+            }
         }
     }
 

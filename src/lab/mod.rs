@@ -171,6 +171,8 @@ impl Lab {
         let source = IpAddr::V4(own.and_then(|spec| spec.client).unwrap_or(USER));
         let instances: Vec<_> = chosen.iter().flat_map(|spec| spec.instance.iter().chain(&spec.neighbour)).collect();
         home.client_files(&world, &instances, alone)?;
+        // The user's files know it; nobody in this account does.
+        world.instances.retain(|instance| !instance.machine.foreign);
         let (config, credentials) = home.aws_files(REGION)?;
 
         let place = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port.unwrap_or(0)));

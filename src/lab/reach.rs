@@ -82,7 +82,13 @@ pub(super) fn plan(world: &World) -> BTreeMap<Place, (Mode, Option<String>)> {
 
 fn mode(world: &World, way: &Way<'_>, port: u16) -> Mode {
     match passes(world, way, port) {
-        true if port == RDP_PORT && is_windows(world, way.instance) => Mode::Rdp,
+        true if port == RDP_PORT && is_windows(world, way.instance) => {
+            if way.instance.machine.desktop {
+                Mode::Rdp
+            } else {
+                Mode::Refused
+            }
+        }
         true => answer(way, port, world.ssh_port),
         false => Mode::Blocked,
     }
@@ -134,6 +140,7 @@ fn passes(world: &World, way: &Way<'_>, port: u16) -> bool {
     let client = IpAddr::V4(way.instance.client);
     let port = i32::from(port);
     way.instance.up()
+        && !way.instance.walled
         && way.public != way.instance.client.is_private()
         && routed(world, way)
         && world.nacl_of(way.subnet).is_some_and(|nacl| {

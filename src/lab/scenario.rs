@@ -185,6 +185,24 @@ const FILES: &[(&str, &str)] = scenario_files![
     "web-userdata",
     "web-behind",
     "web-jumpinner",
+    "web-restarted",
+    "web-putty",
+    "web-oldputty",
+    "web-winacl",
+    "web-pkcs8",
+    "web-oldclient",
+    "web-mindterm",
+    "web-egress",
+    "web-elsewhere",
+    "web-ssmunknown",
+    "web-ssmplugin",
+    "web-precondition",
+    "web-eicimds",
+    "web-eicuser",
+    "web-eicbrowser",
+    "web-serialpw",
+    "web-winnordp",
+    "web-idle",
 ];
 
 /// One lesson, for lists and for the guided mode.
@@ -221,6 +239,9 @@ pub struct ScenarioInfo {
     pub alone: bool,
     /// The fix id that restores the login; "none" where nothing needs fixing or nothing can.
     pub fix: String,
+    /// What the user's client printed, where the lesson turns on its words; empty elsewhere. It is to be pasted: to
+    /// `port22 diagnose` by its standard input.
+    pub said: String,
 }
 
 /// The pieces of an account that one file adds. Names refer to names in any loaded file.
@@ -239,6 +260,8 @@ pub(super) struct Spec {
     pub also: Vec<String>,
     pub inside: bool,
     pub fix: String,
+    /// What the client printed.
+    pub said: String,
     /// The user's address in this story, if it is not the usual one.
     pub client: Option<Ipv4Addr>,
     /// What is the matter with the API.
@@ -421,6 +444,7 @@ pub(super) fn info(spec: &Spec, seed: u64) -> Result<ScenarioInfo, String> {
             || spec.instance.as_ref().is_some_and(|instance| instance.client.broken.is_some()),
         source_ip: spec.client.unwrap_or(super::USER).to_string(),
         fix: spec.fix.clone(),
+        said: spec.said.trim().to_owned(),
     })
 }
 

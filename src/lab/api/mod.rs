@@ -245,13 +245,17 @@ fn denied(world: &World, action: &str, params: &Params) -> Option<Problem> {
     Some(errors::denial(world, denial))
 }
 
-/// True if a value in a request names this instance or its interface, or this VPC or something in it.
+/// True if a value in a request names this instance, its interface or its role, or this VPC or something in it.
 fn belongs(world: &World, value: &str, about: &str) -> bool {
     let vpc = about;
     value == about
         || world
             .instance(about)
             .is_some_and(|instance| instance.interface == value || instance.groups.iter().any(|id| id == value))
+        || world
+            .instance(about)
+            .and_then(|instance| instance.role.as_deref())
+            .is_some_and(|role| value == role || value.ends_with(&format!(":role/{role}")))
         || world.groups.iter().any(|group| group.id == value && group.vpc == vpc)
         || world.subnets.iter().any(|subnet| subnet.id == value && subnet.vpc == vpc)
         || world

@@ -99,6 +99,12 @@ pub(in crate::lab) struct MachineSpec {
     pub agent: Agent,
     /// The metadata endpoint is on.
     pub imds: bool,
+    /// It is another account's: the API of this one does not show it.
+    pub foreign: bool,
+    /// Windows listens for Remote Desktop.
+    pub desktop: bool,
+    /// It was stopped and started again after its first launch.
+    pub restarted: bool,
     /// Terminated, with the record still shown.
     pub terminated: bool,
     /// Code and message of StateReason.
@@ -145,6 +151,9 @@ impl Default for MachineSpec {
             role: None,
             agent: Agent::Running,
             imds: true,
+            foreign: false,
+            desktop: true,
+            restarted: false,
             terminated: false,
             reason: None,
             hibernated: false,
@@ -390,6 +399,8 @@ pub(in crate::lab) struct ClientSpec {
     pub stale_host_key: bool,
     /// It names the port of sshd.
     pub port: Option<u16>,
+    /// The user's own network lets no SSH packet out.
+    pub walled: bool,
     /// The Name tag of a jump host.
     pub jump: Option<String>,
     /// Further lines of the block. `@HOME@` is the lab's home directory.

@@ -34,7 +34,8 @@ async fn every_host_answers_as_its_lesson_says() {
     let config = std::fs::read_to_string(lab.config_file()).unwrap();
     for spec in scenario::all().unwrap() {
         let instance = spec.instance.unwrap();
-        if instance.client.jump.is_some() {
+        // Behind a jump host; or what is told happened to a client elsewhere.
+        if instance.client.jump.is_some() || !spec.said.is_empty() {
             continue;
         }
         let block = config

@@ -55,6 +55,8 @@ pub(in crate::lab) struct Instance {
     pub second: Option<Face>,
     /// The user's address as this host sees it.
     pub client: Ipv4Addr,
+    /// The user's own network lets no packet out to it.
+    pub walled: bool,
     /// What EC2 shows of the machine. It is the file's own word, changed by the API.
     pub machine: MachineSpec,
     /// The name of its instance profile and role.
