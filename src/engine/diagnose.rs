@@ -325,6 +325,10 @@ fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) 
             if facts.target.kind() == TargetKind::Name && facts.target.address.is_none() && !instance_known {
                 return Ready::Later;
             }
+            // What ssh_config calls it decides, not the address that EC2 gives for the Name tag.
+            if facts.has_host_name() && facts.target.address.is_none() && !ended(states, ProbeId::Dns) {
+                return Ready::Later;
+            }
             if facts.address().is_some() {
                 return Ready::Now;
             }

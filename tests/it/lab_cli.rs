@@ -29,9 +29,9 @@ fn the_scenarios_are_listed() {
 
 /// A lab that serves; its end is ours.
 pub struct Serving {
-    child: Child,
-    config: String,
-    source: String,
+    pub child: Child,
+    pub config: String,
+    pub source: String,
     pub home: Home,
 }
 
@@ -44,9 +44,15 @@ impl Drop for Serving {
 
 /// Starts `lab serve` and takes over the environment that it prints.
 pub fn serve(arguments: &[&str]) -> Serving {
+    serve_through(&[], arguments)
+}
+
+/// The same, run by these words: a program that runs another one.
+pub fn serve_through(through: &[&str], arguments: &[&str]) -> Serving {
     let own = Home::new();
-    let mut child = Command::new(PORT22)
-        .args(["lab", "serve"])
+    let mut words = through.iter().copied().chain([PORT22, "lab", "serve"]);
+    let mut child = Command::new(words.next().expect("a program"))
+        .args(words)
         .args(arguments)
         .env("HOME", own.path())
         .env("TMPDIR", own.path())

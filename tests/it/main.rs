@@ -5,6 +5,8 @@ mod catalogue;
 mod contract;
 mod diagnose_moto;
 mod fix_lab;
+#[cfg(target_os = "linux")]
+mod elsewhere;
 mod fix_moto;
 #[cfg(target_os = "linux")]
 mod guest;

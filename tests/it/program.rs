@@ -67,6 +67,11 @@ impl Home {
         self
     }
 
+    /// Runs port22 by these words: a program that runs another one.
+    pub fn through(self, words: &[&str]) -> Self {
+        Self { through: words.iter().map(|w| (*w).to_owned()).collect(), ..self }
+    }
+
     /// Runs port22 in the network namespace of this process.
     #[cfg(target_os = "linux")]
     pub fn in_network_of(self, process: u32) -> Self {

@@ -94,10 +94,11 @@ impl Facts {
         {
             return Some(address);
         }
-        // A Name tag that happens to resolve somewhere means the instance, not the stranger.
+        // A Name tag that happens to resolve somewhere means the instance, not the stranger; but where ssh_config has a
+        // HostName for it, ssh goes to what that one resolves to.
         if let Some(address) = self
             .instance()
-            .filter(|i| i.name.as_deref() == Some(&self.target.name))
+            .filter(|i| i.name.as_deref() == Some(&self.target.name) && !self.has_host_name())
             .and_then(aws::Instance::best_address)
         {
             return Some(address);
@@ -106,6 +107,12 @@ impl Facts {
             return Some(*address);
         }
         self.instance().and_then(aws::Instance::best_address)
+    }
+
+    /// Whether ssh_config has another name for the target, which the resolver has to be asked for.
+    pub fn has_host_name(&self) -> bool {
+        let named = self.local.config.value().and_then(|c| c.hostname.as_deref());
+        named.is_some_and(|h| h != self.target.name && h.parse::<IpAddr>().is_err())
     }
 
     /// Whether the address that was dialled is one of the instance's.
