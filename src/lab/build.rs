@@ -353,9 +353,10 @@ fn make_instance(world: &mut World, spec: &InstanceSpec, launched: SystemTime) -
             .ok_or_else(|| format!("{}: no key pair {name}", spec.name))
     };
     let injected = spec.account.launched_with.as_ref().or(spec.key.as_ref()).map(pair).transpose()?;
-    let installed = match &spec.account.keys {
-        Some(names) => names.iter().map(pair).collect::<Result<Vec<_>, _>>()?,
-        None => injected.iter().cloned().collect(),
+    let baked = spec.account.baked.iter().map(pair).collect::<Result<Vec<_>, _>>()?;
+    let installed: Vec<Pair> = match &spec.account.keys {
+        Some(names) => names.iter().map(pair).collect::<Result<_, _>>()?,
+        None => baked.iter().chain(&injected).cloned().collect(),
     };
     let users = if image.windows || image.user.is_empty() {
         Vec::new()
@@ -392,7 +393,7 @@ fn make_instance(world: &mut World, spec: &InstanceSpec, launched: SystemTime) -
     let host_key = keys::host_key(world.seed, &spec.name)?;
     // A pair that another one has replaced since had the same name.
     let named = injected.as_ref().map(|pair| (pair, spec.key.as_deref().unwrap_or(&pair.name)));
-    let good_console = console::first_boot(&image, private, named, &host_key);
+    let good_console = console::first_boot(&image, private, named, &baked, &host_key);
     let console = console::text(&spec.machine, &good_console);
     world.tag(&id, "Name", &spec.name);
     for (key, value) in &spec.machine.tags {

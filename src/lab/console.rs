@@ -23,8 +23,14 @@ pub(super) fn text(machine: &MachineSpec, good: &str) -> String {
 
 /// The text as the serial port shows it at a good first boot.
 ///
-/// `injected` is the key pair of the launch and the name that it had then.
-pub(super) fn first_boot(image: &ImageSpec, private: Ipv4Addr, injected: Option<(&Pair, &str)>, host: &Pair) -> String {
+/// `injected` is the key pair of the launch and the name that it had then; `baked` are those that the image brought.
+pub(super) fn first_boot(
+    image: &ImageSpec,
+    private: Ipv4Addr,
+    injected: Option<(&Pair, &str)>,
+    baked: &[Pair],
+    host: &Pair,
+) -> String {
     let mut out = String::new();
     if image.windows {
         let _ = write!(
@@ -49,10 +55,15 @@ pub(super) fn first_boot(image: &ImageSpec, private: Ipv4Addr, injected: Option<
          [    6.251989] cloud-init[1542]: ci-info: | ens5 | True | {private} | 255.255.255.0 | global |\r\n"
     );
     let column = "Fingerprint (sha256)";
-    if let Some((pair, name)) = injected {
-        let print = pair.sha256_colons();
-        let rows = [("Keytype", column, "Options", "Comment"), (pair.algorithm(), print.as_str(), "-", name)];
-        let widths = [rows[1].0.len().max(7), print.len(), 7, rows[1].3.len().max(7)];
+    let installed: Vec<_> = baked.iter().map(|pair| (pair, pair.name.as_str())).chain(injected).collect();
+    if !installed.is_empty() {
+        let prints: Vec<String> = installed.iter().map(|(pair, _)| pair.sha256_colons()).collect();
+        let titles = ("Keytype", column, "Options", "Comment");
+        let shown = installed.iter().zip(&prints);
+        let shown = shown.map(|((pair, name), print)| (pair.algorithm(), print.as_str(), "-", *name));
+        let rows: Vec<_> = std::iter::once(titles).chain(shown).collect();
+        let widest = |cell: fn(&(&'static str, &str, &str, &str)) -> usize| rows.iter().map(cell).max().unwrap_or(0);
+        let widths = [widest(|r| r.0.len()), widest(|r| r.1.len()), 7, widest(|r| r.3.len())];
         let title = format!("Authorized keys from /home/{0}/.ssh/authorized_keys for user {0}", image.user);
         let rule = format!(
             "+{}+{}+{}+{}+",

@@ -203,6 +203,7 @@ const FILES: &[(&str, &str)] = scenario_files![
     "web-serialpw",
     "web-winnordp",
     "web-idle",
+    "web-baked",
 ];
 
 /// One lesson, for lists and for the guided mode.

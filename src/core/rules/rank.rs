@@ -340,13 +340,16 @@ fn put_aside(view: &View<'_>, out: &mut Vec<Finding>) {
     let explained = out.iter().any(|f| explains(view, f));
     let stops = out.iter().any(|f| explains(view, f) && repaired_by_stop(&f.id));
     let said = |f: &Finding| f.evidence.iter().any(|e| e.source == super::answers::SOURCE);
+    // Who repairs authorized_keys has its strange keys before the eyes.
+    let in_files = out.iter().any(|f| explains(view, f) && f.id.starts_with("authkeys-"));
+    let beside = |f: &Finding| in_files && f.id == "ami-baked-foreign-key" && f.certainty >= Certainty::Likely;
     out.retain(|f| match stage(&f.id) {
-        _ if concerns(view, &f.id) || said(f) => true,
+        _ if concerns(view, &f.id) || said(f) || beside(f) => true,
         Stage::Door => !explained,
         Stage::Obstacle => !explained || stops,
         _ => true,
     });
-    for finding in out.iter_mut().filter(|f| !concerns(view, &f.id) && !said(f)) {
+    for finding in out.iter_mut().filter(|f| !concerns(view, &f.id) && !said(f) && !beside(f)) {
         let lower = match stage(&finding.id) {
             Stage::Door => true,
             Stage::Obstacle => !stops,

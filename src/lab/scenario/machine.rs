@@ -352,6 +352,8 @@ pub(in crate::lab) struct AccountSpec {
     pub file_owner: Option<String>,
     /// Key pairs in authorized_keys; the instance's own one if absent.
     pub keys: Option<Vec<String>>,
+    /// Key pairs that the image had in authorized_keys before the first boot.
+    pub baked: Vec<String>,
     /// The key pair of the first boot, if another one has its name now.
     pub launched_with: Option<String>,
     pub file: KeyFile,
@@ -373,6 +375,7 @@ impl Default for AccountSpec {
             file_mode: 0o600,
             file_owner: None,
             keys: None,
+            baked: Vec::new(),
             launched_with: None,
             file: KeyFile::Good,
             options: String::new(),

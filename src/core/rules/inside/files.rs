@@ -7,6 +7,7 @@ use crate::core::facts::inside::{KeyFileInside, Passwd, PathState};
 use crate::core::facts::local::KeyFileState;
 use crate::core::inside::strict::{self, Strict, closed_directory, may, resolved};
 use crate::core::key;
+use crate::core::rules::launch_key::same_print;
 
 /// Bytes of a key file that the script reads.
 const READ: u64 = 300_000;
@@ -409,20 +410,26 @@ fn absent(look: &Look<'_>, files: &[&KeyFileInside], keys: &[Offered]) -> Vec<Fi
     out
 }
 
-/// Keys that are neither yours nor the launch key's, while the launch key is not there: an image's own.
+/// Keys that are neither yours nor the launch key's, while the launch key is not there: an image's own. Likely where
+/// the table of the first boot lists one of them: nobody had logged in by then.
 fn foreign(look: &Look<'_>, file: &KeyFileInside) -> Option<Finding> {
     let pair = look.view.facts.aws.key_pair.value()?.as_ref()?;
     let (_, launch) = key::public_of(pair.public_key.as_deref()?)?;
     let all: Vec<&String> = file.entries.iter().filter_map(|l| l.fingerprint.as_ref()).collect();
-    (!all.is_empty() && !all.contains(&&launch)).then(|| {
-        look.finding(
-            "ami-baked-foreign-key",
-            Certainty::Possible,
-            format!("{} has {} key(s), and the launch key is not among them", file.path, all.len()),
-            "authorized_keys",
-        )
-        .would_prove("the owner of each line")
-    })
+    if all.is_empty() || all.contains(&&launch) {
+        return None;
+    }
+    let console = look.view.console.as_ref().filter(|c| c.console_user.as_deref() == Some(look.name));
+    let listed = console.map(|c| c.console_key_fingerprints.as_slice()).unwrap_or_default();
+    let first = all.iter().find(|mine| listed.iter().any(|print| same_print(print, mine)));
+    let certainty = if first.is_some() { Certainty::Likely } else { Certainty::Possible };
+    let text = format!("{} has {} key(s), and the launch key is not among them", file.path, all.len());
+    let finding = look.finding("ami-baked-foreign-key", certainty, text, "authorized_keys");
+    let finding = match first {
+        Some(print) => finding.and(format!("{print} was there at the first boot"), look.view.console_source()),
+        None => finding,
+    };
+    Some(finding.would_prove("the owner of each line"))
 }
 
 /// The flag stops a repair, not a login: it is named when there is something to repair.
