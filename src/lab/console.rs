@@ -56,7 +56,9 @@ pub(super) fn first_boot(
     );
     let column = "Fingerprint (sha256)";
     let installed: Vec<_> = baked.iter().map(|pair| (pair, pair.name.as_str())).chain(injected).collect();
-    if !installed.is_empty() {
+    if installed.is_empty() {
+        let _ = write!(out, "ci-info: no authorized SSH keys fingerprints found for user {}.\r\n", image.user);
+    } else {
         let prints: Vec<String> = installed.iter().map(|(pair, _)| pair.sha256_colons()).collect();
         let titles = ("Keytype", column, "Options", "Comment");
         let shown = installed.iter().zip(&prints);
@@ -84,8 +86,6 @@ pub(super) fn first_boot(
             }
         }
         let _ = write!(out, "ci-info: {rule}\r\n");
-    } else {
-        let _ = write!(out, "ci-info: no authorized SSH keys fingerprints found for user {}.\r\n", image.user);
     }
     let line = format!("{} {} root@{host_name}", host.algorithm(), STANDARD.encode(host.blob()));
     let _ = write!(
