@@ -114,7 +114,7 @@ fn skip_string(chars: &mut Chars) {
 
 static STAMP: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
-        r"^(?x: \[? \d{4}[-/]\d\d[-/]\d\d [T\ ] \d\d:\d\d:\d\d (?:[.,]\d+)? (?:Z|\ ?[+-]\d\d:?\d\d)? \]? (?:[:\ ]|$)\ ?
+        r"^(?x: (?:[.<>!*]\ )? \[? \d{4}[-/]\d\d[-/]\d\d [T\ ] \d\d:\d\d:\d\d (?:[.,]\d+)? (?:Z|\ ?[+-]\d\d:?\d\d)? \]? (?:[:\ ]|$)\ ?
           | \[ \d\d:\d\d:\d\d (?:[.,]\d+)? \] \ ?
           | \d\d:\d\d:\d\d (?:[.,]\d+)? \ +
           | (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\ [\ \d]\d\ \d\d:\d\d:\d\d\ )",
@@ -165,12 +165,27 @@ pub fn lines(text: &str) -> Vec<Line> {
     let plain = strip_controls(&cap(text));
     let mut out = Vec::new();
     for raw in plain.split('\n') {
+        if let Some(parts) = of_syslog(raw) {
+            out.extend(parts.split('\n').filter_map(line));
+            continue;
+        }
         match unpacked(raw) {
             Some(parts) => out.extend(parts.split('\n').filter_map(line)),
             None => out.extend(line(raw)),
         }
     }
     out
+}
+
+/// A line in which syslog wrote control characters as `#011` (tab), `#012` (line end), `#015` (CR), `#033`
+/// (escape); `None` for any other.
+fn of_syslog(raw: &str) -> Option<String> {
+    let written = ["#011", "#012", "#015", "#033["].iter().any(|mark| raw.contains(mark));
+    if !written || !raw.contains("]: ") && !raw.contains("]:#0") || raw.len() > LONGEST_LINE {
+        return None;
+    }
+    let text = raw.replace("#011", " ").replace("#012", "\n").replace("#015", "").replace("#033[", "\u{1b}[");
+    Some(strip_controls(&text))
 }
 
 /// The lines of a message that a log keeps in a JSON string, each on its own; `None` for a line that

@@ -86,8 +86,12 @@ pub fn recognise(text: &str) -> Recognised {
     let (causes, evidence) = explained(&flat, &found, symptom, ignition);
     let keys = facts::authorized_keys(&whole);
     let mut causes: Vec<String> = causes.into_iter().map(str::to_owned).collect();
-    if keys.none && flat.contains("datasourcenone") {
+    // A boot that went well and says that its user has no key at all.
+    if keys.none && (flat.contains("datasourcenone") || symptom == "healthy" && keys.fingerprints.is_empty()) {
         causes.push("instance-without-keypair".to_owned());
+    }
+    if symptom == "other" && causes.is_empty() && is_cut_short(&flat) {
+        causes.push("boot-in-progress".to_owned());
     }
     Recognised {
         kind: Kind::Console,
@@ -107,6 +111,12 @@ pub fn recognise(text: &str) -> Recognised {
         os_name: facts::os_name(&whole),
         client_version: None,
     }
+}
+
+/// A boot that had begun, came to no end and shows no fault: it may still have been going on.
+fn is_cut_short(flat: &Flat) -> bool {
+    const BEGUN: &[&str] = &["linux version ", "] booting linux on", "seabios (version"];
+    BEGUN.iter().any(|words| flat.contains(words))
 }
 
 /// What the symptom proves; where no symptom fits, what the cause says.

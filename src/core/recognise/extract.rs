@@ -7,7 +7,7 @@ use super::flat::Flat;
 use super::probe::KEY_FILE;
 use super::{Extract, SshCommand};
 use regex::Regex;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 /// Authentication methods of RFC 4252, RFC 4256, RFC 4462 and OpenSSH.
 const METHODS: &[&str] = &[
@@ -31,7 +31,7 @@ const METHODS: &[&str] = &[
 /// of one pattern the last.
 const PATTERNS: &[&str] = &[
     // OpenSSH: what failed, and where.
-    r#"(?P<user>[^\s@:"'(\[>]+)@(?P<host>[0-9A-Za-z_.:%\[\]-]+?): [Pp]ermission denied"#,
+    r#"(?P<user>[^\s@:"'(\[>=]+)@(?P<host>[0-9A-Za-z_.:%\[\]-]+?): [Pp]ermission denied"#,
     r"\((?P<user>[^\s@()]+)@(?P<host>[^\s()]+)\) [A-Z][\w ]{0,30}:",
     r"(?P<user>[^\s@:(\[>]+)@(?P<host>[0-9A-Za-z_.:%-]+)'s password:",
     r"connect to host (?P<host>\S+) port (?P<port>\d+)",
@@ -75,6 +75,7 @@ const PATTERNS: &[&str] = &[
     r"database for (?P<host>[0-9A-Za-z_.-]+) \([^)]*\), port (?P<port>\d+)",
     r"Login to (?P<host>[0-9A-Za-z_.-]+) failed",
     // Key files.
+    r"on file (?P<key>[^\s,]+\.(?:pem|key|ppk))\b",
     r"[Pp]rivate key file '(?P<key>[^']+)'",
     r"Could not find file '(?P<key>[^']+)'",
     r"rb_sysopen - (?P<key>\S+)",
@@ -89,7 +90,6 @@ const PATTERNS: &[&str] = &[
     r"Identity file (?P<key>.+?) not accessible",
     r"no such identity: (?P<key>.+?): No such file",
     r#"Load key "(?P<key>[^"]+)": "#,
-    r"on file (?P<key>[^\s,]+\.(?:pem|key|ppk))\b",
     r"Enter passphrase for key '(?P<key>[^']+)'",
     r#"Passphrase for key "(?P<key>[^"]*[/\\.][^"]*)""#,
     r"ENOENT: no such file or directory, open '(?P<key>[^']+)'",
@@ -176,6 +176,7 @@ const PATTERNS: &[&str] = &[
     r"Remote computer: (?P<host>[0-9A-Za-z_-]+(?:\.[0-9A-Za-z_-]+)+)",
     r"freerdp_tcp_default_connect: failed to connect to (?P<host>[0-9A-Za-z_.-]+)",
     r"ping: (?:unknown host|bad address) '?(?P<host>[0-9A-Za-z_.-]+)'?",
+    r"Nmap scan report for \S+ \((?P<host>[0-9A-Fa-f.:]+)\)",
     r"Nmap scan report for (?P<host>[0-9A-Za-z_.-]+)",
     r"Pinging (?P<host>[0-9A-Za-z_.:-]+) ",
     r"could not find host (?P<host>[0-9A-Za-z_-]+(?:\.[0-9A-Za-z_-]+)*)\.",
@@ -191,11 +192,51 @@ const PATTERNS: &[&str] = &[
     r"ControlSocket .*? for (?P<user>[^\s@]+)@(?P<host>\S+)",
 ];
 
+/// Further programs, in the same way: words that must occur as printed, and the pattern. Compiled only when they
+/// do, so that this list may grow.
+const MORE: &[(&str, &str)] = &[
+    ("Cannot log in at ", r"(?:(?P<user>[\w.-]+)@[\w.-]+:\S+ )?Cannot log in at (?P<host>[\w.-]+):(?P<port>\d+)"),
+    ("private key(s) for ", r"private key\(s\) for (?P<user>[\w.-]+) \("),
+    ("with the server for the user ", r"with the server for the user (?P<user>\S+) failed"),
+    ("open \"", r#"open "(?P<user>[^"@\s]+)@(?P<host>[^"\s]+)"(?: (?P<port>\d+))?"#),
+    ("-HostName ", r"-HostName ['\x22]?(?P<host>[\w.-]+)"),
+    ("-ComputerName ", r"-ComputerName ['\x22]?(?P<host>[\w.-]+)"),
+    ("-UserName ", r"-UserName ['\x22]?(?P<user>[\w.\\-]+)"),
+    ("-KeyFile", r"-KeyFile(?:Path)? ['\x22]?(?P<key>[^\s'\x22]+)"),
+    (" -l ", r"\b(?:ssh|pdsh|slogin)\b[^|;]{0,120}? -l (?P<user>[A-Za-z_][\w.-]*) -"),
+    ("rivate key from ", r"[Pp]rivate key from ['\x22]?(?P<key>(?:[A-Za-z]:)?[^\s'\x22:,]+)"),
+    ("User auth failed for", r#"User auth failed for: "(?P<user>[^"]+)""#),
+    ("{user,", r#"\{user, ?"(?P<user>[^"]+)"\}"#),
+    ("Peer address: ", r"Peer address: (?P<host>[0-9A-Za-z_.:-]+?):(?P<port>\d+)(?: |$)"),
+    ("Tracing route to ", r"Tracing route to (?P<host>[\w.:-]+)"),
+    ("へのルートをトレース", r"(?P<host>[0-9A-Za-z_.:-]+)(?: \[[^\]]*\])? へのルートをトレース"),
+    ("traceroute to ", r"traceroute to (?P<host>[0-9A-Za-z_.:-]+?)[ ,(]"),
+    ("ost key not found for ", r"[Hh]ost key not found for (?P<host>[\w.-]+)"),
+    ("SSHLauncher{", r"SSHLauncher\{host='(?P<host>[^']+)', port=(?P<port>\d+)"),
+    ("uthenticating as ", r#"[Aa]uthenticating as (?:user )?['"]?(?P<user>[A-Za-z_][\w.-]*)"#),
+    ("ogging in as ", r#"[Ll]ogging in as (?:user )?['"]?(?P<user>[A-Za-z_][\w.-]*)"#),
+    ("as user ", r#"\bas user ['"`]?(?P<user>[A-Za-z_][\w.-]*)"#),
+    ("for user ", r#"for user ['"`](?P<user>[A-Za-z_][\w.-]*)['"`]"#),
+    ("ser=", r"(?:\b|_)user=['\x22]?(?P<user>[A-Za-z_][\w.-]*)"),
+    ("sername=", r"(?:\b|_)username=['\x22]?(?P<user>[A-Za-z_][\w.-]*)"),
+    ("ser name ", r#"[Uu]ser name ['"](?P<user>[A-Za-z_][\w.-]*)['"]"#),
+    ("ユーザ", r#"ユーザー?名 ?[「"](?P<user>[^」"\s]+)[」"]"#),
+    ("key=", r"\b(?:key|pkey|ssh_pkey|keyfile)=['\x22]?(?P<key>[^\s'\x22,()]*[/\\][^\s'\x22,()]+)"),
+];
+
+static MORE_COMPILED: [OnceLock<Option<Regex>>; MORE.len()] = [const { OnceLock::new() }; MORE.len()];
 static COMPILED: LazyLock<Vec<Regex>> = LazyLock::new(|| PATTERNS.iter().filter_map(|p| Regex::new(p).ok()).collect());
 static DENIED: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(?i)(?:permission denied|access denied) ?\(([a-z0-9@.,/ _-]*)\)?").ok());
 static SENT: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)(?:server sent: ?|that can continue(?: are)?: ?|allowed types: ?|allowed_types=|authentication methods? \(server: ?)\[?([a-z0-9@.,/ _'-]*)").ok()
+    Regex::new(concat!(
+        r"(?i)(?:server sent: ?|that can continue(?: are)?: ?|allowed types: ?|allowed_types=|allowed ones are: ?",
+        r"|authentication methods? \(server: ?|to complete authentication \(|remaining (?:authentication )?methods?:? ?",
+        r"|offered these authentication methods: ?|(?:^| )ssh authentication methods available: ?",
+        r"|methods (?:still )?(?:offered|accepted|allowed|supported) by (?:the )?server:? ?",
+        r"|server (?:only )?(?:supports|accepts|allows|offers)(?: only)?:? ?)[\[(']*([a-z0-9@.,/ _'-]*)",
+    ))
+    .ok()
 });
 static HINT: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r#"(?i)(?:please log ?in as the user|please use the account) "?([a-z_][a-z0-9_.-]*)"? rather than"#).ok()
@@ -206,8 +247,10 @@ static TOO_LONG: LazyLock<Option<Regex>> =
 /// Everything that the message names.
 pub fn from_message(flat: &Flat) -> Extract {
     let mut out = Extract::default();
-    for re in COMPILED.iter() {
-        let text = flat.text.as_str();
+    let text = flat.text.as_str();
+    let more = MORE.iter().zip(&MORE_COMPILED).filter(|((words, _), _)| text.contains(words));
+    let more = more.filter_map(|((_, pattern), cell)| cell.get_or_init(|| Regex::new(pattern).ok()).as_ref());
+    for re in COMPILED.iter().chain(more) {
         let Some(found) =
             re.captures_iter(text).filter(|c| !is_server_log(flat, c.get(0).map_or(0, |m| m.start()))).last()
         else {
@@ -342,7 +385,7 @@ pub fn printed_into_protocol(flat: &Flat) -> Vec<(usize, &'static str)> {
 }
 
 /// In a server's log the address and port are the client's.
-fn is_server_log(flat: &Flat, pos: usize) -> bool {
+pub fn is_server_log(flat: &Flat, pos: usize) -> bool {
     let line = flat.line_at(pos);
     ["sshd[", "sshd-session[", "sshd-auth[", "[preauth]"].iter().any(|p| line.contains(p))
 }
@@ -354,6 +397,8 @@ fn host(text: &str) -> Option<(String, Option<u16>)> {
         return Some((host(name)?.0, port.parse().ok()));
     }
     let name = text.trim_matches(['[', ']']);
+    // A socket of both families shows an IPv4 address so.
+    let name = name.strip_prefix("::ffff:").filter(|n| n.contains('.')).unwrap_or(name);
     let fits = !name.is_empty()
         && name.len() < 254
         && name.starts_with(|c: char| c.is_alphanumeric() || c == ':' || c == '_')
@@ -372,8 +417,12 @@ fn user(text: &str) -> Option<String> {
     fits.then(|| name.to_owned())
 }
 
-fn key(text: &str) -> Option<String> {
+/// A path as the file system knows it: quoted output doubles backslashes, and `.\` only says "here".
+pub fn key(text: &str) -> Option<String> {
     let path = text.trim_matches(['"', '\'', ' ']);
+    let single =
+        if path.contains(r"\\") && !path.starts_with(r"\\") { path.replace(r"\\", r"\") } else { path.to_owned() };
+    let path = single.strip_prefix(r".\").unwrap_or(&single);
     let fits = !path.is_empty() && path != "..." && path.len() < 400 && !path.contains("://");
     fits.then(|| path.to_owned())
 }
@@ -385,6 +434,7 @@ mod tests {
     #[test]
     fn every_pattern_compiles() {
         assert_eq!(COMPILED.len(), PATTERNS.len());
+        assert!(MORE.iter().all(|(words, pattern)| !words.is_empty() && Regex::new(pattern).is_ok()));
         assert!(DENIED.is_some() && SENT.is_some() && HINT.is_some() && TOO_LONG.is_some());
     }
 

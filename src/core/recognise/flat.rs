@@ -49,9 +49,15 @@ impl Flat {
     /// The same of a client's output, without what a journal puts before each line.
     pub fn of_client(text: &str) -> (Self, Option<Self>) {
         let mut lines = clean::lines(text);
-        for line in &mut lines {
-            let told = without_logger(line.text.trim_start()).len();
+        for i in 0..lines.len() {
+            let line = &mut lines[i];
+            let whole = line.text.trim_start().len();
+            let told = without_logger(without_icon(line.text.trim_start())).len();
             line.text.drain(..line.text.len() - told);
+            // A line with a logger's prefix of its own does not continue the one above.
+            if told < whole && i > 0 {
+                lines[i - 1].wrapped = false;
+            }
         }
         Self::readings(&lines)
     }
@@ -149,12 +155,19 @@ impl Flat {
     }
 }
 
-/// Puts `x` for the letters of names such as `old-bastion.example.org`.
-fn mask_hosts(text: String) -> String {
+/// Whether a word is the full name of a host, and no name that messages of programs contain.
+pub fn is_host_name(name: &str) -> bool {
     const TOP: &str = "com net org io jp dev internal local example invalid test cloud app info biz de fr uk cn us eu in \
         br kr ru co me ai";
-    // Names that messages of programs contain.
     const KNOWN: &[&str] = &["amazon.com", "openssh.com", "libssh.org", "ubuntu.com", "github.com", "gitlab.com"];
+    name.split_once('.').zip(name.rsplit_once('.')).is_some_and(|((first, _), (_, last))| {
+        let top = |label: &str| TOP.split(' ').any(|t| t == label);
+        top(last) && !top(first) && !KNOWN.iter().any(|k| name.ends_with(k))
+    })
+}
+
+/// Puts `x` for the letters of names such as `old-bastion.example.org`.
+fn mask_hosts(text: String) -> String {
     let mut bytes = text.into_bytes();
     let mut at = 0;
     while at < bytes.len() {
@@ -163,12 +176,7 @@ fn mask_hosts(text: String) -> String {
             at += 1;
             continue;
         }
-        let name = std::str::from_utf8(&bytes[at..end]).unwrap_or_default().trim_end_matches('.');
-        let host = name.split_once('.').zip(name.rsplit_once('.')).is_some_and(|((first, _), (_, last))| {
-            let top = |label: &str| TOP.split(' ').any(|t| t == label);
-            top(last) && !top(first) && !KNOWN.iter().any(|k| name.ends_with(k))
-        });
-        if host {
+        if is_host_name(std::str::from_utf8(&bytes[at..end]).unwrap_or_default().trim_end_matches('.')) {
             bytes[at..end].iter_mut().filter(|b| b.is_ascii_alphabetic() || **b == b'-').for_each(|b| *b = b'x');
         }
         at = end;
@@ -210,6 +218,18 @@ fn word_char(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
+/// Takes off the icon, bullet or box line that a graphical client or a report puts before a line. The
+/// marks of shell prompts stay.
+fn without_icon(line: &str) -> &str {
+    let icon = |c: char| {
+        matches!(c, '\u{2190}'..='\u{21ff}' | '\u{2300}'..='\u{23ff}' | '\u{2500}'..='\u{257f}' | '\u{25a0}'..='\u{27bf}'
+            | '\u{2b00}'..='\u{2bff}' | '\u{1f300}'..='\u{1faff}' | '\u{fe0e}' | '\u{fe0f}' | '•')
+            && !matches!(c, '❯' | '➜' | '✗' | '❮')
+    };
+    let rest = line.trim_start_matches(icon);
+    if rest.len() == line.len() { line } else { rest.trim_start() }
+}
+
 /// Takes off what a journal or a log puts before a line of a client: `runner deploy.sh[4111]: `. The
 /// programs whose own logs tell of logins keep their name.
 fn without_logger(line: &str) -> &str {
@@ -225,7 +245,9 @@ fn without_logger(line: &str) -> &str {
     let Some((tag, rest)) = line.split_once("]: ") else { return line };
     let Some((name, pid)) = tag.rsplit_once('[') else { return line };
     let words: Vec<&str> = name.split(' ').collect();
-    let known = words.last().is_some_and(|n| SPEAK.contains(n) || n.starts_with("sshd-") || n.starts_with("amazon-"));
+    let known = words.last().is_some_and(|n| {
+        SPEAK.contains(n) || n.starts_with("sshd-") || n.starts_with("amazon-") || super::elsewhere::is_daemon(n)
+    });
     let fits = words.len() == 2
         && !known
         && (1..=8).contains(&pid.len())

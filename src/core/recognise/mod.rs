@@ -5,13 +5,16 @@
 //! rather than guess. They do not look at the world: probes do. Used by `identify`, by the start
 //! screen, by `port22 ssh`, and (console) by the checks on an instance's console output.
 
+mod address;
 mod causes;
 mod clean;
 mod command_line;
 mod console;
+mod elsewhere;
 mod explain;
 mod extract;
 mod flat;
+mod login;
 mod loose;
 mod names;
 mod probe;

@@ -4,6 +4,7 @@
 //! Must not repeat what a pattern of the tables can say. Used by `ssh.rs`.
 
 use super::command_line;
+use super::elsewhere::names_port_22;
 use super::flat::Flat;
 use super::ssh::Hit;
 use regex::Regex;
@@ -60,7 +61,7 @@ fn libssh2(code: &str) -> Option<(&'static str, &'static [&'static str])> {
 }
 
 static OTHER_PORT: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)(?::|\bport[ =:]{1,2})(?:80|443|8080|8443|6443|5432|3306|6379|27017|1433|1521|9200|5672|9092|2375|11211)\b").ok()
+    Regex::new(r"(?i)(?::|\bport[ =:]{1,2})(?:80|443|8080|8443|6443|5432|3306|6379|27017|1433|1521|9200|5672|9092|2375|2376|11211|25|465|587|110|143|993|995|389|636|8000|8888|9000|9090|5000|3000|10250|2379|8125|5044|1883)\b").ok()
 });
 
 /// Programs that have nothing to do with a login: what they print after being typed is theirs.
@@ -142,10 +143,12 @@ fn typed_at_prompt(line: &str) -> Option<&str> {
 
 /// A line about a port where no SSH server listens: a web server's or a database's.
 pub fn is_elsewhere(line: &str) -> bool {
-    const SSH: &[&str] = &["ssh", "proxy", "tunnel", "endpoint", "gateway", ":22", "port 22", "websocket", "bastion"];
-    line.len() < 1000
-        && (OTHER_PORT.as_ref().is_some_and(|re| re.is_match(line)) || is_job(line))
-        && !SSH.iter().any(|w| line.to_ascii_lowercase().contains(w))
+    const SSH: &[&str] = &["ssh", "proxy", "tunnel", "endpoint", "gateway", "websocket", "bastion"];
+    if line.len() >= 1000 || !(OTHER_PORT.as_ref().is_some_and(|re| re.is_match(line)) || is_job(line)) {
+        return false;
+    }
+    let lower = line.to_ascii_lowercase();
+    !SSH.iter().any(|w| lower.contains(w)) && !names_port_22(&lower)
 }
 
 /// What ran out of time is a build, a query: no connection.
@@ -198,7 +201,10 @@ fn passphrase(flat: &Flat, hits: &mut Vec<Hit>) {
     }
     for (pos, line) in flat.lines() {
         let lower = line.to_ascii_lowercase();
-        let about = lower.contains("passphrase") && lower.contains("key") && !lower.contains(" or ");
+        let about = lower.contains("passphrase")
+            && lower.contains("key")
+            && !lower.contains(" or ")
+            && !lower.contains("(empty for");
         if about && line.len() < 400 && !flat.is_debug(pos) && WANTED.iter().any(|w| lower.contains(w)) {
             hits.push(Hit { symptom: "passphrase_needed", rank: 87, pos, also: &["invalid_key_format"] });
         }
@@ -222,6 +228,7 @@ fn missing_key(flat: &Flat, hits: &mut Vec<Hit>) {
         "could not find",
         "couldn't find",
         "no file at",
+        "no file exists at",
         "not be found",
         "is missing",
         "enoent",

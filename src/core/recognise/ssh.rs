@@ -4,9 +4,10 @@
 //! failures before it history. Debug lines of `ssh -v` only decide if nothing else does.
 
 use super::command_line::{self, command_line as find_command};
+use super::elsewhere::Others;
 use super::flat::Flat;
 use super::tables::{CLIENTS, groups};
-use super::{Kind, Recognised, causes, explain, extract, loose, names, probe};
+use super::{Kind, Recognised, address, causes, explain, extract, login, loose, names, probe};
 use std::collections::{HashMap, HashSet};
 
 /// A message that was found.
@@ -75,6 +76,7 @@ pub fn recognise(text: &str) -> Recognised {
     extract::narrow(&mut extract, symptom);
     extract::key_of_evidence(&mut extract, symptom, &evidence);
     extract::from_command(&mut extract, command.as_ref());
+    address::fill(&flat, symptom, &evidence, &mut extract);
     // The serial console's gateway is another host, with other keys.
     let command = if extract::through_serial_gateway(&mut extract) { None } else { command };
     let login_user_hint = extract::login_hint(&flat);
@@ -122,12 +124,16 @@ fn find(flat: &Flat) -> Vec<Hit> {
     }
     special(flat, &mut hits);
     probe::hits(flat, &mut hits);
+    login::hits(flat, &mut hits);
+    let others = Others::of(flat, |line| is_prose(line) || is_noise(line));
+    hits.retain(|h| !others.rule_out(h.symptom, flat.line_bounds(h.pos).0));
     let source = source_lines(flat);
     let told = |pos: usize, line: &str| {
         !is_noise(line)
             && !is_code(line)
             && !source.contains(&pos)
             && !foreign.contains(&pos)
+            && !others.speak(pos)
             && !probe::is_elsewhere(line)
     };
     let in_handshake = flat.lines().any(|(pos, line)| source.contains(&pos) && line.contains("handshake"));
@@ -182,6 +188,7 @@ fn is_noise(line: &str) -> bool {
         "ERROR 1045",
         "fatal: unable to access 'http",
         "WARNING: Retrying (Retry(",
+        "** WARNING: connection is not using a post-quantum",
         "** This session may",
         "** The server may need",
         "WARNING: connection is not using a post-quantum",
@@ -199,11 +206,27 @@ fn is_noise(line: &str) -> bool {
         "certbot:",
         "ERROR 2003",
         "E: ",
+        // ssh-keygen and puttygen make a key: nothing was opened.
+        "Generating public/private",
+        "Enter passphrase (empty",
+        "Enter same passphrase",
+        "Enter new passphrase",
+        "Enter passphrase to save key",
+        "Re-enter passphrase",
+        "Passphrases do not match",
+        "Key has comment",
+        "Your identification has been saved",
+        "Your public key has been saved",
+        "The key fingerprint is",
+        "The key's randomart",
+        "パスフレーズを入力してください (空",
+        "同じパスフレーズを",
     ];
     NOISE.iter().any(|n| line.starts_with(n))
         || line.starts_with("File \"")
         || line.starts_with("class ") && line.ends_with([':', '{'])
         || line.contains("(using password: ")
+        || line.contains("(empty for no passphrase)")
         || line.contains("inverse host lookup failed")
         || line.contains("Is borg working on the server") && line.starts_with("Connection")
         || (line.starts_with("debug")
@@ -349,7 +372,8 @@ fn special(flat: &Flat, hits: &mut Vec<Hit>) {
         };
         hits.push(Hit { symptom, rank: 80, pos, also });
     }
-    let prompts = flat.find("enter passphrase for", MOST);
+    let mut prompts = flat.find("enter passphrase for", MOST);
+    prompts.retain(|pos| !is_noise(flat.line_at(*pos)));
     if let (Some(pos), true) = (prompts.last(), prompts.len() > 1) {
         // Asked again: what was typed did not open the key.
         let also = &["permission_denied"];

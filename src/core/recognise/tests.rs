@@ -70,6 +70,9 @@ const SSH_FILES: &[&str] = &[
     include_str!("../../../tests/cases/recognise/ssh-languages.toml"),
     include_str!("../../../tests/cases/recognise/ssh-commands.toml"),
     include_str!("../../../tests/cases/recognise/ssh-causes.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-other-services.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-logged-in.toml"),
+    include_str!("../../../tests/cases/recognise/ssh-addresses.toml"),
 ];
 
 #[test]

@@ -98,6 +98,8 @@ const CONSOLE_WORDS: &[&str] = &[
     "rdpcertificate-",
     "ec2 agent: ec2config",
     "launch: ec2 launch",
+    "ec2launch: ",
+    "ec2launchv2",
     "meta-data accessibility",
     "is starting up linux",
     "freebsd is a registered",

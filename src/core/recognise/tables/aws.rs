@@ -203,6 +203,11 @@ pub const GROUPS: &[Group] = &[
             ra(93, "timeout on endpoint url", &["timeout", "ssm_not_connected", "aws_credentials"]),
             ra(93, "ssl validation failed for", &["aws_credentials", "proxy_failure"]),
             ra(93, "certificate verify failed", &["aws_credentials", "proxy_failure"]),
+            // What another program asked AWS for, not a login.
+            ra(93, "invalidkeypair.notfound", &["aws_credentials"]),
+            ra(93, "invalidkeypair.duplicate", &["aws_credentials"]),
+            ra(50, "status code: 4*request id:", &["aws_credentials"]),
+            ra(50, "api error *.notfound", &["aws_credentials"]),
             r(60, "aws: error: "),
             ra(50, "an error occurred (*) when calling the", &["aws_credentials"]),
             ra(93, "(invalidinstanceid.notfound)", &["aws_credentials"]),

@@ -94,6 +94,8 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "permission_denied",
         rules: &[
+            ra(62, "disabling authentication using", &["invalid_key_format", "no_supported_auth"]),
+            ra(50, "authentication that can continue", &["no_supported_auth"]),
             r(60, "認証に失敗しました"),
             r(60, "認証が失敗しました"),
             r(60, "server rejected the user key"),
@@ -105,6 +107,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "invalid_key_format",
         rules: &[
+            ra(85, "auth key import failed", &["passphrase_needed"]),
             r(85, "秘密鍵の読み込みに失敗"),
             r(85, "ssh 秘密鍵ではありません"),
             r(85, "無効な秘密鍵"),

@@ -9,6 +9,9 @@ pub const GROUPS: &[Group] = &[
         symptom: "timeout",
         rules: &[
             r(74, "destination not reached"),
+            ra(76, "timeout reached, see buffer", &["banner_timeout"]),
+            // mosh looks for the address itself, and stands in for a proxy.
+            r(92, "mosh: could not connect to *connection timed out"),
             r(70, "successful connections: 0"),
             r(76, "net::ssh::connectiontimeout"),
             r(78, "bağlantı zaman aşımına"),
@@ -121,6 +124,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "connection_refused",
         rules: &[
+            r(92, "mosh: could not connect to *connection refused"),
             r(78, "bağlantı reddedildi"),
             r(78, "połączenie odrzucone"),
             r(78, "verbinding is geweigerd"),
@@ -174,6 +178,7 @@ pub const GROUPS: &[Group] = &[
         rules: &[
             r(78, "沒有到主機的路由"),
             r(78, "無路由到主機"),
+            r(92, "mosh: could not connect to *no route to host"),
             r(78, "немає маршруту"),
             r(78, "geen route naar"),
             r(78, "brak trasy do hosta"),
@@ -220,6 +225,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         symptom: "dns_failure",
         rules: &[
+            r(92, "mosh: could not get canonical name for"),
             r(79, "could not resolve ip"),
             r(79, "not resolvable in dns"),
             r(79, "unable to resolve target"),
