@@ -58,6 +58,9 @@ pub fn fill(flat: &Flat, symptom: &str, evidence: &[String], out: &mut Extract) 
     if out.key_path.is_none() {
         out.key_path = tried_key(flat);
     }
+    if out.user.is_none() {
+        out.user = user_of_server_log(flat);
+    }
 }
 
 /// `user@host` anywhere: of the host that is known already, or of the only one.
@@ -197,6 +200,28 @@ fn one_name(evidence: &[String]) -> Option<String> {
                 found.push(name);
             }
             before = word.chars().next_back().unwrap_or(' ');
+        }
+    }
+    match found[..] {
+        [one] => Some(one.to_owned()),
+        _ => None,
+    }
+}
+
+/// The user whose login sshd's own log tells of, if it tells of one alone.
+fn user_of_server_log(flat: &Flat) -> Option<String> {
+    const BEFORE: &[&str] = &["authenticating user ", "publickey for ", "password for ", "User ", "for user "];
+    let mut found: Vec<&str> = Vec::new();
+    for (pos, line) in flat.lines().filter(|(_, line)| line.contains("sshd")) {
+        let Some((_, rest)) = BEFORE.iter().find_map(|b| line.split_once(b)).filter(|_| is_server_log(flat, pos))
+        else {
+            continue;
+        };
+        let name = rest.split(' ').next().unwrap_or_default();
+        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) && !name.is_empty();
+        // "invalid user admin" is mostly a stranger.
+        if plain && name != "invalid" && !line.contains("invalid user ") && !found.contains(&name) {
+            found.push(name);
         }
     }
     match found[..] {

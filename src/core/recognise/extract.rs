@@ -217,6 +217,8 @@ const MORE: &[(&str, &str)] = &[
     ("ogging in as ", r#"[Ll]ogging in as (?:user )?['"]?(?P<user>[A-Za-z_][\w.-]*)"#),
     ("as user ", r#"\bas user ['"`]?(?P<user>[A-Za-z_][\w.-]*)"#),
     ("for user ", r#"for user ['"`](?P<user>[A-Za-z_][\w.-]*)['"`]"#),
+    ("ser '", r"\b[Uu]ser '(?P<user>[A-Za-z_][\w.-]*)'"),
+    ("ser \"", r#"\b[Uu]ser "(?P<user>[A-Za-z_][\w.-]*)""#),
     ("ser=", r"(?:\b|_)user=['\x22]?(?P<user>[A-Za-z_][\w.-]*)"),
     ("sername=", r"(?:\b|_)username=['\x22]?(?P<user>[A-Za-z_][\w.-]*)"),
     ("ser name ", r#"[Uu]ser name ['"](?P<user>[A-Za-z_][\w.-]*)['"]"#),
@@ -244,16 +246,18 @@ static HINT: LazyLock<Option<Regex>> = LazyLock::new(|| {
 static TOO_LONG: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"[Rr]eceived (?:message (?:is )?too long:? |too large \()(\d{5,10})").ok());
 
-/// Everything that the message names.
-pub fn from_message(flat: &Flat) -> Extract {
+/// Everything that the message names. `told` says which lines (by where they begin) speak of this login.
+pub fn from_message(flat: &Flat, told: impl Fn(usize) -> bool) -> Extract {
     let mut out = Extract::default();
     let text = flat.text.as_str();
     let more = MORE.iter().zip(&MORE_COMPILED).filter(|((words, _), _)| text.contains(words));
     let more = more.filter_map(|((_, pattern), cell)| cell.get_or_init(|| Regex::new(pattern).ok()).as_ref());
     for re in COMPILED.iter().chain(more) {
-        let Some(found) =
-            re.captures_iter(text).filter(|c| !is_server_log(flat, c.get(0).map_or(0, |m| m.start()))).last()
-        else {
+        let ours = |c: &regex::Captures<'_>| {
+            let pos = c.get(0).map_or(0, |m| m.start());
+            !is_server_log(flat, pos) && told(flat.line_bounds(pos).0)
+        };
+        let Some(found) = re.captures_iter(text).filter(ours).last() else {
             continue;
         };
         let get = |name: &str| found.name(name).map(|m| m.as_str());
@@ -282,7 +286,14 @@ pub fn from_message(flat: &Flat) -> Extract {
 
 /// The key file that the deciding lines name, if they name just one.
 pub fn key_of_evidence(extract: &mut Extract, symptom: &str, evidence: &[String]) {
-    const ABOUT_KEYS: &[&str] = &["key_file_missing", "invalid_key_format", "passphrase_needed", "unprotected_key"];
+    const ABOUT_KEYS: &[&str] = &[
+        "key_file_missing",
+        "invalid_key_format",
+        "passphrase_needed",
+        "unprotected_key",
+        "permission_denied",
+        "refused_key",
+    ];
     let Some(re) = KEY_FILE.as_ref().filter(|_| extract.key_path.is_none() && ABOUT_KEYS.contains(&symptom)) else {
         return;
     };

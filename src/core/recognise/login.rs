@@ -13,6 +13,7 @@ pub fn hits(flat: &Flat, hits: &mut Vec<Hit>) {
     let mut typed = false;
     let mut inside: Option<usize> = None;
     let mut last: Option<(usize, &str)> = None;
+    let mut two_lines: Option<&str> = None;
     for (pos, line) in flat.lines().filter(|(_, line)| !line.is_empty()) {
         let head = line.find(['$', '#', '%', '>']).map_or(line, |at| &line[..=at]);
         let host = prompt(head);
@@ -24,6 +25,7 @@ pub fn hits(flat: &Flat, hits: &mut Vec<Hit>) {
             let other = own.is_some_and(|own| !own.eq_ignore_ascii_case(host));
             inside = inside.or(other.then_some(pos));
         }
+        two_lines = if matches!(line, "$" | "#") { last.and_then(|(_, before)| prompt(before)) } else { None };
         last = Some((pos, line));
     }
     if let Some(pos) = inside {
@@ -31,7 +33,7 @@ pub fn hits(flat: &Flat, hits: &mut Vec<Hit>) {
         return;
     }
     let Some((pos, line)) = last else { return };
-    let Some(host) = prompt(line) else { return };
+    let Some(host) = prompt(line).or(two_lines) else { return };
     let known = host.to_ascii_lowercase();
     let ec2 = known.starts_with("ip-") || known.starts_with("ec2amaz-");
     // Without the person's own prompt, a name alone does not tell whose machine it is.
@@ -52,6 +54,14 @@ fn reaches_out(line: &str) -> bool {
 /// nothing behind it.
 fn prompt(line: &str) -> Option<&str> {
     let line = line.trim();
+    // Kali's prompt has two lines: `┌──(kali㉿web)-[~]`, whose box the reader of lines takes off.
+    if let Some((user, host)) = line
+        .strip_suffix(']')
+        .and_then(|l| l.strip_prefix('(')?.split_once(")-["))
+        .and_then(|(login, _)| login.split_once(['㉿', '💀']))
+    {
+        return (!user.is_empty() && !host.is_empty()).then_some(host);
+    }
     let end = line.chars().next_back().filter(|c| "$#%>".contains(*c))?;
     let body = line.strip_suffix(end)?.trim_end();
     let body = body.strip_prefix('(').and_then(|b| b.split_once(") ")).map_or(body, |(_, b)| b);
@@ -89,6 +99,7 @@ mod tests {
             ("ec2-user@mac1 ~ %", "mac1"),
             ("[root@nixos:~]#", "nixos"),
             ("administrator@EC2AMAZ-1A2B C:\\Users\\Administrator>", "EC2AMAZ-1A2B"),
+            ("(kali㉿web)-[~]", "web"),
             ("(base) taro@laptop:~/src$", "laptop"),
         ] {
             assert_eq!(prompt(line), Some(host), "{line}");

@@ -61,10 +61,11 @@ const MOST: usize = 6;
 pub fn recognise(text: &str) -> Recognised {
     let (flat, parted) = Flat::of_client(text);
     let command = find_command(text);
-    let mut hits = find(&flat);
+    let others = Others::of(&flat, is_aside);
+    let mut hits = find(&flat, &others);
     let mut source = &flat;
     if let Some(other) = &parted {
-        let theirs = find(other);
+        let theirs = find(other, &Others::of(other, is_aside));
         let best = |h: &[Hit]| h.iter().map(|h| h.rank).max().unwrap_or(0);
         if best(&theirs) > best(&hits) {
             hits = theirs;
@@ -72,7 +73,8 @@ pub fn recognise(text: &str) -> Recognised {
         }
     }
     let (symptom, also, evidence) = decide(source, hits);
-    let mut extract = extract::from_message(&flat);
+    let ours = |pos: usize| !others.speak(pos) && !probe::is_elsewhere(flat.line_at(pos));
+    let mut extract = extract::from_message(&flat, ours);
     extract::narrow(&mut extract, symptom);
     extract::key_of_evidence(&mut extract, symptom, &evidence);
     extract::from_command(&mut extract, command.as_ref());
@@ -100,7 +102,12 @@ pub fn recognise(text: &str) -> Recognised {
     }
 }
 
-fn find(flat: &Flat) -> Vec<Hit> {
+/// A line that no program says about this login: chatter, or the person's own words.
+fn is_aside(line: &str) -> bool {
+    is_prose(line) || is_noise(line)
+}
+
+fn find(flat: &Flat, others: &Others) -> Vec<Hit> {
     let mut hits = Vec::new();
     // What kind of line each one is, asked once: a line may hold many hits.
     let mut kinds: HashMap<usize, Voice> = HashMap::new();
@@ -125,7 +132,6 @@ fn find(flat: &Flat) -> Vec<Hit> {
     special(flat, &mut hits);
     probe::hits(flat, &mut hits);
     login::hits(flat, &mut hits);
-    let others = Others::of(flat, |line| is_prose(line) || is_noise(line));
     hits.retain(|h| !others.rule_out(h.symptom, flat.line_bounds(h.pos).0));
     let source = source_lines(flat);
     let told = |pos: usize, line: &str| {

@@ -117,7 +117,7 @@ pub const GROUPS: &[Group] = &[
             r(50, "welcome to alpine"),
             r(54, "have a lot of fun..."),
             r(50, "^linux * #1 smp*debian"),
-            r(50, "the programs included with the debian gnu/linux system"),
+            r(50, "the programs included with the * system are free software"),
             r(50, "^welcome to freebsd!"),
             r(50, "^welcome to * linux"),
             r(50, "welcome to bottlerocket"),
