@@ -128,12 +128,11 @@ fn one_address(flat: &Flat) -> Option<(String, Option<u16>)> {
             return None;
         }
     }
-    let one = match found[..] {
-        [one] => one,
-        _ => {
-            let mut at_22 = found.iter().filter(|(_, port)| *port == Some(22));
-            at_22.next().filter(|_| at_22.next().is_none()).copied()?
-        }
+    let one = if let [one] = found[..] {
+        one
+    } else {
+        let mut at_22 = found.iter().filter(|(_, port)| *port == Some(22));
+        at_22.next().filter(|_| at_22.next().is_none()).copied()?
     };
     Some((one.0.to_owned(), one.1))
 }
