@@ -6,6 +6,7 @@
 pub mod ami;
 pub mod catalogue;
 pub mod cause;
+pub mod channel;
 pub mod check;
 pub mod diagnosis;
 pub mod fact;
