@@ -11,5 +11,9 @@
 //! offers no `AsyncRead` and `AsyncWrite`.
 
 
+pub mod end;
 pub mod message;
 pub mod payload;
+pub mod receiver;
+pub mod sender;
+pub mod wire;
