@@ -1,0 +1,231 @@
+//! Terminals: with and without a handshake, silence, pause, close.
+
+use super::*;
+use serde_json::json;
+
+fn shell() -> World {
+    World::new(Wanted::Shell, Opening::Plain)
+}
+
+fn running() -> (World, Id) {
+    let mut world = shell();
+    let id = world.session.open(world.now).expect("a stream");
+    world.output(b"$ ");
+    world.pass(ms(50));
+    assert_eq!(world.read(id), b"$ ");
+    (world, id)
+}
+
+#[test]
+fn the_usual_shell_begins_with_its_first_output_and_gets_the_size_then() {
+    let mut world = shell();
+    let id = world.session.open(world.now).expect("a stream");
+    world.session.resize(world.now, 0, 0);
+    world.session.resize(world.now, 120, 40);
+    assert_eq!(world.session.write(world.now, id, b"early"), Write::Bytes(5));
+    world.pass(ms(500));
+    assert!(world.agent.sizes.is_empty() && world.input().is_empty(), "nothing is sent before the agent speaks");
+    world.output(b"$ ");
+    world.pass(ms(50));
+    assert_eq!(world.agent.sizes, [r#"{"cols":120,"rows":40}"#]);
+    assert_eq!(world.input(), b"early");
+    assert_eq!(world.session.shape(), Some(Shape::Shell));
+    world.session.resize(world.now, 80, 24);
+    world.pass(ms(20));
+    assert_eq!(world.agent.sizes.len(), 2);
+    assert!(world.session.open(world.now).is_none(), "a terminal is one stream");
+}
+
+#[test]
+fn a_lone_line_end_is_enter() {
+    let (mut world, id) = running();
+    world.session.write(world.now, id, b"\n");
+    world.pass(ms(20));
+    world.session.write(world.now, id, b"ls\n");
+    world.pass(ms(20));
+    assert_eq!(world.input(), b"\rls\n");
+}
+
+#[test]
+fn a_shell_with_a_handshake_gets_nothing_but_the_answer_before_it_is_complete() {
+    let actions = json!([{ "ActionType": "SessionType", "ActionParameters": { "SessionType": "Standard_Stream" } }]);
+    let mut world = World::new(Wanted::Shell, Opening::Handshake { version: "3.3.987.0".to_owned(), actions });
+    let id = world.session.open(world.now).expect("a stream");
+    world.session.resize(world.now, 80, 24);
+    world.session.write(world.now, id, b"ls\r");
+    world.pass(ms(60));
+    assert_eq!(world.input(), b"ls\r");
+    assert_eq!(world.agent.sizes.len(), 1);
+    assert_eq!(world.session.agent(), "3.3.987.0");
+}
+
+#[test]
+fn a_slow_shell_gets_its_size_after_a_while_and_again_when_it_speaks() {
+    let mut world = shell();
+    world.session.resize(world.now, 80, 24);
+    world.pass(s(6));
+    assert_eq!(world.agent.sizes.len(), 1);
+    world.pass(s(30));
+    assert!(world.session.end().is_none(), "the acknowledgement is a sign of life");
+    world.output(b"$ ");
+    world.pass(ms(50));
+    assert_eq!(world.agent.sizes.len(), 2);
+}
+
+#[test]
+fn an_agent_that_says_nothing_ends_the_wait() {
+    let mut world = shell();
+    assert_eq!(world.ends_within(s(31)), End::Silent);
+    let mut half = World::new(Wanted::Shell, Opening::Plain);
+    half.session.resize(half.now, 80, 24);
+    half.pass(s(6));
+    assert_eq!(half.ends_within(s(121)), End::Silent);
+}
+
+#[test]
+fn an_account_that_demands_kms_is_told_what_to_do() {
+    let actions = json!([
+        { "ActionType": "SessionType", "ActionParameters": { "SessionType": "Standard_Stream" } },
+        { "ActionType": "KMSEncryption", "ActionParameters": { "KMSKeyId": "arn:aws:kms:eu-west-1:1:key/a" } },
+    ]);
+    let mut world = World::new(Wanted::Shell, Opening::Handshake { version: "3.3.987.0".to_owned(), actions });
+    let end = world.ends_within(s(1));
+    assert_eq!(end, End::KmsDemanded);
+    assert!(end.to_string().contains("KMS") && !end.is_normal());
+    let answer = world.agent.response.expect("an answer");
+    assert_eq!(answer["ProcessedClientActions"][1]["ActionStatus"], 2);
+}
+
+#[test]
+fn an_agent_that_stops_in_the_handshake_ends_the_wait() {
+    let actions = json!([{ "ActionType": "SessionType", "ActionParameters": { "SessionType": "Standard_Stream" } }]);
+    let mut world = World::new(Wanted::Shell, Opening::Handshake { version: "3.3.987.0".to_owned(), actions });
+    world.pass(ms(7));
+    // The answer reaches nobody.
+    world.fates = vec![Fate { copies: 0, delay: 0 }; 100_000];
+    assert_eq!(world.ends_within(s(21)), End::Handshake);
+}
+
+#[test]
+fn what_came_before_the_close_is_still_read() {
+    let (mut world, id) = running();
+    world.output(b"logout\r\n");
+    let closed = world.agent.control(Kind::Closed, br#"{"Output":"\u001b[1mbye"}"#);
+    world.to_client([closed]);
+    let end = world.ends_within(ms(50));
+    assert_eq!(end, End::Closed { output: "bye".to_owned() });
+    assert_eq!(world.session.write(world.now, id, b"x"), Write::Broken);
+    assert_eq!(world.read(id), b"logout\r\n");
+    assert_eq!(world.session.read(world.now, id, &mut [0; 9]), Read::End);
+    assert_eq!(world.session.deadline(), None);
+}
+
+#[test]
+fn a_pause_holds_input_back_and_is_told() {
+    let (mut world, id) = running();
+    let pause = world.agent.control(Kind::Pause, b"");
+    world.to_client([pause]);
+    world.pass(ms(20));
+    world.session.write(world.now, id, b"held");
+    world.pass(s(6));
+    assert!(world.input().is_empty());
+    assert_eq!(world.notices, [Notice::AgentAway]);
+    let start = world.agent.control(Kind::Start, b"");
+    world.to_client([start]);
+    world.pass(ms(50));
+    assert_eq!(world.input(), b"held");
+    assert_eq!(world.notices, [Notice::AgentAway, Notice::Answering]);
+    let pause = world.agent.control(Kind::Pause, b"");
+    world.to_client([pause]);
+    assert_eq!(world.ends_within(s(301)), End::AgentAway);
+}
+
+#[test]
+fn a_lost_end_of_a_pause_does_not_hold_for_ever() {
+    let (mut world, id) = running();
+    let pause = world.agent.control(Kind::Pause, b"");
+    world.to_client([pause]);
+    world.pass(ms(20));
+    world.session.write(world.now, id, b"held");
+    world.pass(s(11));
+    assert_eq!(world.input(), b"held");
+}
+
+#[test]
+fn an_agent_that_stops_answering_is_told_and_then_given_up() {
+    let (mut world, id) = running();
+    world.session.write(world.now, id, b"x");
+    world.agent.ready_at = s(1_000_000);
+    world.pass(s(6));
+    assert_eq!(world.notices, [Notice::NotAnswering]);
+    assert_eq!(world.ends_within(s(180)), End::AgentStopped);
+}
+
+#[test]
+fn a_shell_that_is_not_ready_gets_its_input_when_it_is() {
+    let (mut world, id) = running();
+    world.agent.ready_at = world.now + s(3);
+    world.session.write(world.now, id, b"a");
+    world.pass(ms(100));
+    world.session.write(world.now, id, b"b");
+    world.pass(s(5));
+    assert_eq!(world.input(), b"ab");
+}
+
+#[test]
+fn a_reader_that_stops_holds_the_connection_and_loses_nothing() {
+    let (mut world, id) = running();
+    let big = vec![b'x'; 3 << 20];
+    let mut sent = 0;
+    // The line is not read while the session wants no frames, as a socket is not.
+    while world.session.wants_frames() && sent < big.len() {
+        world.output(&big[sent..sent + 64 * 1024]);
+        sent += 64 * 1024;
+        world.pass(ms(10));
+    }
+    assert!(sent < big.len(), "it never held back");
+    world.pass(s(600));
+    assert!(world.session.end().is_none(), "nobody is to blame while the reader rests");
+    assert_eq!(world.read(id).len(), sent);
+    assert!(world.session.wants_frames());
+}
+
+#[test]
+fn commands_have_standard_error_and_an_exit_status() {
+    let (mut world, id) = running();
+    let frames = [
+        world.agent.send(world.now, Content::Stderr, b"oops"),
+        world.agent.send(world.now, Content::ExitCode, b"EXIT_CODE: 4"),
+    ];
+    world.to_client(frames);
+    world.pass(ms(20));
+    let mut buffer = [0; 9];
+    assert_eq!(world.session.read_stderr(&mut buffer), Read::Bytes(4));
+    assert_eq!(&buffer[..4], b"oops");
+    assert_eq!((world.session.exit_code(), world.read(id)), (Some(4), Vec::new()));
+}
+
+#[test]
+fn our_own_end_of_a_shell_needs_the_api() {
+    let (mut world, _) = running();
+    world.session.terminate(world.now);
+    assert_eq!(world.session.end(), Some(&End::Ours));
+    assert!(world.session.needs_terminate());
+}
+
+#[test]
+fn bad_frames_change_nothing() {
+    let (mut world, id) = running();
+    let good = world.agent.send(world.now, Content::Data, b"x");
+    let mut huge = Message::parse(&good).expect("a message").frame().to_vec();
+    world.agent.spoil = 3;
+    for byte in [b"a", b"b", b"c"] {
+        world.output(byte);
+    }
+    huge[116] = 0xff;
+    world.to_client([Bytes::from(huge), Bytes::from_static(b"garbage"), Bytes::new()]);
+    world.pass(s(3));
+    assert_eq!(world.read(id), b"xabc");
+    assert_eq!(world.session.bad_frames(), 6);
+    assert!(world.session.end().is_none());
+}
