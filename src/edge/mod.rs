@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod aws;
 mod change;
+pub mod channel;
 pub mod control;
 pub mod dns;
 mod inside;

@@ -97,7 +97,8 @@ impl Lesson<'_> {
         let plan = lab.fix(self.fix, self.name, &[self.more, &["--dry-run", "--json"]].concat()).exits(0).json();
         crate::contract::check_plan(&plan);
         assert_eq!((lines(&lab).len(), seen(&lab, self.name)), (0, before.clone()), "a preview changes nothing");
-        let done = lab.fix(self.fix, self.name, &[self.more, &["--yes", "--json", "--timeout", "2"]].concat()).exits(0).json();
+        let done =
+            lab.fix(self.fix, self.name, &[self.more, &["--yes", "--json", "--timeout", "2"]].concat()).exits(0).json();
         assert_eq!((&done["applied"], &done["verified"]), (&true.into(), &true.into()), "{done}");
         if self.reversible {
             lab.home.run(&["undo", "--yes"]).exits(0);

@@ -4,9 +4,9 @@ mod bad_input;
 mod catalogue;
 mod contract;
 mod diagnose_moto;
-mod fix_lab;
 #[cfg(target_os = "linux")]
 mod elsewhere;
+mod fix_lab;
 mod fix_moto;
 #[cfg(target_os = "linux")]
 mod guest;

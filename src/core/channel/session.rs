@@ -31,6 +31,8 @@ pub struct Session {
     closing: Option<Duration>,
     terminate: bool,
     told_streams: bool,
+    /// The connection has been held back: answers may lie in it.
+    held: bool,
 }
 
 impl Session {
@@ -50,6 +52,7 @@ impl Session {
             closing: None,
             terminate: false,
             told_streams: false,
+            held: false,
         }
     }
 
@@ -75,6 +78,7 @@ impl Session {
         while let Some(event) = self.wire.event() {
             self.happened(now, event);
         }
+        self.held |= !self.wants_frames();
         self.settle(now);
     }
 
@@ -155,6 +159,10 @@ impl Session {
     /// Lets time pass; to be called at [`Self::deadline`].
     pub fn tick(&mut self, now: Duration) {
         let reading = self.wants_frames();
+        if reading && std::mem::take(&mut self.held) {
+            // What was not read meanwhile is nobody's delay.
+            self.wire.excuse(now);
+        }
         self.wire.tick(now, reading);
         while let Some(event) = self.wire.event() {
             self.happened(now, event);
@@ -211,6 +219,7 @@ impl Session {
 
     /// Ends the session for a reason outside of the channel.
     pub fn give_up(&mut self, now: Duration, end: End) {
+        self.terminate = true;
         self.wire.finish(end);
         self.settle(now);
     }

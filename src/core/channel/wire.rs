@@ -446,6 +446,11 @@ impl Wire {
         self.agent = request.agent;
     }
 
+    /// Starts the wait for acknowledgements anew.
+    pub fn excuse(&mut self, now: Duration) {
+        self.outgoing.excuse(now);
+    }
+
     /// Lets time pass. `reading`: whether frames are being read; if not, no answer can be missed.
     pub fn tick(&mut self, now: Duration, reading: bool) {
         if self.end.is_some() {
@@ -453,7 +458,6 @@ impl Wire {
         }
         let Some(since) = self.connected else { return };
         if !reading {
-            self.outgoing.excuse(now);
             return;
         }
         if let Some(paused) = self.paused {

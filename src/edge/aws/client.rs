@@ -225,8 +225,13 @@ impl Aws {
             .or_else(|| self.config.endpoint_url().map(str::to_owned))
     }
 
+    /// Whether the SSM endpoint is not AWS's own.
+    pub(crate) fn is_ssm_custom(&self) -> bool {
+        self.endpoint_of("SSM").is_some_and(|url| !is_aws(&url))
+    }
+
     /// The credential chain.
-    pub(super) fn credentials(&self) -> Option<aws_credential_types::provider::SharedCredentialsProvider> {
+    pub(crate) fn credentials(&self) -> Option<aws_credential_types::provider::SharedCredentialsProvider> {
         self.config.credentials_provider()
     }
 

@@ -6,7 +6,7 @@ mod change;
 mod client;
 mod convert;
 mod doors;
-mod error;
+pub(crate) mod error;
 mod find;
 mod host;
 mod inside;

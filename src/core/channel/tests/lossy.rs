@@ -45,14 +45,14 @@ fn exchange(
             world.output(down);
         }
         got.extend(world.read(id));
-        if got.len() >= down.len() && world.input_length() >= up.len() && world.agent.unanswered() == 0 {
+        if got.len() >= down.len() && world.input_length() >= up.len() && world.agent.unanswered.is_empty() {
             break;
         }
     }
     prop_assert_eq!(world.session.end(), None);
     prop_assert!(got == down, "{} of {} bytes came down", got.len(), down.len());
     prop_assert!(world.input() == up, "{} of {} bytes came up", world.input().len(), up.len());
-    prop_assert_eq!(world.agent.unanswered(), 0);
+    prop_assert_eq!(world.agent.unanswered.len(), 0);
     Ok(world.now)
 }
 

@@ -184,10 +184,20 @@ fn a_reader_that_stops_holds_the_connection_and_loses_nothing() {
         world.pass(ms(10));
     }
     assert!(sent < big.len(), "it never held back");
-    world.pass(s(600));
+    world.session.write(world.now, id, b"typed");
+    while let Some(frame) = world.session.transmit(world.now) {
+        world.agent.frame(world.now, &frame);
+    }
+    // The acknowledgement lies in the socket for long.
+    world.now += s(600);
+    world.session.tick(world.now);
     assert!(world.session.end().is_none(), "nobody is to blame while the reader rests");
     assert_eq!(world.read(id).len(), sent);
     assert!(world.session.wants_frames());
+    world.session.tick(world.now);
+    assert!(world.session.end().is_none(), "nor right after");
+    world.pass(s(5));
+    assert_eq!((world.session.end(), world.input()), (None, b"typed".to_vec()));
 }
 
 #[test]
