@@ -22,5 +22,6 @@ mod program;
 mod readme;
 mod ssh_probe;
 mod sshd;
+mod ssm;
 mod tui;
 mod waves;

@@ -43,7 +43,8 @@ pub struct Agent {
     opening: Opening,
     state: State,
     next: i64,
-    unanswered: VecDeque<(i64, Bytes, Duration)>,
+    /// Frames that were not acknowledged, and when they were sent last.
+    pub unanswered: BTreeMap<i64, (Bytes, Duration)>,
     expected: i64,
     held: BTreeMap<i64, Message>,
     /// Input that was delivered, in order.
@@ -64,7 +65,7 @@ pub struct Agent {
 impl Agent {
     pub fn new(opening: Opening) -> Self {
         let state = State::Waiting;
-        let (unanswered, held, input) = (VecDeque::new(), BTreeMap::new(), VecDeque::new());
+        let (unanswered, held, input) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
         let (response, sizes) = (None, Vec::new());
         Self {
             opening,
@@ -102,7 +103,7 @@ impl Agent {
     pub fn send(&mut self, now: Duration, content: Content, payload: &[u8]) -> Bytes {
         let flags = if self.next == 0 { SYN } else { 0 };
         let frame = self.message(Kind::Output, self.next, flags, content, payload).frame();
-        self.unanswered.push_back((self.next, frame.clone(), now));
+        self.unanswered.insert(self.next, (frame.clone(), now));
         self.next += 1;
         if self.spoil > 0 {
             self.spoil -= 1;
@@ -129,10 +130,6 @@ impl Agent {
         self.state == State::Open
     }
 
-    pub fn unanswered(&self) -> usize {
-        self.unanswered.len()
-    }
-
     /// Takes a frame of the client; gives what is to be sent.
     pub fn frame(&mut self, now: Duration, frame: &Bytes) -> Vec<Bytes> {
         let message = Message::parse(frame).expect("the client sends messages");
@@ -141,7 +138,7 @@ impl Agent {
                 let ack: Value = serde_json::from_slice(&message.payload).expect("an acknowledgement");
                 let number = ack["AcknowledgedMessageSequenceNumber"].as_i64().expect("a number");
                 assert_eq!((message.sequence, message.flags), (0, 3));
-                self.unanswered.retain(|(n, _, _)| *n != number);
+                self.unanswered.remove(&number);
                 Vec::new()
             }
             Kind::Input => self.numbered(now, message),
@@ -193,7 +190,11 @@ impl Agent {
 
     /// The oldest message, when its time is over.
     pub fn tick(&mut self, now: Duration) -> Option<Bytes> {
-        let (_, frame, sent) = self.unanswered.front_mut().filter(|(_, _, sent)| now >= *sent + RESEND)?;
+        let mut oldest = self.unanswered.first_entry()?;
+        let (frame, sent) = oldest.get_mut();
+        if now < *sent + RESEND {
+            return None;
+        }
         *sent = now;
         Some(frame.clone())
     }
