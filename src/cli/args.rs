@@ -108,6 +108,10 @@ pub enum Command {
     Undo(UndoArgs),
     /// Go on with a repair that was cut short.
     Resume(UndoArgs),
+    /// A port's bytes on standard input and output, for ssh's ProxyCommand; through Session Manager, without a plug-in.
+    Proxy(ProxyArgs),
+    /// A local port that leads to one of the instance, or of a host that it reaches; prints the address it listens on.
+    Forward(ForwardArgs),
     /// The practice account: nothing real is touched.
     Lab(LabArgs),
     /// A cause, check, symptom, fix or word on one page, offline.
@@ -207,6 +211,36 @@ pub struct UndoArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Ways in that carry a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Door {
+    /// Session Manager.
+    Ssm,
+    /// EC2 Instance Connect Endpoint.
+    Eice,
+}
+
+#[derive(Debug, Args)]
+pub struct ProxyArgs {
+    /// Instance id, Name tag, IP, DNS name or ssh_config alias.
+    pub target: String,
+    /// Port on the instance.
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+    /// The way in; Session Manager when not said.
+    #[arg(long, value_enum)]
+    pub door: Option<Door>,
+}
+
+#[derive(Debug, Args)]
+pub struct ForwardArgs {
+    /// Instance id, Name tag, IP, DNS name or ssh_config alias.
+    pub target: String,
+    /// Local port (any free one when not said), host as the instance names it (itself when not said), and port.
+    #[arg(value_name = "[LOCALPORT:][HOST:]PORT")]
+    pub way: String,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ mod input;
 mod journal;
 mod lab;
 mod output;
+mod tunnel;
 mod wizard;
 
 pub use args::{Cli, Command};
@@ -65,6 +66,8 @@ async fn run(cli: Cli) -> Exit {
         Some(Command::Journal(args)) => journal::list(args),
         Some(Command::Undo(args)) => journal::undo(&cli, args).await,
         Some(Command::Resume(args)) => journal::resume(&cli, args).await,
+        Some(Command::Proxy(args)) => tunnel::proxy(&cli, args).await,
+        Some(Command::Forward(args)) => tunnel::forward(&cli, args).await,
         Some(Command::Lab(args)) => lab::run(&cli, args).await,
         Some(Command::Explain(args)) => explain::explain(args),
         Some(Command::Policy(args)) => explain::policy(args),

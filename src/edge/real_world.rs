@@ -68,7 +68,7 @@ impl RealWorld {
     }
 
     /// The AWS side.
-    pub(super) fn aws(&self) -> &Aws {
+    pub fn aws(&self) -> &Aws {
         &self.aws
     }
 

@@ -312,6 +312,7 @@ impl Message {
     }
 
     /// The acknowledgement of this message.
+    #[must_use]
     pub fn acknowledgement(&self, id: [u8; 16], created: u64) -> Self {
         let payload = serde_json::json!({
             "AcknowledgedMessageType": self.kind.text(),

@@ -64,7 +64,7 @@ impl World {
         };
         world.connect();
         let first = world.agent.start(world.now);
-        world.to_client(first);
+        world.deliver(first);
         world
     }
 
@@ -91,7 +91,7 @@ impl World {
         self.count += u64::from(fate.copies == 0);
     }
 
-    fn to_client(&mut self, frames: impl IntoIterator<Item = Bytes>) {
+    fn deliver(&mut self, frames: impl IntoIterator<Item = Bytes>) {
         for frame in frames {
             if self.up {
                 self.post(false, frame);
@@ -102,7 +102,7 @@ impl World {
     fn output(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(1024) {
             let frame = self.agent.send(self.now, Content::Data, piece);
-            self.to_client([frame]);
+            self.deliver([frame]);
         }
     }
 
@@ -115,13 +115,13 @@ impl World {
             let (to_agent, frame) = entry.remove();
             if to_agent {
                 let answers = self.agent.frame(self.now, &frame);
-                self.to_client(answers);
+                self.deliver(answers);
             } else {
                 self.session.frame(self.now, &frame);
             }
         }
         if let Some(frame) = self.agent.tick(self.now) {
-            self.to_client([frame]);
+            self.deliver([frame]);
         }
         if self.session.deadline().is_some_and(|at| at <= self.now) {
             self.session.tick(self.now);

@@ -76,11 +76,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             first: Duration::from_secs(30),
-            slow_shell: Duration::from_secs(120),
+            slow_shell: Duration::from_mins(2),
             handshake: Duration::from_secs(20),
             tell: Duration::from_secs(5),
-            give_up: Duration::from_secs(180),
-            away: Duration::from_secs(300),
+            give_up: Duration::from_mins(3),
+            away: Duration::from_mins(5),
             closing: Duration::from_secs(2),
             linger: Duration::from_secs(10),
         }

@@ -67,7 +67,7 @@ impl Default for Timing {
             first: Duration::from_secs(5),
             retry: Duration::from_millis(100),
             longest_retry: Duration::from_secs(5),
-            resume: Duration::from_secs(600),
+            resume: Duration::from_mins(10),
             good: Duration::from_secs(30),
             ping: Duration::from_secs(30),
             goodbye: Duration::from_secs(2),

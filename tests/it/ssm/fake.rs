@@ -12,9 +12,9 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::Message;
@@ -82,6 +82,14 @@ pub struct Script {
     pub opening: Opening,
     pub backend: Backend,
     pub faults: Faults,
+    /// Speak TLS, under this name.
+    pub tls: Option<Tls>,
+}
+
+#[derive(Clone)]
+pub struct Tls {
+    pub name: String,
+    pub acceptor: tokio_rustls::TlsAcceptor,
 }
 
 struct Inner {
@@ -153,12 +161,15 @@ impl Fake {
 
 impl Inner {
     fn grant(&self) -> (String, String) {
+        let place = match &self.script.tls {
+            Some(tls) => format!("wss://{}:{}", tls.name, self.socket.port()),
+            None => format!("ws://{}", self.socket),
+        };
         let (count, tokens) = &mut *self.tokens.lock().expect("no panic");
         *count += 1;
         let token = format!("token-{count}");
         tokens.insert(token.clone());
-        let url =
-            format!("ws://{}/v1/data-channel/user-0a1b?role=publish_subscribe&cell-number=A{count}+/b==", self.socket);
+        let url = format!("{place}/v1/data-channel/user-0a1b?role=publish_subscribe&cell-number=A{count}+/b==");
         (url, token)
     }
 }
@@ -222,13 +233,23 @@ fn control(inner: &Inner, operation: &str, body: &str) -> (u16, Value) {
 
 async fn serve_sockets(inner: Arc<Inner>, listener: TcpListener) {
     while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(serve_socket(Arc::clone(&inner), stream));
+        let inner = Arc::clone(&inner);
+        tokio::spawn(async move {
+            let _ = stream.set_nodelay(true);
+            match inner.script.tls.clone() {
+                Some(tls) => {
+                    if let Ok(stream) = tls.acceptor.accept(stream).await {
+                        serve_socket(inner, stream).await;
+                    }
+                }
+                None => serve_socket(inner, stream).await,
+            }
+        });
     }
 }
 
 /// One data channel, from the upgrade to its end.
-async fn serve_socket(inner: Arc<Inner>, stream: TcpStream) {
-    let _ = stream.set_nodelay(true);
+async fn serve_socket(inner: Arc<Inner>, stream: impl AsyncRead + AsyncWrite + Unpin) {
     let seen = Arc::clone(&inner);
     #[expect(clippy::result_large_err, reason = "the type of the library")]
     let look = move |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
@@ -450,9 +471,9 @@ impl Line {
         if let Some(held) = self.held.take() {
             self.write(Some(held)).await;
         }
-        let (due, late) = std::mem::take(&mut self.late).into_iter().partition(|(at, _)| *at <= now);
+        let (due, late): (Vec<_>, _) = std::mem::take(&mut self.late).into_iter().partition(|(at, _)| *at <= now);
         self.late = late;
-        for (_, frame) in Vec::<(Duration, Bytes)>::from(due) {
+        for (_, frame) in due {
             self.write(Some(frame)).await;
         }
     }
@@ -461,12 +482,12 @@ impl Line {
 /// A backend at work.
 enum Running {
     Echo(Sender<Said>),
-    /// Standard input, or a connection.
-    Pipe(Sender<Bytes>),
+    /// Standard input, or a connection. Without a bound: the instance must go on reading what comes back.
+    Pipe(UnboundedSender<Bytes>),
     Smux {
         to: SocketAddr,
         parser: Parser,
-        streams: BTreeMap<u32, Sender<Bytes>>,
+        streams: BTreeMap<u32, UnboundedSender<Bytes>>,
         said: Sender<Said>,
     },
     Silent,
@@ -486,7 +507,7 @@ impl Running {
                 command.arg("-c").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
                 let mut child = command.spawn().expect("a shell");
                 let (mut stdin, mut stdout) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
-                let (input, mut typed) = mpsc::channel::<Bytes>(256);
+                let (input, mut typed) = mpsc::unbounded_channel::<Bytes>();
                 tokio::spawn(async move {
                     while let Some(bytes) = typed.recv().await {
                         let _ = stdin.write_all(&bytes).await;
@@ -504,7 +525,7 @@ impl Running {
             }
             Backend::Dial(to) => {
                 let (mut reader, mut writer) = TcpStream::connect(to).await.expect("a connection").into_split();
-                let (input, mut typed) = mpsc::channel::<Bytes>(256);
+                let (input, mut typed) = mpsc::unbounded_channel::<Bytes>();
                 tokio::spawn(async move {
                     while let Some(bytes) = typed.recv().await {
                         let _ = writer.write_all(&bytes).await;
@@ -529,13 +550,13 @@ impl Running {
                 let _ = said.send(Said::Data(Content::Data, bytes.to_vec())).await;
             }
             Self::Pipe(input) => {
-                let _ = input.send(bytes).await;
+                let _ = input.send(bytes);
             }
             Self::Smux { to, parser, streams, said } => {
                 while let Some(frame) = parser.next(&mut bytes).expect("smux") {
                     match frame.command {
                         Mux::Open => {
-                            let (input, typed) = mpsc::channel(256);
+                            let (input, typed) = mpsc::unbounded_channel();
                             streams.insert(frame.stream, input);
                             tokio::spawn(stream(*to, frame.stream, typed, said.clone()));
                         }
@@ -544,7 +565,7 @@ impl Running {
                         }
                         Mux::Data => {
                             if let Some(input) = streams.get(&frame.stream) {
-                                let _ = input.send(frame.payload).await;
+                                let _ = input.send(frame.payload);
                             }
                         }
                         Mux::Nothing => {}
@@ -556,7 +577,7 @@ impl Running {
 }
 
 /// One stream's connection, closed both ways as soon as either side is done.
-async fn stream(to: SocketAddr, id: u32, mut typed: Receiver<Bytes>, said: Sender<Said>) {
+async fn stream(to: SocketAddr, id: u32, mut typed: UnboundedReceiver<Bytes>, said: Sender<Said>) {
     let data = |frame: Bytes| Said::Data(Content::Data, frame.to_vec());
     if let Ok(connection) = TcpStream::connect(to).await {
         let _ = connection.set_nodelay(true);

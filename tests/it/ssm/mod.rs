@@ -2,6 +2,7 @@
 
 mod agent;
 mod aws;
+mod cli;
 mod fake;
 mod faults;
 mod sessions;
@@ -65,7 +66,7 @@ fn quick() -> Timing {
 }
 
 async fn service(opening: Opening, backend: Backend, faults: Faults) -> Arc<Fake> {
-    Arc::new(Fake::start(Script { opening, backend, faults }).await)
+    Arc::new(Fake::start(Script { opening, backend, faults, tls: None }).await)
 }
 
 fn begin(fake: &Arc<Fake>, wanted: Wanted) -> Handle {

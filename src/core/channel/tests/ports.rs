@@ -54,7 +54,7 @@ fn a_raw_stream_carries_bytes_as_they_are_and_ends_with_its_flag() {
     assert_eq!(world.input().len(), 3001, "what was written is sent before the end");
     assert_eq!(flags(&world), [Flag::Terminate]);
     let closed = world.agent.control(Kind::Closed, b"{}");
-    world.to_client([closed]);
+    world.deliver([closed]);
     assert_eq!(world.ends_within(ms(50)), End::Ours);
     assert!(!world.session.needs_terminate());
 }
@@ -76,7 +76,7 @@ fn the_remote_close_of_a_raw_stream_is_its_end() {
     world.pass(ms(50));
     world.output(b"last words");
     let closed = world.agent.control(Kind::Closed, br#"{"Output":""}"#);
-    world.to_client([closed]);
+    world.deliver([closed]);
     world.ends_within(ms(50));
     assert_eq!(world.read(id), b"last words");
     assert_eq!(world.session.read(world.now, id, &mut [0; 4]), Read::End);
@@ -176,12 +176,12 @@ fn a_refused_destination_is_said_of_its_stream_only() {
         let close = smux::write(Command::Close, b, b"");
         if flag_first {
             let frame = world.agent.send(world.now, Content::Flag, &flag);
-            world.to_client([frame]);
+            world.deliver([frame]);
             world.output(&close);
         } else {
             world.output(&close);
             let frame = world.agent.send(world.now, Content::Flag, &flag);
-            world.to_client([frame]);
+            world.deliver([frame]);
         }
         world.pass(ms(50));
         assert_eq!(world.session.read(world.now, b, &mut [0; 4]), Read::Refused, "flag first: {flag_first}");
@@ -197,7 +197,7 @@ fn a_reader_that_stopped_loses_its_stream_when_others_wait() {
     let (a, b) = (world.session.open(world.now).expect("a"), world.session.open(world.now).expect("b"));
     world.pass(ms(50));
     for _ in 0..9 {
-        world.output(&smux::write(Command::Data, a, &[1; 32_768]));
+        world.output(&smux::write(Command::Data, a, &vec![1; 32_768]));
     }
     world.pass(ms(500));
     assert!(!world.session.wants_frames());
@@ -216,7 +216,7 @@ fn a_single_slow_reader_is_waited_for() {
     let id = world.session.open(world.now).expect("a stream");
     world.pass(ms(50));
     for _ in 0..9 {
-        world.output(&smux::write(Command::Data, id, &[1; 32_768]));
+        world.output(&smux::write(Command::Data, id, &vec![1; 32_768]));
     }
     world.pass(s(60));
     assert_eq!(world.read(id).len(), 9 * 32_768);

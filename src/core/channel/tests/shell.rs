@@ -111,7 +111,7 @@ fn what_came_before_the_close_is_still_read() {
     let (mut world, id) = running();
     world.output(b"logout\r\n");
     let closed = world.agent.control(Kind::Closed, br#"{"Output":"\u001b[1mbye"}"#);
-    world.to_client([closed]);
+    world.deliver([closed]);
     let end = world.ends_within(ms(50));
     assert_eq!(end, End::Closed { output: "bye".to_owned() });
     assert_eq!(world.session.write(world.now, id, b"x"), Write::Broken);
@@ -124,19 +124,19 @@ fn what_came_before_the_close_is_still_read() {
 fn a_pause_holds_input_back_and_is_told() {
     let (mut world, id) = running();
     let pause = world.agent.control(Kind::Pause, b"");
-    world.to_client([pause]);
+    world.deliver([pause]);
     world.pass(ms(20));
     world.session.write(world.now, id, b"held");
     world.pass(s(6));
     assert!(world.input().is_empty());
     assert_eq!(world.notices, [Notice::AgentAway]);
     let start = world.agent.control(Kind::Start, b"");
-    world.to_client([start]);
+    world.deliver([start]);
     world.pass(ms(50));
     assert_eq!(world.input(), b"held");
     assert_eq!(world.notices, [Notice::AgentAway, Notice::Answering]);
     let pause = world.agent.control(Kind::Pause, b"");
-    world.to_client([pause]);
+    world.deliver([pause]);
     assert_eq!(world.ends_within(s(301)), End::AgentAway);
 }
 
@@ -144,7 +144,7 @@ fn a_pause_holds_input_back_and_is_told() {
 fn a_lost_end_of_a_pause_does_not_hold_for_ever() {
     let (mut world, id) = running();
     let pause = world.agent.control(Kind::Pause, b"");
-    world.to_client([pause]);
+    world.deliver([pause]);
     world.pass(ms(20));
     world.session.write(world.now, id, b"held");
     world.pass(s(11));
@@ -207,7 +207,7 @@ fn commands_have_standard_error_and_an_exit_status() {
         world.agent.send(world.now, Content::Stderr, b"oops"),
         world.agent.send(world.now, Content::ExitCode, b"EXIT_CODE: 4"),
     ];
-    world.to_client(frames);
+    world.deliver(frames);
     world.pass(ms(20));
     let mut buffer = [0; 9];
     assert_eq!(world.session.read_stderr(&mut buffer), Read::Bytes(4));
@@ -233,7 +233,7 @@ fn bad_frames_change_nothing() {
         world.output(byte);
     }
     huge[116] = 0xff;
-    world.to_client([Bytes::from(huge), Bytes::from_static(b"garbage"), Bytes::new()]);
+    world.deliver([Bytes::from(huge), Bytes::from_static(b"garbage"), Bytes::new()]);
     world.pass(s(3));
     assert_eq!(world.read(id), b"xabc");
     assert_eq!(world.session.bad_frames(), 6);
