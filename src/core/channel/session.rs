@@ -193,7 +193,7 @@ impl Session {
 
     /// Whether frames may be read now. If not, the connection is the back-pressure.
     pub fn wants_frames(&self) -> bool {
-        self.wire.wants_frames() && self.streams.has_room() && self.stderr_bytes < STDERR
+        self.streams.has_room() && self.stderr_bytes < STDERR
     }
 
     /// Whether the session's document must be ended by the API, since the channel cannot.

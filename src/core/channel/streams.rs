@@ -72,6 +72,8 @@ struct Stream {
     send: VecDeque<u8>,
     /// Whether its smux frame that opens it was sent.
     opened: bool,
+    /// Its bytes came before anybody asked for it.
+    unclaimed: bool,
     /// The agent closed it.
     remote_end: bool,
     /// The last time a byte came, or the local side ended, whichever is later.
@@ -136,6 +138,12 @@ impl Streams {
 
     /// Opens a stream. `None` when there are too many, or the session carries only one, which is in use.
     pub fn open(&mut self, now: Duration) -> Option<Id> {
+        let waiting = self.all.iter_mut().find(|(_, stream)| stream.unclaimed);
+        if let Some((id, stream)) = waiting {
+            stream.unclaimed = false;
+            stream.quiet_since = now;
+            return Some(*id);
+        }
         let single = self.shape.is_some_and(|shape| !matches!(shape, Shape::Smux { .. }));
         if self.ended || self.all.len() >= MOST || single && !self.all.is_empty() {
             return None;
@@ -150,11 +158,20 @@ impl Streams {
         Some(id)
     }
 
+    /// Keeps what comes for a stream that nobody has asked for yet: a shell's prompt, a server's greeting.
+    fn expect_stream(&mut self) {
+        if self.all.is_empty() && self.next == FIRST {
+            self.all.insert(FIRST, Stream { unclaimed: true, ..Stream::default() });
+            self.next += 2;
+        }
+    }
+
     /// The agent said what it runs.
     pub fn set_shape(&mut self, now: Duration, shape: Shape) {
         self.shape = Some(shape);
         self.kept_alive = now;
         if !matches!(shape, Shape::Smux { .. }) {
+            self.expect_stream();
             // Only the first of those that were opened early has a connection.
             self.all.values_mut().skip(1).for_each(|stream| stream.refused = true);
         }

@@ -14,8 +14,9 @@ use rand::{Rng as _, SeedableRng as _};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Acknowledgements that may wait to be sent before reading pauses.
-const WAITING_ACKS: usize = 1024;
+/// Acknowledgements that may wait to be sent. Further ones are not made: the agent sends again, and is answered then.
+/// Reading must not stop for them, or two ends that each wait for the other to read would wait for ever.
+const WAITING_ACKS: usize = 16 * 1024;
 /// How often the oldest message is tried while the service says that the agent is away: the word that it is back can be
 /// lost like any other.
 const PROBE: Duration = Duration::from_secs(10);
@@ -226,11 +227,6 @@ impl Wire {
         self.outgoing.is_empty()
     }
 
-    /// Whether more frames may be read; if not, the connection itself must hold them back.
-    pub fn wants_frames(&self) -> bool {
-        self.control.len() < WAITING_ACKS
-    }
-
     /// Version of the agent; empty in a session without a handshake.
     pub fn agent(&self) -> &str {
         &self.agent
@@ -338,7 +334,7 @@ impl Wire {
                 self.lives(now);
                 let ack = message.acknowledgement(self.uuid(), self.date(now));
                 let taken = self.incoming.take(message);
-                if taken.acknowledge {
+                if taken.acknowledge && self.control.len() < WAITING_ACKS {
                     self.control.push_back(ack.frame());
                 }
                 taken.ready.into_iter().for_each(|message| self.process(now, message));

@@ -84,7 +84,12 @@ impl Handle {
 
     fn open(&self) -> io::Result<PortStream> {
         let now = self.shared().now();
-        let id = self.shared().lock().session.open(now);
+        let mut state = self.shared().lock();
+        let id = state.session.open(now);
+        if let (None, Some(end)) = (id, state.session.end()) {
+            return Err(io::Error::new(io::ErrorKind::NotConnected, end.to_string()));
+        }
+        drop(state);
         let id =
             id.ok_or_else(|| io::Error::new(io::ErrorKind::AddrInUse, "this session takes no further connection"))?;
         self.shared().to_writer.notify_one();

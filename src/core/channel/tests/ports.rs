@@ -60,6 +60,21 @@ fn a_raw_stream_carries_bytes_as_they_are_and_ends_with_its_flag() {
 }
 
 #[test]
+fn what_comes_before_anybody_asks_is_kept() {
+    let mut world = port(NEW, "");
+    world.pass(ms(50));
+    world.output(b"SSH-2.0-x\r\n");
+    world.pass(ms(50));
+    let closed = world.agent.control(Kind::Closed, b"{}");
+    world.deliver([closed]);
+    world.ends_within(ms(50));
+    let id = world.session.open(world.now).expect("the stream");
+    assert_eq!(world.read(id), b"SSH-2.0-x\r\n");
+    assert_eq!(world.session.read(world.now, id, &mut [0; 4]), Read::End);
+    assert!(world.session.open(world.now).is_none());
+}
+
+#[test]
 fn an_unanswered_end_asks_for_the_api() {
     let mut world = port(NEW, "");
     let id = world.session.open(world.now).expect("a stream");

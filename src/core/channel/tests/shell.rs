@@ -37,6 +37,17 @@ fn the_usual_shell_begins_with_its_first_output_and_gets_the_size_then() {
 }
 
 #[test]
+fn a_shell_that_is_over_at_once_is_still_read() {
+    let mut world = shell();
+    world.output(b"This account is not available.\r\n");
+    let closed = world.agent.control(Kind::Closed, b"{}");
+    world.deliver([closed]);
+    world.ends_within(ms(50));
+    let id = world.session.open(world.now).expect("the terminal");
+    assert_eq!(world.read(id), b"This account is not available.\r\n");
+}
+
+#[test]
 fn a_lone_line_end_is_enter() {
     let (mut world, id) = running();
     world.session.write(world.now, id, b"\n");
@@ -198,6 +209,22 @@ fn a_reader_that_stops_holds_the_connection_and_loses_nothing() {
     assert!(world.session.end().is_none(), "nor right after");
     world.pass(s(5));
     assert_eq!((world.session.end(), world.input()), (None, b"typed".to_vec()));
+}
+
+#[test]
+fn acknowledgements_that_cannot_be_sent_are_bounded_and_never_stop_the_reading() {
+    let (mut world, id) = running();
+    let frames: Vec<_> = (0..20_000).map(|_| world.agent.send(world.now, Content::Data, b"x")).collect();
+    for frame in &frames {
+        world.session.frame(world.now, frame);
+        assert!(world.session.wants_frames());
+    }
+    assert_eq!(world.read(id).len(), 20_000);
+    let acks = std::iter::from_fn(|| world.session.transmit(world.now)).count();
+    assert_eq!(acks, 16 * 1024);
+    world.session.frame(world.now, &frames[19_999]);
+    assert!(world.session.transmit(world.now).is_some(), "what is sent again is answered then");
+    assert!(world.read(id).is_empty());
 }
 
 #[test]
