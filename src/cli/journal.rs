@@ -4,6 +4,7 @@ use super::args::{Cli, JournalArgs, UndoArgs};
 use super::output::{self, Exit};
 use super::{fix, input};
 use crate::core::plan::{Gate, GateState, Step};
+use crate::core::text::utc;
 use crate::edge::journal_file::JournalFile;
 use crate::engine::event::RepairOutcome;
 use crate::engine::failure::{Failure, FailureKind};
@@ -23,6 +24,26 @@ pub fn open() -> Result<JournalFile, Failure> {
     Ok(JournalFile::new(dir))
 }
 
+/// Seconds since 1970.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// When what the entry opened is to be closed, and whether that time is over; nothing for what is closed already.
+fn expiry(entry: &Entry, now: i64) -> Option<(i64, bool)> {
+    let open = entry.state != EntryState::Undone && entry.done.iter().any(|d| d.changed);
+    entry.plan.expires.filter(|_| open).map(|at| (at, at <= now))
+}
+
+fn expiry_text(entry: &Entry, now: i64) -> String {
+    match expiry(entry, now) {
+        Some((at, true)) => format!("  EXPIRED {}: port22 undo {}", utc(at), entry.id),
+        Some((at, false)) => format!("  until {}", utc(at)),
+        None => String::new(),
+    }
+}
+
 fn state(entry: &Entry) -> &'static str {
     match entry.state {
         EntryState::Interrupted => "interrupted",
@@ -35,19 +56,20 @@ fn state(entry: &Entry) -> &'static str {
 pub fn list(args: &JournalArgs) -> Result<Exit, Failure> {
     let entries = open()?.entries()?;
     if args.json {
-        let all: Vec<_> = entries.iter().map(|e| json!({"entry": e.id, "at": e.at, "fix": e.plan.fix, "title": e.plan.title, "target": e.plan.target, "state": e.state, "text": e.text, "done": e.done})).collect();
+        let all: Vec<_> = entries.iter().map(|e| json!({"entry": e.id, "at": e.at, "fix": e.plan.fix, "title": e.plan.title, "target": e.plan.target, "state": e.state, "text": e.text, "done": e.done, "expires": e.plan.expires, "expired": expiry(e, now()).is_some_and(|(_, over)| over)})).collect();
         output::print_json(&json!({"schema": 1, "entries": all}));
     } else if entries.is_empty() {
         output::print("nothing was changed yet");
     } else {
         for entry in &entries {
             output::print(&format!(
-                "{}  {}  {}  {} ({})",
+                "{}  {}  {}  {} ({}){}",
                 entry.id,
                 state(entry),
                 entry.plan.fix,
                 entry.plan.title,
-                entry.text
+                entry.text,
+                expiry_text(entry, now())
             ));
         }
     }

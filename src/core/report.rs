@@ -100,6 +100,7 @@ pub fn plan_json(plan: &Plan) -> Value {
         "promises_login": plan.promises_login,
         "permissions": plan.permissions,
         "choices": plan.choices,
+        "expires": plan.expires,
     })
 }
 

@@ -81,7 +81,7 @@ pub async fn apply(means: Means, plan: Confirmed, reread: bool) -> RepairResult 
         }
     }
     match means.journal.begin(&plan) {
-        Ok(entry) => carry_out(&means, entry, plan, &BTreeSet::new(), Outputs::new()).await,
+        Ok(entry) => carry_out(&means, entry, plan, &Progress::default()).await,
         Err(failure) => means.finish(end(plan, None, RepairOutcome::Failed(failure))),
     }
 }
@@ -113,13 +113,28 @@ pub async fn resume(means: Means, entry: Entry) -> RepairResult {
     if let Some(reason) = undo::other_account(&means.world, &plan).await {
         return means.finish(end(refuse(reason, "choose the profile with which it was begun (--profile)")));
     }
-    let done: BTreeSet<usize> = entry.done.iter().map(|d| d.step).collect();
-    carry_out(&means, entry.id.clone(), plan, &done, entry.outputs.clone()).await
+    let progress = Progress {
+        done: entry.done.iter().map(|d| d.step).collect(),
+        outputs: entry.outputs.clone(),
+        open: entry.open_step.as_ref().map(|(step, _)| *step),
+    };
+    carry_out(&means, entry.id.clone(), plan, &progress).await
+}
+
+/// How far an earlier attempt came.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Steps that are done.
+    done: BTreeSet<usize>,
+    /// What they made.
+    outputs: Outputs,
+    /// The step that was begun and of which no answer is known.
+    open: Option<usize>,
 }
 
 /// Does the steps that are not done yet, verifies, and closes the entry.
-async fn carry_out(means: &Means, entry: String, plan: Plan, done: &BTreeSet<usize>, outputs: Outputs) -> RepairResult {
-    if let Err(failure) = steps(means, &entry, &plan, done, outputs).await {
+async fn carry_out(means: &Means, entry: String, plan: Plan, progress: &Progress) -> RepairResult {
+    if let Err(failure) = steps(means, &entry, &plan, progress).await {
         means.journal.end(&entry);
         let failure = with_way_back(failure, means.journal.as_ref(), &entry);
         return means.finish(RepairResult {
@@ -173,22 +188,18 @@ fn with_way_back(mut failure: Failure, journal: &dyn Journal, entry: &str) -> Fa
     failure
 }
 
-async fn steps(
-    means: &Means,
-    entry: &str,
-    plan: &Plan,
-    done: &BTreeSet<usize>,
-    mut outputs: Outputs,
-) -> Result<(), Failure> {
+async fn steps(means: &Means, entry: &str, plan: &Plan, progress: &Progress) -> Result<(), Failure> {
+    let mut outputs = progress.outputs.clone();
     for (index, step) in plan.steps.iter().enumerate() {
-        let Some(action) = step.action.as_ref().filter(|_| !done.contains(&index)) else { continue };
+        let Some(action) = step.action.as_ref().filter(|_| !progress.done.contains(&index)) else { continue };
         let tell = |state: StepState| means.tell(RepairEvent::Step { index, state });
         let action = action.with_outputs(&outputs).map_err(|reason| {
             Failure::failed(format!("do step {} ({})", index + 1, step.text), reason, "report this as a bug")
         })?;
         tell(StepState::Running);
         means.journal.append(entry, LineEvent::StepBegun { step: index, action: action.clone() })?;
-        match perform(means, entry, index, action).await {
+        let context = StepContext { again: progress.open == Some(index), ..StepContext::new(entry, index) };
+        match perform(means, context, index, action).await {
             Ok(performed) => {
                 tell(StepState::Done(performed.text.clone()));
                 outputs.extend(performed.outputs.clone());
@@ -222,12 +233,12 @@ async fn steps(
 /// Performs one deed, passing on what it tells meanwhile.
 async fn perform(
     means: &Means,
-    entry: &str,
+    context: StepContext,
     index: usize,
     action: crate::core::plan::Action,
 ) -> Result<crate::engine::world::Performed, Failure> {
     let (tell, mut told) = unbounded_channel::<String>();
-    let context = StepContext { tell: Some(tell), ..StepContext::new(entry, index) };
+    let context = StepContext { tell: Some(tell), ..context };
     let performing = means.world.perform(action, context);
     let listening = async {
         while let Some(text) = told.recv().await {

@@ -206,12 +206,14 @@ pub struct StepContext {
     pub token: String,
     /// Listens to what goes on while the step runs.
     pub tell: Option<UnboundedSender<String>>,
+    /// Whether an attempt of this step was begun before and cut short: what is as wanted may be its doing.
+    pub again: bool,
 }
 
 impl StepContext {
     /// The context of a step of an entry.
     pub fn new(entry: &str, step: usize) -> Self {
-        Self { token: format!("port22-{entry}-{step}"), tell: None }
+        Self { token: format!("port22-{entry}-{step}"), tell: None, again: false }
     }
 
     /// Says what goes on.

@@ -3,6 +3,7 @@
 //! Everything that comes from servers, tags or files goes through here before it is drawn.
 
 use crate::core::recognise::strip_controls;
+pub use crate::core::text::utc;
 use std::borrow::Cow;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -115,23 +116,6 @@ pub fn ago(then: i64, now: i64) -> String {
         _ => (seconds / 31_536_000, "years"),
     };
     format!("{n} {unit} ago")
-}
-
-/// A moment as `2026-11-21 09:52 UTC`.
-pub fn utc(unix: i64) -> String {
-    let days = unix.div_euclid(86_400);
-    let rest = unix.rem_euclid(86_400);
-    // Days to year, month and day (Howard Hinnant, "chrono-compatible low-level date algorithms").
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", rest / 3600, rest % 3600 / 60)
 }
 
 /// Seconds with one decimal, for times that are still running.

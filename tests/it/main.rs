@@ -18,6 +18,8 @@ mod layers;
 mod login_moto;
 mod machine_moto;
 mod moto;
+mod net_moto;
+mod power_moto;
 mod program;
 mod readme;
 mod ssh_probe;

@@ -2,6 +2,8 @@
 //!
 //! Must not hold secrets (user data, key material): plans are shown and journaled.
 
+pub mod net;
+
 use crate::core::fact::Fact;
 
 /// Facts for plans; each is `NotAsked` unless the fix asks for it.
@@ -11,6 +13,10 @@ pub struct Prepared {
     pub managing_profiles: Fact<Vec<ManagingProfile>>,
     /// AWSSupport-TroubleshootSSH as it is today (`troubleshoot-ssh-runbook`).
     pub runbook: Fact<Runbook>,
+    /// For the network fixes.
+    pub net: net::NetFacts,
+    /// For fixes that stop, start or reboot.
+    pub power: net::PowerFacts,
 }
 
 /// An instance profile whose role has `AmazonSSMManagedInstanceCore`.

@@ -3,10 +3,19 @@
 use crate::core::facts::Facts;
 use crate::core::plan::{Choices, Plan};
 
+pub mod eip_associate;
+pub mod igw_attach;
+pub mod instance_reboot;
+pub mod instance_start;
+pub mod instance_stop_start;
 pub mod key_chmod;
+pub mod nacl_allow;
+mod parts;
+pub mod route_to_igw;
 pub mod runbook;
 pub mod sg_allow;
 pub mod ssm_role;
+mod stop_gates;
 
 /// Builds the plan of one fix: from facts and from what the user chose. Fails with one sentence that says what is missing.
 type Planner = fn(&Facts, &Choices) -> Result<Plan, String>;
@@ -17,6 +26,15 @@ const PLANNERS: &[(&str, Planner)] = &[
     ("sg-allow-my-ip", sg_allow::plan),
     ("ssm-role-attach", ssm_role::plan),
     ("troubleshoot-ssh-runbook", runbook::plan),
+    ("rdp-allow-my-ip", sg_allow::remote_desktop),
+    ("icmp-allow-my-ip", sg_allow::ping),
+    ("nacl-allow-my-ip", nacl_allow::plan),
+    ("route-to-igw", route_to_igw::plan),
+    ("igw-attach", igw_attach::plan),
+    ("eip-associate", eip_associate::plan),
+    ("instance-start", instance_start::plan),
+    ("instance-reboot", instance_reboot::plan),
+    ("instance-stop-start", instance_stop_start::plan),
 ];
 
 /// Whether this version can apply a fix; else its words tell how to do it by hand.
@@ -36,6 +54,9 @@ pub fn plan(fix: &str, facts: &Facts, choices: &Choices) -> Result<Plan, String>
         format!("{fix} cannot be applied by this version; port22 explain {fix} tells how to do it by hand")
     })?;
     let mut plan = planner(facts, choices)?;
-    plan.login = Some(facts.target.clone());
+    plan.login.get_or_insert_with(|| facts.target.clone());
     Ok(plan)
 }
+
+#[cfg(test)]
+mod tests;

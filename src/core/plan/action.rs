@@ -4,6 +4,8 @@
 //! somebody else changed since. Nothing here performs anything.
 
 use super::access::AccessAction;
+use super::network::NetworkAction;
+use super::power::PowerAction;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -103,9 +105,21 @@ pub enum Action {
     },
     /// Roles, profiles, runbooks.
     Access(AccessAction),
+    /// A deed of the network.
+    Network(NetworkAction),
+    /// A deed of power.
+    Power(PowerAction),
 }
 
 impl Action {
+    /// Whether the operating system boots because of it.
+    pub fn boots(&self) -> bool {
+        matches!(
+            self,
+            Self::StartInstance { .. } | Self::Power(PowerAction::StartAgain { .. } | PowerAction::Reboot { .. })
+        )
+    }
+
     /// The same deed with every `${name}` replaced by the output of that name. Fails with the name that no step made.
     pub fn with_outputs(&self, outputs: &Outputs) -> Result<Self, String> {
         let mut value = serde_json::to_value(self).map_err(|e| e.to_string())?;
@@ -137,7 +151,9 @@ impl Action {
             | Self::RevokeOwn { .. }
             | Self::StartInstance { .. }
             | Self::StopInstance { .. }
-            | Self::Access(_) => None,
+            | Self::Access(_)
+            | Self::Network(_)
+            | Self::Power(_) => None,
         }
     }
 }

@@ -5,8 +5,12 @@
 
 pub mod access;
 mod action;
+mod network;
+mod power;
 
 pub use action::{Action, Outputs};
+pub use network::{AclPass, NetworkAction};
+pub use power::PowerAction;
 
 use crate::core::target::Target;
 use serde::{Deserialize, Serialize};
@@ -132,6 +136,11 @@ impl Choice {
         let chosen = asked.or_else(|| options.first().map(|(o, _)| o.clone())).unwrap_or_default();
         Self { id: id.to_owned(), text: text.into(), options, chosen }
     }
+
+    /// Words of the option that is chosen.
+    pub fn text_of_chosen(&self) -> &str {
+        self.options.iter().find(|(id, _)| *id == self.chosen).map_or("", |(_, text)| text)
+    }
 }
 
 /// What a fix would do.
@@ -176,6 +185,17 @@ pub struct Plan {
     /// Whom the repair is for: needed to verify it after the process that began it is gone.
     #[serde(default)]
     pub login: Option<Target>,
+    /// When what it opens should be closed again, seconds since 1970. Nobody closes it by itself: the journal tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<i64>,
+}
+
+/// A deed without the words in which a time may stand: a plan that is made again a minute later does the same.
+fn timeless(mut action: Action) -> Action {
+    if let Action::AuthorizeIngress { description, .. } = &mut action {
+        description.clear();
+    }
+    action
 }
 
 impl Plan {
@@ -199,6 +219,7 @@ impl Plan {
             cost: String::new(),
             choices: Vec::new(),
             login: None,
+            expires: None,
         }
     }
 
@@ -209,8 +230,13 @@ impl Plan {
 
     /// Whether it does the same as another: the same deeds in the same order, and refused or not alike.
     pub fn does_as(&self, other: &Self) -> bool {
-        let deeds = |p: &Self| p.steps.iter().filter_map(|s| s.action.clone()).collect::<Vec<_>>();
+        let deeds = |p: &Self| p.steps.iter().filter_map(|s| s.action.clone()).map(timeless).collect::<Vec<_>>();
         deeds(self) == deeds(other) && self.refused().is_some() == other.refused().is_some()
+    }
+
+    /// Whether the operating system boots because of it: then a login takes its time.
+    pub fn boots(&self) -> bool {
+        self.steps.iter().filter_map(|s| s.action.as_ref()).any(Action::boots)
     }
 
     /// The first gate that refuses.

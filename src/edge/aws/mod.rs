@@ -12,9 +12,11 @@ mod host;
 mod inside;
 mod list;
 mod metrics;
+mod network_plan;
 mod prepare;
 mod query;
 mod read;
+mod scaling;
 
 pub(crate) use client::PROBE;
 pub use client::{Aws, AwsSettings};

@@ -1,7 +1,7 @@
 //! A signed request in AWS's query protocol (form in, XML out), for a service without a client here.
 //!
-//! Sends one attempt and reads the answer; the caller knows what the XML means. Only reads may go this
-//! way: nothing here asks whether a change was done. Source: IAM User Guide, "Create a signed AWS API request".
+//! Sends one attempt and reads the answer; the caller knows what the XML means. Nothing here asks whether a change was
+//! done: who sends one looks before and, where no answer comes, afterwards. Source: IAM User Guide, "Create a signed AWS API request".
 
 use super::client::Aws;
 use crate::core::fact::Why;

@@ -134,7 +134,7 @@ async fn take_back(means: &Means, found: &Entry) -> Result<(), Failure> {
         means.journal.append(entry, LineEvent::UndoBegun { step, action: action.clone() })?;
         means.tell(RepairEvent::Step { index: step, state: StepState::Running });
         // Its own token: what the undo makes is not what the step made.
-        let context = StepContext { token: format!("port22-{entry}-{step}-undo"), tell: None };
+        let context = StepContext { token: format!("port22-{entry}-{step}-undo"), ..StepContext::default() };
         match means.world.perform(action, context).await {
             Ok(done) => {
                 means.tell(RepairEvent::Step { index: step, state: StepState::Done(done.text.clone()) });

@@ -7,7 +7,7 @@ use crate::core::cause::Certainty;
 use crate::core::check::Verdict;
 use crate::core::diagnosis::Overall;
 use crate::core::facts::wire::Tcp;
-use crate::core::plan::Plan;
+use crate::core::plan::{Action, Plan, PowerAction};
 use crate::core::rules;
 use crate::core::target::TargetKind;
 use crate::engine::diagnose::{self, Request};
@@ -24,15 +24,30 @@ const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long an instance that was started may take until it lets somebody in: boot, cloud-init, sshd.
 const BOOT: Duration = Duration::from_mins(4);
+/// The same after a reboot: a system that does not shut down by itself is reset only after some minutes (EC2 User Guide,
+/// "Reboot your instance").
+const REBOOT: Duration = Duration::from_mins(8);
 /// Pause between looks at an instance that boots.
 const BOOT_PAUSE: Duration = Duration::from_secs(5);
+
+/// Checks about what AWS tells at once and packets follow some seconds later.
+const SPREADS: [&str; 6] =
+    ["security-group", "nacl-inbound", "nacl-outbound", "route-to-client", "igw-attached", "public-address"];
 
 /// The request that verifies: after a stop the instance has another public address, so it is found by its id.
 fn request_for(plan: &Plan, request: &Request) -> Request {
     let mut request = request.clone();
+    // The plan names a login that holds afterwards: by id where the address moves, with the port that it is about.
+    if let Some(login) = &plan.login {
+        request.target.clone_from(login);
+    }
     let by_address = matches!(request.target.kind(), TargetKind::Address(_) | TargetKind::Ec2Dns);
-    if plan.downtime && by_address && plan.subject.starts_with("i-") {
+    if (plan.downtime || plan.boots()) && by_address && plan.subject.starts_with("i-") {
         request.target.name.clone_from(&plan.subject);
+    }
+    // Ping is judged only when it is asked about.
+    if plan.verify.iter().any(|check| check == "ping-path") {
+        request.symptom = Some("ping_failure".to_owned());
     }
     request
 }
@@ -48,6 +63,8 @@ pub(super) async fn verify(means: &Means, plan: &Plan) -> (RepairOutcome, Snapsh
     tell(StepState::Running);
     let request = request_for(plan, &means.request);
     let began = Instant::now();
+    let waits = plan.downtime || plan.boots();
+    let boot = if reboots(plan) { REBOOT } else { BOOT };
     let mut attempt = 1;
     loop {
         let (sender, mut receiver) = unbounded_channel::<Snapshot>();
@@ -61,8 +78,11 @@ pub(super) async fn verify(means: &Means, plan: &Plan) -> (RepairOutcome, Snapsh
         let (after, ()) = tokio::join!(diagnosis, forward);
         let login = after.diagnosis.overall == Overall::Healthy;
         let failing = if login { Vec::new() } else { failing(plan, &after) };
-        let last = if plan.downtime { began.elapsed() >= BOOT } else { attempt >= ATTEMPTS };
-        if login || last || (failing.is_empty() && !plan.promises_login && !settling(plan, &after)) {
+        let last = if waits { began.elapsed() >= boot } else { attempt >= ATTEMPTS };
+        if login
+            || last
+            || (failing.is_empty() && !plan.promises_login && !settling(plan, &after) && !booting(plan, &after))
+        {
             let outcome = match (failing.is_empty(), login || !plan.promises_login) {
                 (true, true) => RepairOutcome::Fixed { login },
                 (true, false) => RepairOutcome::NotVerified(still(&after)),
@@ -76,7 +96,7 @@ pub(super) async fn verify(means: &Means, plan: &Plan) -> (RepairOutcome, Snapsh
             return (outcome, not_everywhere_yet(plan, after, &failing, began));
         }
         attempt += 1;
-        tokio::time::sleep(if plan.downtime { BOOT_PAUSE } else { PAUSE }).await;
+        tokio::time::sleep(if waits { BOOT_PAUSE } else { PAUSE }).await;
     }
 }
 
@@ -111,7 +131,17 @@ fn failing(plan: &Plan, after: &Snapshot) -> Vec<String> {
 /// The rule is seen at once, the packets follow some seconds later.
 fn settling(plan: &Plan, after: &Snapshot) -> bool {
     matches!(after.facts.wire.tcp.value(), Some(Tcp::TimedOut { .. }))
-        && plan.verify.iter().any(|v| matches!(v.as_str(), "security-group" | "nacl" | "route"))
+        && plan.verify.iter().any(|v| SPREADS.contains(&v.as_str()))
+}
+
+/// Whether it is too early to judge: the system is still coming up.
+fn booting(plan: &Plan, after: &Snapshot) -> bool {
+    plan.boots() && after.diagnosis.causes.iter().any(|c| c.id == "boot-in-progress")
+}
+
+fn reboots(plan: &Plan) -> bool {
+    let reboot = |a: &Action| matches!(a, Action::Power(PowerAction::Reboot { .. }));
+    plan.steps.iter().filter_map(|s| s.action.as_ref()).any(reboot)
 }
 
 /// Why the promised login could not be seen to work.

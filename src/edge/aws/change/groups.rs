@@ -2,15 +2,14 @@
 //!
 //! Must not open anything to a whole network, and must not touch a rule that was changed since the plan was made.
 
-use super::{TAG, dry};
+use super::{STEP_TAG, TAG, dry, step_tags};
 use crate::core::plan::{Action, Gate, GateState};
 use crate::edge::aws::client::Aws;
 use crate::edge::aws::{convert, error};
 use crate::engine::failure::Failure;
-use crate::engine::world::Performed;
+use crate::engine::world::{Performed, StepContext};
 use aws_sdk_ec2::types::{
-    Filter, IpPermission, IpRange, Ipv6Range, ResourceType, SecurityGroupRuleRequest, SecurityGroupRuleUpdate, Tag,
-    TagSpecification,
+    Filter, IpPermission, IpRange, Ipv6Range, ResourceType, SecurityGroupRuleRequest, SecurityGroupRuleUpdate,
 };
 use ipnet::IpNet;
 
@@ -25,12 +24,10 @@ impl Aws {
         group: &str,
         permission: &IpPermission,
         cidr: IpNet,
+        step: &StepContext,
     ) -> Result<Performed, Failure> {
         let doing = format!("add a rule for {cidr} to {group} in {region}");
-        let tags = TagSpecification::builder()
-            .resource_type(ResourceType::SecurityGroupRule)
-            .tags(Tag::builder().key(TAG.0).value(TAG.1).build())
-            .build();
+        let tags = step_tags(ResourceType::SecurityGroupRule, step);
         let call = self
             .ec2_once(region)
             .authorize_security_group_ingress()
@@ -53,12 +50,25 @@ impl Aws {
                     ..Performed::default()
                 })
             }
-            Err(e) if error::code(&e) == "InvalidPermission.Duplicate" => Ok(Performed {
-                text: format!("{group} already has this rule for {cidr}; nothing was changed"),
-                undo: None,
-                changed: false,
-                ..Performed::default()
-            }),
+            Err(e) if error::code(&e) == "InvalidPermission.Duplicate" => {
+                // An attempt of this step that was cut short may have added it.
+                let ours = match step.again {
+                    true => self.rule_of_step(region, group, &step.token, &doing).await?,
+                    false => None,
+                };
+                Ok(match ours {
+                    Some(rule) => Performed {
+                        text: format!("rule {rule} was added to {group} for {cidr}"),
+                        undo: Some(Action::RevokeIngress { region: region.to_owned(), group: group.to_owned(), rule }),
+                        changed: true,
+                        ..Performed::default()
+                    },
+                    None => Performed {
+                        text: format!("{group} already has this rule for {cidr}; nothing was changed"),
+                        ..Performed::default()
+                    },
+                })
+            }
             Err(e) => Err(error::failure(&e, AUTHORIZE, &doing)),
         }
     }
@@ -93,8 +103,31 @@ impl Aws {
         }
     }
 
-    /// Removes our own rule of an interrupted step, if it is there.
-    pub(super) async fn revoke_own(&self, action: &Action) -> Result<Performed, Failure> {
+    /// The rule that a step of the journal added.
+    async fn rule_of_step(
+        &self,
+        region: &str,
+        group: &str,
+        token: &str,
+        doing: &str,
+    ) -> Result<Option<String>, Failure> {
+        let by_group = Filter::builder().name("group-id").values(group).build();
+        let mut pages = self.ec2(region).describe_security_group_rules().filters(by_group).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|e| error::failure(&e, "ec2:DescribeSecurityGroupRules", doing))?;
+            let ours = |r: &&aws_sdk_ec2::types::SecurityGroupRule| {
+                r.tags().iter().any(|t| t.key() == Some(STEP_TAG) && t.value() == Some(token))
+            };
+            if let Some(rule) = page.security_group_rules().iter().find(ours) {
+                return Ok(rule.security_group_rule_id().map(str::to_owned));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes our own rule of an interrupted step, if it is there. With the step that takes it back only the rule
+    /// which that very step added counts.
+    pub(super) async fn revoke_own(&self, action: &Action, step: Option<&StepContext>) -> Result<Performed, Failure> {
         let Action::RevokeOwn { region, group, protocol, from_port, to_port, cidr } = action else {
             return Err(Failure::usage("remove our rule", "another action was given", "report this"));
         };
@@ -107,7 +140,11 @@ impl Aws {
             ours = ours.or_else(|| {
                 let rule = page.security_group_rules().iter().find(|r| {
                     let net = convert::cidr(r.cidr_ipv4()).or_else(|| convert::cidr(r.cidr_ipv6()));
-                    let tagged = r.tags().iter().any(|t| t.key() == Some(TAG.0) && t.value() == Some(TAG.1));
+                    let (key, value) = match step {
+                        Some(step) => (STEP_TAG, step.token.trim_end_matches("-undo")),
+                        None => TAG,
+                    };
+                    let tagged = r.tags().iter().any(|t| t.key() == Some(key) && t.value() == Some(value));
                     let same = r.ip_protocol() == Some(protocol)
                         && r.from_port() == Some(*from_port)
                         && r.to_port() == Some(*to_port);
@@ -127,7 +164,7 @@ impl Aws {
         }
     }
 
-    pub(super) async fn modify(&self, action: &Action) -> Result<Performed, Failure> {
+    pub(super) async fn modify(&self, action: &Action, again: bool) -> Result<Performed, Failure> {
         let Action::ModifyIngress { region, group, rule, protocol, from_port, to_port, from, to, description } = action
         else {
             return Err(Failure::usage("modify a rule", "another action was given", "report this"));
@@ -150,9 +187,10 @@ impl Aws {
         };
         if now == Some(*to) {
             return Ok(Performed {
-                text: format!("rule {rule} already allows {to}; nothing was changed"),
-                undo: None,
-                changed: false,
+                text: format!("rule {rule} already allows {to}"),
+                // An attempt of this step that was cut short may have changed it.
+                undo: if again { action.reverse() } else { None },
+                changed: again,
                 ..Performed::default()
             });
         }
@@ -210,6 +248,7 @@ impl Aws {
                     .authorize_security_group_ingress()
                     .group_id(group)
                     .ip_permissions(permission)
+                    .tag_specifications(step_tags(ResourceType::SecurityGroupRule, &StepContext::default()))
                     .dry_run(true);
                 let answer = call.send().await;
                 if let Ok(done) = &answer {
@@ -255,8 +294,8 @@ impl Aws {
     async fn take_back_dry_run(&self, undo: Option<Action>, name: &str) -> Gate {
         let undone = match undo {
             Some(Action::RevokeIngress { region, group, rule }) => self.revoke(&region, &group, &rule).await,
-            Some(modify @ Action::ModifyIngress { .. }) => self.modify(&modify).await,
-            Some(own) => self.revoke_own(&own).await,
+            Some(modify @ Action::ModifyIngress { .. }) => self.modify(&modify, false).await,
+            Some(own) => self.revoke_own(&own, None).await,
             None => Err(Failure::failed("take it back", "there is no way", "")),
         };
         let end = match undone {

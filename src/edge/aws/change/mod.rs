@@ -4,18 +4,27 @@
 //! found again by its token. Must not retry a change whose outcome is unknown.
 
 mod access;
+mod acl;
+mod addresses;
+mod gateways;
 mod groups;
+mod network;
 mod power;
+mod routes;
+mod standing;
 
 use crate::core::plan::{Action, Gate, GateState, Plan};
 use crate::edge::aws::client::Aws;
 use crate::edge::aws::error;
 use crate::engine::failure::Failure;
 use crate::engine::world::{Performed, Settled, StepContext};
+use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
 use std::time::Duration;
 
 /// Marks what this program made.
 const TAG: (&str, &str) = ("created-by", "port22");
+/// Key of the tag that names the step which made something.
+const STEP_TAG: &str = "port22-step";
 /// Limit of each question before a change.
 const QUESTION: Duration = Duration::from_secs(15);
 
@@ -25,14 +34,16 @@ impl Aws {
         Some(match action {
             Action::AuthorizeIngress { region, group, protocol, from_port, to_port, cidr, description } => {
                 let permission = groups::permission(protocol, *from_port, *to_port, *cidr, Some(description));
-                self.authorize(region, group, &permission, *cidr).await
+                self.authorize(region, group, &permission, *cidr, step).await
             }
             Action::RevokeIngress { region, group, rule } => self.revoke(region, group, rule).await,
-            Action::RevokeOwn { .. } => self.revoke_own(action).await,
-            Action::ModifyIngress { .. } => self.modify(action).await,
+            Action::RevokeOwn { .. } => self.revoke_own(action, Some(step)).await,
+            Action::ModifyIngress { .. } => self.modify(action, step.again).await,
             Action::StartInstance { region, instance } => self.set_running(region, instance, true, step).await,
             Action::StopInstance { region, instance } => self.set_running(region, instance, false, step).await,
             Action::Access(deed) => self.perform_access(deed, step).await,
+            Action::Network(deed) => self.network(deed, step).await,
+            Action::Power(deed) => self.power(deed, step).await,
             Action::Chmod { .. } => return None,
         })
     }
@@ -43,6 +54,8 @@ impl Aws {
             Action::StartInstance { region, instance } => self.settle_power(region, instance, true).await,
             Action::StopInstance { region, instance } => self.settle_power(region, instance, false).await,
             Action::Access(deed) => self.settle_access(deed, step).await,
+            Action::Network(deed) => self.settle_network(deed, step).await,
+            Action::Power(deed) => self.settle_deed(deed).await,
             Action::Chmod { .. } => return None,
             _ => Settled::CannotTell("this change leaves no mark to look for".to_owned()),
         })
@@ -93,9 +106,25 @@ impl Aws {
                 let call = self.ec2_once(region).stop_instances().instance_ids(instance).dry_run(true);
                 Some(dry(call.send().await.map(drop), "ec2:StopInstances").gate("ec2:StopInstances"))
             }
+            Action::Network(deed) => self.dry_run_network(deed).await,
+            Action::Power(deed) => self.dry_run_power(deed).await,
             _ => None,
         }
     }
+}
+
+/// The tags of what a step makes: who made it, and which step.
+fn step_tags(kind: ResourceType, step: &StepContext) -> TagSpecification {
+    TagSpecification::builder()
+        .resource_type(kind)
+        .tags(Tag::builder().key(TAG.0).value(TAG.1).build())
+        .tags(Tag::builder().key(STEP_TAG).value(&step.token).build())
+        .build()
+}
+
+/// Finds what this step made before it was cut short.
+fn step_filter(step: &StepContext) -> Filter {
+    Filter::builder().name(format!("tag:{STEP_TAG}")).values(&step.token).build()
 }
 
 /// What DryRun said.
