@@ -56,6 +56,8 @@ pub(super) struct World {
     pub throttles: Vec<Throttle>,
     /// The account switch of the serial console.
     pub serial_console: bool,
+    /// What the Auto Scaling groups were told.
+    pub scaling: Scaling,
     /// What was run through Systems Manager, by command id.
     pub commands: BTreeMap<String, CommandRun>,
     /// Open sessions of Session Manager: their id and instance.
@@ -116,6 +118,27 @@ pub(super) struct Profile {
     pub tags: Vec<(String, String)>,
 }
 
+/// What Auto Scaling groups were told about their members and processes.
+#[derive(Default)]
+pub(super) struct Scaling {
+    /// Instances in standby.
+    pub standby: BTreeSet<String>,
+    /// Suspended processes of each group.
+    pub suspended: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Scaling {
+    /// True if the group takes a stopped member for a sick one and terminates it (Auto Scaling User Guide, "Health
+    /// checks for instances" and "Suspend-resume processes").
+    fn replaces(&self, instance: &Instance) -> bool {
+        let Some(group) = &instance.machine.scaling_group else {
+            return false;
+        };
+        let off = |process: &str| self.suspended.get(group).is_some_and(|all| all.contains(process));
+        !self.standby.contains(&instance.id) && !["HealthCheck", "ReplaceUnhealthy", "Terminate"].into_iter().any(off)
+    }
+}
+
 /// What a command of Systems Manager gave.
 pub(super) struct CommandRun {
     pub instance: String,
@@ -160,6 +183,7 @@ impl World {
             denials: Vec::new(),
             throttles: Vec::new(),
             serial_console: false,
+            scaling: Scaling::default(),
             commands: BTreeMap::new(),
             sessions: BTreeMap::new(),
             tags: BTreeMap::new(),
@@ -224,6 +248,9 @@ impl World {
         for instance in &mut self.instances {
             match instance.state {
                 State::Pending(until) if until <= now => instance.state = State::Running,
+                State::Stopping(until) if until <= now && self.scaling.replaces(instance) => {
+                    instance.state = State::Terminated;
+                }
                 State::Stopping(until) if until <= now => instance.state = State::Stopped,
                 State::Pending(until) | State::Stopping(until) => later(until),
                 State::Running | State::Stopped | State::Terminated => {}
@@ -252,12 +279,15 @@ impl World {
             instance.launched = SystemTime::now();
             instance.state_reason = None;
             instance.public = address;
-            instance.freshen(true);
+            // Memory that was kept goes on where it was: that is no boot.
+            if !std::mem::take(&mut instance.machine.hibernated) {
+                instance.freshen(true);
+            }
         }
     }
 
     /// Stops a running instance; an automatic public address is given back at once.
-    pub fn stop(&mut self, id: &str, now: Instant) {
+    pub fn stop(&mut self, id: &str, hibernate: bool, now: Instant) {
         let transition = self.transition;
         let elastic = self.elastic_of(id).map(|address| address.ip);
         if let Some(instance) = self.instance_mut(id) {
@@ -265,10 +295,13 @@ impl World {
             instance.booting = None;
             instance.initializing = None;
             instance.public = elastic;
-            instance.state_reason = Some((
-                "Client.UserInitiatedShutdown".to_owned(),
-                "Client.UserInitiatedShutdown: User initiated shutdown".to_owned(),
-            ));
+            instance.machine.hibernated = hibernate;
+            let (code, words) = if hibernate {
+                ("Client.UserInitiatedHibernate", "User initiated hibernate")
+            } else {
+                ("Client.UserInitiatedShutdown", "User initiated shutdown")
+            };
+            instance.state_reason = Some((code.to_owned(), format!("{code}: {words}")));
         }
     }
 

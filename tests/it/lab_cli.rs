@@ -151,6 +151,80 @@ fn a_served_lab_is_diagnosed_and_mended_over_http() {
     }
 }
 
+/// A fix, its lesson, what more is asked for, and whether the fault is back after an undo.
+type Lesson<'a> = (&'a str, &'a str, &'a [&'a str], bool);
+
+/// Applies each fix, sees that the login works, takes it back and sees whether the fault is back.
+fn mended(lab: &Serving, lessons: &[Lesson]) {
+    for (fix, name, more, back) in lessons {
+        let done: Value = lab.fix(fix, name, &[&["--yes", "--json"], *more].concat()).exits(0).json();
+        assert_eq!((&done["verified"], &done["login_works"]), (&true.into(), &true.into()), "{fix} {name}: {done}");
+        assert_eq!(lab.diagnose(name).exit, 0, "{name}");
+        if *back {
+            lab.home.run(&["undo", "--yes"]).exits(0);
+            assert_eq!(lab.diagnose(name).exit, 1, "{name}: the fault is back");
+        }
+    }
+}
+
+#[test]
+fn the_network_of_the_lab_is_mended_and_broken_again() {
+    let lab = serve(&[]);
+    mended(
+        &lab,
+        &[
+            ("nacl-allow-my-ip", "web-nacl", &[], true),
+            ("nacl-allow-my-ip", "web-partial", &[], true),
+            ("route-to-igw", "web-noroute", &[], true),
+            ("route-to-igw", "web-blackhole", &[], true),
+            ("igw-attach", "web-noigw", &[], false),
+        ],
+    );
+    // AWS detaches no gateway while a public address is mapped in its VPC.
+    lab.home.run(&["undo", "--yes"]).exits(1).fails_with("public addresses");
+    lab.fix("route-to-igw", "web-noigw", &["--yes"]).exits(0);
+
+    let plan: Value =
+        lab.fix("eip-associate", "web-nopublicip", &["--choose", "address=new", "--dry-run", "--json"]).exits(0).json();
+    assert!(plan["gates"].to_string().contains("you may call ec2:AllocateAddress"), "{plan}");
+    let done: Value =
+        lab.fix("eip-associate", "web-nopublicip", &["--choose", "address=new", "--yes", "--json"]).exits(0).json();
+    assert_eq!(done["verified"], true, "{done}");
+    lab.home.run(&["undo", "--yes"]).exits(0);
+    for (fix, name) in [("icmp-allow-my-ip", "web-ping"), ("rdp-allow-my-ip", "web-winrdp")] {
+        let done: Value = lab.fix(fix, name, &["--yes", "--json"]).exits(0).json();
+        assert_eq!(done["verified"], true, "{fix}: {done}");
+        lab.home.run(&["undo", "--yes"]).exits(0);
+    }
+}
+
+#[test]
+fn machines_of_the_lab_are_started_rebooted_and_moved() {
+    let lab = serve(&[]);
+    let plan: Value = lab.fix("instance-start", "web-stopped", &["--dry-run", "--json"]).exits(0).json();
+    assert_eq!(plan["promises_login"], true, "{plan}");
+    mended(
+        &lab,
+        &[
+            ("instance-start", "web-hibernated", &[], true),
+            ("instance-reboot", "web-silent", &[], false),
+            ("instance-stop-start", "web-system", &[], false),
+            ("instance-stop-start", "web-protected", &["--choose", "stop-protection=lift"], false),
+        ],
+    );
+    // Its public address is another one now: the login is proven by id, and the configuration holds the old one.
+    let moved: Value = lab.fix("instance-stop-start", "web-oom", &["--yes", "--json"]).exits(0).json();
+    assert_eq!((&moved["verified"], &moved["login_works"]), (&true.into(), &true.into()), "{moved}");
+    for (fix, name, says) in [
+        ("instance-start", "web-spot", "AWS alone starts it again"),
+        ("instance-start", "web-detached", "no volume is attached"),
+        ("instance-start", "web-terminated", "cannot be started"),
+        ("instance-reboot", "web-stopped", "only a running one"),
+    ] {
+        lab.fix(fix, name, &["--yes"]).exits(4).fails_with(says);
+    }
+}
+
 #[test]
 fn one_scenario_alone_is_served() {
     let lab = serve(&["--scenario", "web-timeout"]);

@@ -2,14 +2,14 @@
 
 use super::instances::check_ids;
 use super::params::Params;
-use super::{Outcome, Problem};
+use super::{Outcome, Problem, take_tags};
 use crate::lab::world::{Address, State, World};
 use crate::lab::xml::Xml;
 
 /// Elastic IP addresses per Region; the real default is 5, of which the story uses some.
 const ADDRESS_QUOTA: usize = 24;
 
-pub(super) fn allocate(world: &mut World, _params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
+pub(super) fn allocate(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
     if world.addresses.len() >= ADDRESS_QUOTA {
         return Err(Problem::new("AddressLimitExceeded", "The maximum number of addresses has been reached."));
     }
@@ -23,6 +23,7 @@ pub(super) fn allocate(world: &mut World, _params: &Params, xml: &mut Xml, dry: 
         .put("publicIpv4Pool", "amazon")
         .put("networkBorderGroup", &world.region)
         .put("domain", "vpc");
+    take_tags(world, params, &allocation);
     world.addresses.push(Address { allocation, ip, bound: None });
     Ok(())
 }

@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 
 use super::params::Params;
-use super::{Outcome, Problem};
-use crate::lab::world::{Entry, Route, World};
+use super::{Outcome, Problem, take_tags, write_tags};
+use crate::lab::world::{Entry, Gateway, Route, World};
 use crate::lab::xml::Xml;
 
 fn exists(world: &World, id: &str) -> bool {
@@ -259,6 +259,47 @@ pub(super) fn delete_route(world: &mut World, params: &Params, xml: &mut Xml, dr
         return Err(Problem::dry_run());
     }
     world.route_tables[at].routes.remove(route);
+    xml.put("return", true);
+    Ok(())
+}
+
+/// Internet gateways per Region; the real default is 5, of which the stories use some.
+const GATEWAY_QUOTA: usize = 20;
+
+pub(super) fn create_gateway(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
+    if world.gateways.iter().filter(|gateway| !gateway.egress_only).count() >= GATEWAY_QUOTA {
+        let message = "The maximum number of internet gateways has been reached.";
+        return Err(Problem::new("InternetGatewayLimitExceeded", message));
+    }
+    if dry {
+        return Err(Problem::dry_run());
+    }
+    let id = world.fresh_id("igw");
+    take_tags(world, params, &id);
+    world.gateways.push(Gateway { id: id.clone(), vpc: None, egress_only: false });
+    let owner = world.account.clone();
+    xml.group("internetGateway", |xml| {
+        xml.put("internetGatewayId", &id).put("ownerId", &owner);
+        xml.list("attachmentSet", [(); 0], |_, ()| {});
+        write_tags(world, &id, xml);
+    });
+    Ok(())
+}
+
+pub(super) fn delete_gateway(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
+    let id = params.required("InternetGatewayId")?.to_owned();
+    let at = world.gateways.iter().position(|gateway| gateway.id == id && !gateway.egress_only).ok_or_else(|| {
+        Problem::new("InvalidInternetGatewayID.NotFound", format!("The internetGateway ID '{id}' does not exist"))
+    })?;
+    if world.gateways[at].vpc.is_some() {
+        let message = format!("The internetGateway '{id}' has dependencies and cannot be deleted.");
+        return Err(Problem::new("DependencyViolation", message));
+    }
+    if dry {
+        return Err(Problem::dry_run());
+    }
+    world.gateways.remove(at);
+    world.tags.remove(&id);
     xml.put("return", true);
     Ok(())
 }

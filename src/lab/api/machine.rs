@@ -52,6 +52,14 @@ pub(super) fn types(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
             .put("instanceStorageSupported", disks)
             .put("burstablePerformanceSupported", start.starts_with('t'))
             .put("hibernationSupported", !disks);
+        if disks {
+            xml.group("instanceStorageInfo", |xml| {
+                xml.put("totalSizeInGB", 75);
+                xml.list("disks", [("ssd", 75, 1)], |xml, (kind, size, count)| {
+                    xml.put("sizeInGB", size).put("count", count).put("type", kind);
+                });
+            });
+        }
     });
     xml.put_some("nextToken", next);
     Ok(())

@@ -359,6 +359,8 @@ fn write(action: &str) -> Option<Write> {
         "CreateRoute" => change::create_route,
         "ReplaceRoute" => change::replace_route,
         "DeleteRoute" => change::delete_route,
+        "CreateInternetGateway" => change::create_gateway,
+        "DeleteInternetGateway" => change::delete_gateway,
         "AttachInternetGateway" => change::attach_gateway,
         "DetachInternetGateway" => change::detach_gateway,
         "AllocateAddress" => address::allocate,
@@ -376,6 +378,18 @@ fn empty(action: &str) -> Option<&'static str> {
         "DescribeSnapshots" => "snapshotSet",
         _ => return None,
     })
+}
+
+/// Gives a new resource the tags that its request names.
+fn take_tags(world: &mut World, params: &Params, id: &str) {
+    for number in params.indices("TagSpecification") {
+        let base = format!("TagSpecification.{number}.Tag");
+        for tag in params.indices(&base) {
+            let key = params.get(&format!("{base}.{tag}.Key")).unwrap_or_default().to_owned();
+            let value = params.get(&format!("{base}.{tag}.Value")).unwrap_or_default().to_owned();
+            world.tag(id, &key, &value);
+        }
+    }
 }
 
 /// The tags of a resource, if it has any.

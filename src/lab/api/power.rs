@@ -49,6 +49,14 @@ pub(super) fn start(world: &mut World, params: &Params, xml: &mut Xml, dry: bool
         let Some(instance) = world.instance(id).filter(|instance| instance.state == State::Stopped) else {
             continue;
         };
+        let stopped_by_spot =
+            |status: &str| status.starts_with("instance-stopped-") && status != "instance-stopped-by-user";
+        if instance.machine.spot.as_ref().is_some_and(|spot| stopped_by_spot(&spot.status)) {
+            let message = format!(
+                "You can't start the Spot Instance '{id}' because the associated Spot Instance request is not in an appropriate state to support start."
+            );
+            return Err(Problem::new("IncorrectSpotRequestState", message));
+        }
         if instance.root != Root::Attached {
             let device = super::machine::device(world, instance);
             let message = format!(
@@ -79,6 +87,10 @@ pub(super) fn stop(world: &mut World, params: &Params, xml: &mut Xml, dry: bool)
         let Some(instance) = world.instance(id) else {
             continue;
         };
+        if params.flag("Hibernate") && !instance.machine.hibernation {
+            let message = format!("The instance '{id}' is not enabled for hibernation.");
+            return Err(Problem::new("UnsupportedHibernationConfiguration", message));
+        }
         if instance.machine.stop_protected {
             let message = format!(
                 "The instance '{id}' may not be stopped. Modify its 'disableApiStop' instance attribute and try again."
@@ -96,7 +108,7 @@ pub(super) fn stop(world: &mut World, params: &Params, xml: &mut Xml, dry: bool)
     for id in ids {
         let before = state(world, &id);
         if matches!(before, State::Running | State::Pending(_)) {
-            world.stop(&id, Instant::now());
+            world.stop(&id, params.flag("Hibernate"), Instant::now());
         }
         let after = state(world, &id);
         changes.push((id, before, after));
