@@ -2,7 +2,7 @@
 
 use super::args::{Cli, FixArgs};
 use super::output::{self, Exit};
-use super::{diagnose, input, journal};
+use super::{diagnose, input, journal, passphrase};
 use crate::core::catalogue;
 use crate::core::fixes;
 use crate::core::plan::{Choices, Confirmed, Consent, Gate, Plan};
@@ -53,8 +53,10 @@ pub async fn run(cli: &Cli, args: &FixArgs) -> Result<Exit, Failure> {
         return Err(failure);
     }
     let choices = choices(args)?;
+    crate::edge::passphrase::may_ask_on_terminal();
     let plan = repair::plan(world.as_ref(), &args.fix, &before.facts, &choices).await.map_err(|reason| {
-        let unread = args.fix != "key-chmod" && before.facts.source_ip().is_some();
+        let unread = !["key-chmod", "key-convert", "ssh-config-entry"].contains(&args.fix.as_str())
+            && before.facts.source_ip().is_some();
         let next = format!("port22 diagnose {} shows what is known", args.target);
         if unread { Failure::failed(&doing, reason, next) } else { Failure::usage(&doing, reason, next) }
     })?;
@@ -79,10 +81,12 @@ pub async fn run(cli: &Cli, args: &FixArgs) -> Result<Exit, Failure> {
     }
     output::note(&report::plan_text(&plan, cli.global.ascii));
     let confirmed = confirm(plan, args.yes)?;
+    passphrase::gather(confirmed.plan())?;
     let journal: Arc<dyn Journal> = Arc::new(journal::open()?);
     // Somebody may have thought about it for a while.
     let reread = !args.yes;
-    let result = follow(world, journal, request, |means| repair::apply(means, confirmed, reread)).await;
+    let run = follow(world, journal, request, |means| repair::apply(means, confirmed, reread));
+    let result = Box::pin(run).await;
     finish(args.json, result)
 }
 

@@ -2,7 +2,7 @@
 
 use super::args::{Cli, JournalArgs, UndoArgs};
 use super::output::{self, Exit};
-use super::{fix, input};
+use super::{fix, input, passphrase};
 use crate::core::plan::{Gate, GateState, Step};
 use crate::core::text::utc;
 use crate::edge::journal_file::JournalFile;
@@ -132,14 +132,18 @@ pub async fn resume(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
     let done: Vec<usize> = entry.done.iter().map(|d| d.step).collect();
     let mut plan = entry.plan.clone();
     plan.title = format!("go on with {}: {}", entry.id, entry.plan.title);
-    plan.gates = vec![Gate::new("entry", GateState::Ok, format!("the entry is {}: {}", state(&entry), entry.text))];
+    plan.gates.retain(|g| g.id == "passphrase" && g.state != GateState::Refuse);
+    plan.gates.insert(0, Gate::new("entry", GateState::Ok, format!("the entry is {}: {}", state(&entry), entry.text)));
     plan.steps =
         entry.plan.steps.iter().enumerate().filter(|(i, _)| !done.contains(i)).map(|(_, s)| s.clone()).collect();
     output::note(&crate::core::report::plan_text(&plan, cli.global.ascii));
     output::note(&format!("(port22 undo {} takes back what was done instead)", entry.id));
-    fix::confirm(plan, args.yes)?;
+    crate::edge::passphrase::may_ask_on_terminal();
+    let confirmed = fix::confirm(plan, args.yes)?;
+    passphrase::gather(confirmed.plan())?;
     let world: Arc<dyn World> = Arc::new(input::world(&cli.global).await);
     let request = input::request(entry.plan.login.clone().unwrap_or_default(), &cli.global);
-    let result = fix::follow(world, journal, request, |means| repair::resume(means, entry)).await;
+    let run = fix::follow(world, journal, request, |means| repair::resume(means, entry));
+    let result = Box::pin(run).await;
     fix::finish(args.json, result)
 }

@@ -11,6 +11,7 @@ mod input;
 mod journal;
 mod lab;
 mod output;
+mod passphrase;
 mod tunnel;
 mod wizard;
 

@@ -101,6 +101,7 @@ pub fn plan_json(plan: &Plan) -> Value {
         "permissions": plan.permissions,
         "choices": plan.choices,
         "expires": plan.expires,
+        "created": plan.created,
     })
 }
 

@@ -5,6 +5,7 @@
 
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::local::{KnownHost, KnownHosts};
+use crate::core::facts::own_files::KnownLine;
 use crate::edge::keys::expand;
 use crate::edge::tcp::os_words;
 use base64::Engine as _;
@@ -63,8 +64,26 @@ fn read_all(names: &[String], files: &[String]) -> Fact<KnownHosts> {
     Fact::known(found, files.join(", "))
 }
 
+/// Every line of a text that ssh would take for one of the names, marked ones too.
+pub(super) fn lines_for(text: &str, names: &[String]) -> Vec<KnownLine> {
+    let line = |(index, line): (usize, &str)| {
+        let mut words = line.split_ascii_whitespace().peekable();
+        let marked = words.peek()?.starts_with('@');
+        if marked {
+            words.next();
+        }
+        let hosts = words.next().filter(|word| !word.starts_with('#'))?;
+        if !names.iter().any(|name| is_for(hosts, name)) {
+            return None;
+        }
+        let (algorithm, blob) = (words.next()?, words.next()?);
+        Some(KnownLine { number: index + 1, hosts: hosts.to_owned(), key: format!("{algorithm} {blob}"), marked })
+    };
+    text.lines().enumerate().filter_map(line).collect()
+}
+
 /// The name as known_hosts has it: small letters, and `[name]:port` unless the port is 22.
-fn entry_name(name: &str, port: u16) -> String {
+pub(super) fn entry_name(name: &str, port: u16) -> String {
     let name = name.trim_matches(['[', ']']).to_ascii_lowercase();
     if port == crate::core::target::SSH_PORT { name } else { format!("[{name}]:{port}") }
 }

@@ -67,6 +67,11 @@ impl RealWorld {
         self.aws.regions()
     }
 
+    /// The AWS profile that was named (`--profile`).
+    pub(super) fn profile(&self) -> Option<String> {
+        self.settings.aws.profile.clone()
+    }
+
     /// The AWS side.
     pub fn aws(&self) -> &Aws {
         &self.aws
@@ -310,7 +315,7 @@ fn with_absolute_paths(mut plan: Plan) -> Plan {
 
 /// Names under which ssh would look the host key up: the alias, else `HostName`, else what is typed. A Name tag is
 /// typed by nobody: then it is the address. ssh no longer looks at the address besides (`CheckHostIP`, off since 8.5).
-fn host_names(facts: &Facts) -> Vec<String> {
+pub(super) fn host_names(facts: &Facts) -> Vec<String> {
     let config = facts.local.config.value();
     if let Some(named) = config.and_then(|c| c.host_key_alias.clone().or_else(|| c.hostname.clone())) {
         return vec![named];
@@ -327,7 +332,7 @@ fn host_names(facts: &Facts) -> Vec<String> {
     }
 }
 
-fn known_hosts_files(facts: &Facts) -> Vec<String> {
+pub(super) fn known_hosts_files(facts: &Facts) -> Vec<String> {
     facts.local.config.value().map(|c| c.known_hosts_files.clone()).unwrap_or_default()
 }
 
@@ -406,7 +411,7 @@ impl World for RealWorld {
 
     fn settle(&self, action: Action, step: StepContext) -> BoxFuture<'_, Settled> {
         async move {
-            if let Some(settled) = change::settle(&action, &step).await {
+            if let Some(settled) = change::settle(&action) {
                 return settled;
             }
             let settled = self.aws.settle(&action, &step).await;

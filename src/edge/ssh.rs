@@ -230,6 +230,21 @@ pub async fn run_script(request: SshRequest, user: &str, script: &str) -> Result
     result
 }
 
+/// The host key of a server, as `type base64`: nobody is named, nothing is offered. It proves nothing by itself.
+pub async fn host_key(request: SshRequest) -> Result<String, Why> {
+    let pace = Pace::new(request.banner_limit, request.total_limit);
+    let asking = Asking { offers: Vec::new(), budget: Budget { used: 0, cap: 0 }, pace, request: &request };
+    let stream = asking.dial().await?;
+    match Session::open(stream, &request, pace, &Tap::default()).await {
+        Opened::Ready(session, _) => {
+            let line = session.host_line.clone();
+            session.close().await;
+            line.ok_or_else(|| Why::failed("read the host key", "it is of a type that is not known"))
+        }
+        Opened::Not(server) => Err(Why::failed("read the host key", no_session(&server))),
+    }
+}
+
 /// One probe while it runs.
 struct Asking<'a> {
     request: &'a SshRequest,

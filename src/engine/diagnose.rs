@@ -339,9 +339,10 @@ fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) 
         }
         // Nobody has consented to look inside.
         ProbeId::KnownHosts => {
-            // Behind a jump host the address is the one that it is asked for.
+            // The configuration names the files, the port and the alias. Behind a jump host the address is the one that
+            // it is asked for.
             let through = crate::core::vpc::through_jump(facts);
-            if ended(states, ProbeId::Tcp) || (facts.address().is_some() && !through) {
+            if config_known && (ended(states, ProbeId::Tcp) || (facts.address().is_some() && !through)) {
                 Ready::Now
             } else {
                 Ready::Later

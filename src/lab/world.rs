@@ -51,6 +51,7 @@ pub(super) struct World {
     pub instances: Vec<Instance>,
     pub addresses: Vec<Address>,
     pub key_pairs: Vec<KeyPair>,
+    pub imported: Vec<ImportedPair>,
     pub images: Vec<Image>,
     pub denials: Vec<Denial>,
     pub throttles: Vec<Throttle>,
@@ -74,6 +75,18 @@ pub(super) struct KeyPair {
     pub created: SystemTime,
     /// EC2 does not know it any more.
     pub deleted: bool,
+}
+
+/// A public half that the user brought.
+pub(super) struct ImportedPair {
+    pub id: String,
+    pub name: String,
+    /// As DescribeKeyPairs shows it.
+    pub line: String,
+    pub fingerprint: String,
+    /// `rsa` or `ed25519`.
+    pub kind: &'static str,
+    pub created: SystemTime,
 }
 
 pub(super) struct Image {
@@ -179,6 +192,7 @@ impl World {
             instances: Vec::new(),
             addresses: Vec::new(),
             key_pairs: Vec::new(),
+            imported: Vec::new(),
             images: Vec::new(),
             denials: Vec::new(),
             throttles: Vec::new(),

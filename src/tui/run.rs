@@ -254,7 +254,8 @@ impl Performer {
                 Effect::Resume { run, entry, request } => {
                     let out = self.repair_events(run);
                     tokio::spawn(async move {
-                        repair::resume(repair::Means { world, journal, request: *request, run, out }, *entry).await;
+                        let means = repair::Means { world, journal, request: *request, run, out };
+                        Box::pin(repair::resume(means, *entry)).await;
                     });
                 }
                 Effect::LoadJournal => {

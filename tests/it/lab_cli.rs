@@ -238,3 +238,59 @@ fn a_scenario_that_does_not_exist() {
     let run = home.run(&["lab", "serve", "--scenario", "web-nonsense"]).exits(2);
     assert!(run.one_sentence().contains("web-nonsense"), "{run:#?}");
 }
+
+#[test]
+fn key_pairs_come_and_go_in_a_served_lab() {
+    let lab = serve(&["--scenario", "web-healthy"]);
+    let fix = |more: &[&str]| lab.fix("key-pair-import", "web-healthy", &[&["--yes", "--json"], more].concat());
+    // The login's key is the launch key: EC2 has it.
+    let known = fix(&[]).exits(0).json();
+    assert_eq!(known["entry"], Value::Null, "{known}");
+    let own = lab.home.key("my own.pem").display().to_string();
+    let imported = fix(&["-i", &own]).exits(0).json();
+    assert!(imported["steps"][0]["command"].as_str().is_some_and(|c| c.contains("--key-name my-own ")), "{imported}");
+    let again = fix(&["-i", &own]).exits(0).json();
+    assert_eq!(again["entry"], Value::Null, "{again}");
+    lab.home.run(&["undo", "--yes"]).exits(0);
+    let after = fix(&["-i", &own, "--dry-run"]).exits(0).json();
+    assert!(!after["steps"].as_array().expect("steps").is_empty(), "the pair is gone again: {after}");
+
+    for kind in ["ed25519", "rsa"] {
+        let made = fix(&["--choose", "what=create", "--choose", &format!("type={kind}")]).exits(0).json();
+        let path = std::path::PathBuf::from(made["created"][0].as_str().expect("a path"));
+        let told = std::process::Command::new("ssh-keygen").args(["-y", "-f"]).arg(&path).output().expect("ssh-keygen");
+        assert!(told.status.success(), "{kind}: {told:?}");
+        let deleted = fix(&["--choose", "what=delete", "-i", &path.display().to_string()]).exits(0).json();
+        assert!(deleted["title"].as_str().is_some_and(|t| t.starts_with("delete key pair")), "{deleted}");
+        assert!(path.exists(), "the private half stays");
+    }
+    assert_eq!(lab.diagnose("web-healthy").exit, 0, "the instance has not changed");
+}
+
+#[test]
+fn local_files_are_mended_for_a_served_lab() {
+    let lab = serve(&[]);
+    let fix = |fix: &str, name: &str, more: &[&str]| lab.fix(fix, name, &[&["--yes", "--json"], more].concat());
+    let done = fix("key-convert", "web-ppk", &[]).exits(0).json();
+    assert_eq!((&done["verified"], &done["login_works"]), (&true.into(), &true.into()), "{done}");
+    let made = done["created"][0].as_str().expect("a path").to_owned();
+    // The configuration still names the PPK: the next fix puts the copy there.
+    assert_eq!(lab.diagnose("web-ppk").exit, 1);
+    fix("ssh-config-entry", "web-ppk", &[]).exits(0);
+    assert_eq!(lab.diagnose("web-ppk").exit, 0);
+    lab.home.run(&["undo", "--yes"]).exits(0);
+    lab.home.run(&["undo", "--yes"]).exits(0);
+    assert!(!std::path::Path::new(&made).exists());
+
+    // The console log prints the new key: it is proven.
+    let done = fix("known-hosts-update", "web-hostkey", &[]).exits(0).json();
+    assert_eq!((&done["verified"], &done["login_works"]), (&true.into(), &true.into()), "{done}");
+    assert_eq!(lab.diagnose("web-hostkey").exit, 0);
+    lab.home.run(&["undo", "--yes"]).exits(0);
+    assert_eq!(lab.diagnose("web-hostkey").exit, 1, "the fault is back");
+
+    let done = fix("ssh-config-entry", "web-healthy", &[]).exits(0).json();
+    assert_eq!(done["login_works"], true, "{done}");
+    lab.home.run(&["undo", "--yes"]).exits(0);
+    assert_eq!(lab.diagnose("web-healthy").exit, 0);
+}

@@ -15,6 +15,7 @@ mod identify_cli;
 mod jump;
 mod lab_cli;
 mod layers;
+mod local_fixes;
 mod login_moto;
 mod machine_moto;
 mod moto;

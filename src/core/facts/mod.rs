@@ -8,6 +8,7 @@ pub mod doors;
 pub mod host;
 pub mod inside;
 pub mod local;
+pub mod own_files;
 pub mod prepared;
 pub mod wire;
 

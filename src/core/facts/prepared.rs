@@ -5,10 +5,21 @@
 pub mod net;
 
 use crate::core::fact::Fact;
+use crate::core::facts::own_files::{ConfigFiles, HostKeyPlaces, KeyPairs, KeyToConvert};
 
 /// Facts for plans; each is `NotAsked` unless the fix asks for it.
 #[derive(Debug, Clone, Default)]
 pub struct Prepared {
+    /// Key files of the login, for `key-convert`.
+    pub keys: Fact<Vec<KeyToConvert>>,
+    /// Host key and known_hosts files, for `known-hosts-update` and `ssh-config-entry`.
+    pub host_key: Fact<HostKeyPlaces>,
+    /// ssh configuration, for `ssh-config-entry`.
+    pub ssh_config: Fact<ConfigFiles>,
+    /// Windows: `DOMAIN\\user` of whoever runs this, for `key-chmod`.
+    pub windows_user: Option<String>,
+    /// Key pairs of the Region, for `key-pair-import`.
+    pub key_pairs: Fact<KeyPairs>,
     /// Instance profiles of the account whose role may register an agent (`ssm-role-attach`).
     pub managing_profiles: Fact<Vec<ManagingProfile>>,
     /// AWSSupport-TroubleshootSSH as it is today (`troubleshoot-ssh-runbook`).

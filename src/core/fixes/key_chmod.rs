@@ -21,6 +21,9 @@ pub fn plan(facts: &Facts, _choices: &Choices) -> Result<Plan, String> {
     if keys.is_empty() {
         return Err("no key file is known: name it with -i FILE".to_owned());
     }
+    if let Some(user) = &facts.prepared.windows_user {
+        return Ok(super::acl::plan(&keys, user));
+    }
     let mut gates = Vec::new();
     let mut steps = Vec::new();
     let mut paths = Vec::new();

@@ -3,17 +3,22 @@
 use crate::core::facts::Facts;
 use crate::core::plan::{Choices, Plan};
 
+pub mod acl;
 pub mod eip_associate;
 pub mod igw_attach;
 pub mod instance_reboot;
 pub mod instance_start;
 pub mod instance_stop_start;
 pub mod key_chmod;
+pub mod key_convert;
+pub mod key_pair;
+pub mod known_hosts;
 pub mod nacl_allow;
 mod parts;
 pub mod route_to_igw;
 pub mod runbook;
 pub mod sg_allow;
+pub mod ssh_config;
 pub mod ssm_role;
 mod stop_gates;
 
@@ -23,7 +28,11 @@ type Planner = fn(&Facts, &Choices) -> Result<Plan, String>;
 /// Every fix that can be applied, by id.
 const PLANNERS: &[(&str, Planner)] = &[
     ("key-chmod", key_chmod::plan),
+    ("key-convert", key_convert::plan),
+    ("key-pair-import", key_pair::plan),
+    ("known-hosts-update", known_hosts::plan),
     ("sg-allow-my-ip", sg_allow::plan),
+    ("ssh-config-entry", ssh_config::plan),
     ("ssm-role-attach", ssm_role::plan),
     ("troubleshoot-ssh-runbook", runbook::plan),
     ("rdp-allow-my-ip", sg_allow::remote_desktop),

@@ -19,6 +19,7 @@ mod ppk;
 mod public;
 mod strict;
 mod wire;
+pub mod write;
 
 #[cfg(test)]
 mod tests;

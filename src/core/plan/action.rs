@@ -6,6 +6,7 @@
 use super::access::AccessAction;
 use super::network::NetworkAction;
 use super::power::PowerAction;
+use super::{KeyPairAction, LocalAction};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -109,6 +110,22 @@ pub enum Action {
     Network(NetworkAction),
     /// A deed of power.
     Power(PowerAction),
+    /// A deed on a file of this machine.
+    Local(LocalAction),
+    /// A deed on an EC2 key pair.
+    KeyPair(KeyPairAction),
+}
+
+impl From<KeyPairAction> for Action {
+    fn from(action: KeyPairAction) -> Self {
+        Self::KeyPair(action)
+    }
+}
+
+impl From<LocalAction> for Action {
+    fn from(action: LocalAction) -> Self {
+        Self::Local(action)
+    }
 }
 
 impl Action {
@@ -153,7 +170,9 @@ impl Action {
             | Self::StopInstance { .. }
             | Self::Access(_)
             | Self::Network(_)
-            | Self::Power(_) => None,
+            | Self::Power(_)
+            | Self::Local(_)
+            | Self::KeyPair(_) => None,
         }
     }
 }

@@ -5,10 +5,16 @@
 
 pub mod access;
 mod action;
+mod edit;
+mod key_pair;
+mod local;
 mod network;
 mod power;
 
 pub use action::{Action, Outputs};
+pub use edit::Edit;
+pub use key_pair::KeyPairAction;
+pub use local::{KeyForm, LocalAction};
 pub use network::{AclPass, NetworkAction};
 pub use power::PowerAction;
 
@@ -182,6 +188,9 @@ pub struct Plan {
     /// Ways that the user may choose among.
     #[serde(default)]
     pub choices: Vec<Choice>,
+    /// Files that it makes for the user, by their full paths.
+    #[serde(default)]
+    pub created: Vec<String>,
     /// Whom the repair is for: needed to verify it after the process that began it is gone.
     #[serde(default)]
     pub login: Option<Target>,
@@ -218,6 +227,7 @@ impl Plan {
             promises_login: false,
             cost: String::new(),
             choices: Vec::new(),
+            created: Vec::new(),
             login: None,
             expires: None,
         }

@@ -47,6 +47,52 @@ fn place(entry: &KnownHost) -> String {
     format!("{}:{}", entry.file, entry.line)
 }
 
+/// What proves that a host key (`SHA256:…`) is the instance's own: the console log prints it, or a look inside by Systems
+/// Manager found it. A look by a login does not count: it went to the very server that is in question.
+fn proof(view: &View<'_>, host_key: &str) -> Option<(String, String)> {
+    if view.console.as_ref().is_some_and(|c| c.host_keys.iter().any(|k| k == host_key)) {
+        return Some(("the console log prints the new fingerprint".to_owned(), view.console_source().to_owned()));
+    }
+    let inside = &view.facts.inside;
+    let found = inside.value()?.host_keys.iter().find(|k| k.fingerprint == host_key)?;
+    let by_manager = inside.source().ends_with("by Run Command");
+    by_manager.then(|| (format!("inside, {} has the new fingerprint", found.path), inside.source().to_owned()))
+}
+
+/// How the server's host key stands, for a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// known_hosts has it.
+    Known,
+    /// known_hosts has no other of its type.
+    New,
+    /// known_hosts has another of its type.
+    Changed,
+    /// It is marked `@revoked`, or only a certificate authority is trusted: at this place.
+    Special(String),
+}
+
+/// How the server's host key stands, and what proves that it is the instance's own; `None` when no server answered, or
+/// known_hosts could not be read.
+pub fn standing(facts: &Facts) -> Option<(Standing, Option<String>)> {
+    let view = View::new(facts);
+    let Some(SshServer::Ready { host_key, .. }) = facts.wire.ssh.value() else { return None };
+    let standing = match compare(&view)? {
+        HostKey::Same => Standing::Known,
+        HostKey::New => Standing::New,
+        HostKey::Changed(..) => Standing::Changed,
+        HostKey::Revoked(at) => Standing::Special(format!("{at} marks it as @revoked")),
+        HostKey::Authority(at) => Standing::Special(format!("{at} trusts a certificate authority instead")),
+    };
+    let proof = proof(&view, host_key).map(|(text, source)| format!("{text} ({source})"));
+    Some((standing, proof))
+}
+
+/// Fingerprints that the boot log prints, for a plan that says what else was seen.
+pub fn printed(facts: &Facts) -> Vec<String> {
+    View::new(facts).console.map(|c| c.host_keys).unwrap_or_default()
+}
+
 /// Compares; `None` when either side is not known.
 pub(super) fn compare(view: &View<'_>) -> Option<HostKey> {
     let Some(SshServer::Ready { host_key, host_key_type, .. }) = view.facts.wire.ssh.value() else { return None };
@@ -70,7 +116,7 @@ pub(super) fn compare(view: &View<'_>) -> Option<HostKey> {
     let Some(other) = known.entries.iter().find(|e| kind(&e.algorithm) == kind(host_key_type)) else {
         return Some(HostKey::New);
     };
-    let proven = view.console.as_ref().is_some_and(|c| c.host_keys.contains(host_key));
+    let proven = proof(view, host_key).is_some();
     Some(HostKey::Changed(place(other), proven))
 }
 
@@ -181,10 +227,13 @@ pub(super) fn findings(view: &View<'_>) -> Vec<Finding> {
             let stops = blocks(view);
             let text = format!("the server shows another host key than {at}");
             let finding = Finding::new(id, if stops { Certainty::Proven } else { Certainty::Possible }, text, source);
-            let finding = if proven {
-                finding.and("the console log prints the new fingerprint", view.console_source())
-            } else {
-                finding
+            let proof = match facts.wire.ssh.value() {
+                Some(SshServer::Ready { host_key, .. }) if proven => proof(view, host_key),
+                _ => None,
+            };
+            let finding = match proof {
+                Some((text, source)) => finding.and(text, source),
+                None => finding,
             };
             if stops {
                 finding

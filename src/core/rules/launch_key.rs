@@ -15,7 +15,7 @@ use crate::core::key::{self, KeyFile};
 use crate::core::text::list;
 
 /// Whether a local key is the EC2 key pair that the instance was launched with; `None` when that cannot be told.
-pub(super) fn is_launch_key(facts: &Facts, probe: &KeyProbe) -> Option<bool> {
+pub fn is_launch_key(facts: &Facts, probe: &KeyProbe) -> Option<bool> {
     let pair = facts.aws.key_pair.value()?.as_ref()?;
     let key = local::key_of(probe)?;
     if let (Some(mine), Some(theirs)) = (&key.public, &pair.public_key) {

@@ -249,13 +249,13 @@ pub(super) fn old_for_key(facts: &Facts, out: &mut Vec<Finding>) {
 }
 
 /// Whether this ssh cannot read the file although it is whole: Ed25519 in PKCS#8 with a client before 9.6.
-pub(super) fn too_new_for_client(facts: &Facts, probe: &crate::core::facts::local::KeyProbe) -> bool {
+pub fn too_new_for_client(facts: &Facts, probe: &crate::core::facts::local::KeyProbe) -> bool {
     client(facts).is_some_and(|version| version < PKCS8_SINCE)
         && key_of(probe).is_some_and(|k| k.loads_in.openssh && !k.loads_in.openssh_before_9_6)
 }
 
 /// Whether the paste is of a program that reads PuTTY's key format: for that a PPK file is right.
-pub(super) fn reads_ppk(paste: &Recognised) -> bool {
+pub fn reads_ppk(paste: &Recognised) -> bool {
     let says = |id: &str| paste.causes.iter().any(|c| c == id);
     PUTTY.contains(&paste.client.as_str()) || says("key-format-pem-with-putty") || says("ppk-version-too-new")
 }

@@ -13,6 +13,7 @@ mod inside;
 mod list;
 mod metrics;
 mod network_plan;
+mod pairs;
 mod prepare;
 mod query;
 mod read;

@@ -44,6 +44,8 @@ pub(super) struct Session {
     pace: Pace,
     /// Identification string of the server.
     banner: String,
+    /// The host key, as `type base64`.
+    pub host_line: Option<String>,
     /// Hash for RSA signatures, once it was found out.
     rsa_hash: Option<RsaHash>,
     /// Consent to open a session as root.
@@ -100,12 +102,16 @@ impl Session {
             }
             Ok(Ok(handle)) => handle,
         };
-        let Some((host_key_type, host_key)) = take(&seen).host_key else {
+        let noted = take(&seen);
+        let Some((host_key_type, host_key)) = noted.host_key else {
             return failed("the server showed no host key".to_owned());
         };
         let server = SshServer::Ready { banner: banner.clone(), host_key_type, host_key };
         let (inside, agent) = (request.inside, request.agent.clone());
-        Opened::Ready(Self { handle, seen, pace, banner, rsa_hash: None, inside, agent }, server)
+        Opened::Ready(
+            Self { handle, seen, pace, banner, host_line: noted.host_line, rsa_hash: None, inside, agent },
+            server,
+        )
     }
 
     /// Asks whether the server takes a key for a user; completes the login if `sign` and if it can.

@@ -24,6 +24,8 @@ const LONGEST_REFUSAL: usize = 300;
 pub(super) struct Seen {
     /// Type and fingerprint.
     pub host_key: Option<(String, String)>,
+    /// The host key itself, as `type base64`.
+    pub host_line: Option<String>,
     /// Authentication banners since the last question.
     pub banners: Vec<String>,
     /// How many of them had come when a signature was made; none explains anything without one.
@@ -42,6 +44,7 @@ impl Default for Seen {
     fn default() -> Self {
         Self {
             host_key: None,
+            host_line: None,
             banners: Vec::new(),
             banners_before_signature: usize::MAX,
             ended: false,
@@ -78,7 +81,11 @@ impl client::Handler for Watcher {
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         let key = key.public_key();
         let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
-        self.note(|seen| seen.host_key = Some((key.algorithm().to_string(), fingerprint)));
+        let line = key.to_openssh().ok().map(|l| l.split(' ').take(2).collect::<Vec<_>>().join(" "));
+        self.note(|seen| {
+            seen.host_key = Some((key.algorithm().to_string(), fingerprint));
+            seen.host_line = line;
+        });
         Ok(true)
     }
 

@@ -18,6 +18,7 @@ fn exists(world: &World, id: &str) -> bool {
         || world.gateways.iter().any(|gateway| gateway.id == id)
         || world.addresses.iter().any(|address| address.allocation == id)
         || world.key_pairs.iter().any(|known| known.id == id)
+        || world.imported.iter().any(|known| known.id == id)
         || world.instances.iter().any(|instance| instance.volume == id)
         || world.owner_of(id).is_some()
         || world.nats.iter().any(|nat| nat.id == id)

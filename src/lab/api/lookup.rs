@@ -1,5 +1,7 @@
 //! Key pairs, images, Regions and tags, read only.
 
+use std::time::SystemTime;
+
 use super::params::{Params, like};
 use super::{Outcome, Problem, write_tags};
 use crate::lab::ids::time_text;
@@ -8,42 +10,73 @@ use crate::lab::xml::Xml;
 
 pub(super) fn key_pairs(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     let (names, ids) = (params.list("KeyName"), params.list("KeyPairId"));
-    let all = || world.key_pairs.iter().filter(|known| !known.deleted);
-    if let Some(bad) = names.iter().find(|name| !all().any(|known| known.pair.name == **name)) {
+    let all = all_pairs(world);
+    if let Some(bad) = names.iter().find(|name| !all.iter().any(|known| known.name == **name)) {
         return Err(Problem::new("InvalidKeyPair.NotFound", format!("The key pair '{bad}' does not exist")));
     }
-    if let Some(bad) = ids.iter().find(|id| !all().any(|known| known.id == **id)) {
+    if let Some(bad) = ids.iter().find(|id| !all.iter().any(|known| known.id == **id)) {
         return Err(Problem::new("InvalidKeyPair.NotFound", format!("The key pair id '{bad}' does not exist")));
     }
-    let wanted = all()
-        .filter(|known| names.is_empty() || names.contains(&known.pair.name))
-        .filter(|known| ids.is_empty() || ids.contains(&known.id));
+    let wanted = all
+        .iter()
+        .filter(|known| names.is_empty() || names.iter().any(|n| n == known.name))
+        .filter(|known| ids.is_empty() || ids.iter().any(|i| i == known.id));
     let found = params.select(
         world,
         wanted,
-        |known| &known.id,
+        |known| known.id,
         |known, name| {
             Some(match name {
-                "key-pair-id" => vec![known.id.clone()],
-                "key-name" => vec![known.pair.name.clone()],
-                "fingerprint" => vec![known.pair.fingerprint()],
+                "key-pair-id" => vec![known.id.to_owned()],
+                "key-name" => vec![known.name.to_owned()],
+                "fingerprint" => vec![known.fingerprint.clone()],
                 _ => return None,
             })
         },
     )?;
     let public = params.flag("IncludePublicKey");
     xml.list("keySet", found, |xml, known| {
-        xml.put("keyPairId", &known.id)
-            .put("keyName", &known.pair.name)
-            .put("keyFingerprint", known.pair.fingerprint())
-            .put("keyType", known.pair.kind());
-        write_tags(world, &known.id, xml);
+        xml.put("keyPairId", known.id)
+            .put("keyName", known.name)
+            .put("keyFingerprint", &known.fingerprint)
+            .put("keyType", known.kind);
+        write_tags(world, known.id, xml);
         if public {
-            xml.put("publicKey", known.pair.public_line());
+            xml.put("publicKey", &known.line);
         }
         xml.put("createTime", time_text(known.created));
     });
     Ok(())
+}
+
+/// A key pair as it is shown, whoever made it.
+struct Shown<'a> {
+    id: &'a str,
+    name: &'a str,
+    fingerprint: String,
+    kind: &'static str,
+    line: String,
+    created: SystemTime,
+}
+
+fn all_pairs(world: &World) -> Vec<Shown<'_>> {
+    let made = world.key_pairs.iter().filter(|known| !known.deleted).map(|known| Shown {
+        id: &known.id,
+        name: &known.pair.name,
+        fingerprint: known.pair.fingerprint(),
+        kind: known.pair.kind(),
+        line: known.pair.public_line(),
+        created: known.created,
+    });
+    let imported = world.imported.iter().map(|known| Shown {
+        id: &known.id,
+        name: &known.name,
+        fingerprint: known.fingerprint.clone(),
+        kind: known.kind,
+        line: known.line.clone(),
+        created: known.created,
+    });
+    made.chain(imported).collect()
 }
 
 pub(super) fn images(world: &World, params: &Params, xml: &mut Xml) -> Outcome {

@@ -12,6 +12,7 @@ mod errors;
 mod groups;
 mod iam;
 mod instances;
+mod key_pairs;
 mod lookup;
 mod machine;
 mod metrics;
@@ -339,6 +340,9 @@ fn write(action: &str) -> Option<Write> {
         "AuthorizeSecurityGroupIngress" => groups::authorize,
         "RevokeSecurityGroupIngress" => groups::revoke,
         "ModifySecurityGroupRules" => groups::modify,
+        "ImportKeyPair" => key_pairs::import,
+        "CreateKeyPair" => key_pairs::create,
+        "DeleteKeyPair" => key_pairs::delete,
         "CreateTags" => change::create_tags,
         "DeleteTags" => change::delete_tags,
         "StartInstances" => power::start,

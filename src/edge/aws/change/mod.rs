@@ -8,6 +8,7 @@ mod acl;
 mod addresses;
 mod gateways;
 mod groups;
+mod key_pair;
 mod network;
 mod power;
 mod routes;
@@ -44,7 +45,8 @@ impl Aws {
             Action::Access(deed) => self.perform_access(deed, step).await,
             Action::Network(deed) => self.network(deed, step).await,
             Action::Power(deed) => self.power(deed, step).await,
-            Action::Chmod { .. } => return None,
+            Action::KeyPair(action) => self.key_pair_deed(action, step).await,
+            Action::Chmod { .. } | Action::Local(_) => return None,
         })
     }
 
@@ -56,7 +58,8 @@ impl Aws {
             Action::Access(deed) => self.settle_access(deed, step).await,
             Action::Network(deed) => self.settle_network(deed, step).await,
             Action::Power(deed) => self.settle_deed(deed).await,
-            Action::Chmod { .. } => return None,
+            Action::KeyPair(action) => self.settle_key_pair(action, step).await,
+            Action::Chmod { .. } | Action::Local(_) => return None,
             _ => Settled::CannotTell("this change leaves no mark to look for".to_owned()),
         })
     }
@@ -98,6 +101,7 @@ impl Aws {
     async fn dry_run(&self, action: &Action) -> Option<Gate> {
         match action {
             Action::AuthorizeIngress { .. } | Action::ModifyIngress { .. } => self.dry_run_group(action).await,
+            Action::KeyPair(action) => Some(self.dry_run_key_pair(action).await),
             Action::StartInstance { region, instance } => {
                 let call = self.ec2_once(region).start_instances().instance_ids(instance).dry_run(true);
                 Some(dry(call.send().await.map(drop), "ec2:StartInstances").gate("ec2:StartInstances"))
