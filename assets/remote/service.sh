@@ -77,7 +77,7 @@ services_back() {
     if [ $INIT = systemd ]; then t 30 systemctl daemon-reload >/dev/null 2>&1; fi
     if grep -qx reloaded "$D/service"; then
       # A configuration that sshd cannot read would end it; it was so before only where sshd was down.
-      if t 10 "$SSHD" -t >/dev/null 2>&1; then service_do reload; else say "note not-reloaded"; fi
+      if t 10 "$SSHD" -t >/dev/null 2>&1; then service_do reload; sleep 1; else say "note not-reloaded"; fi
     fi
   fi
   return 0

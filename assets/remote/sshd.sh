@@ -213,7 +213,7 @@ fi
 
 # ---- the service ----
 if listens "" || { [ $SOCKET = yes ] && listens "$P"; }; then
-  if [ $CHANGED = yes ] && { [ -n "$GLOBAL$BLOCK" ] || [ $SOCKET = no ] || [ $BOUND = yes ]; }; then serviced reloaded; service_do reload || give_up "cannot-reload"; fi
+  if [ $CHANGED = yes ] && { [ -n "$GLOBAL$BLOCK" ] || [ $SOCKET = no ] || [ $BOUND = yes ]; }; then serviced reloaded; service_do reload || give_up "cannot-reload"; sleep 1; fi
 else
   if ! enabled; then serviced enabled; service_do enable || give_up "cannot-enable"; fi
   f=/run/sshd

@@ -17,6 +17,7 @@ pub mod known_hosts;
 pub mod passphrase;
 mod prepare;
 mod real_world;
+mod remote;
 pub mod source_ip;
 pub mod ssh;
 pub mod ssh_config;

@@ -299,10 +299,17 @@ impl RealWorld {
 
 /// The journal outlives the current directory: files are named in full before a plan is shown.
 fn with_absolute_paths(mut plan: Plan) -> Plan {
+    let absolute = |path: &str| std::path::absolute(keys::expand(path)).map(|p| p.display().to_string());
     for step in &mut plan.steps {
+        if let Some(Action::Remote(action)) = &mut step.action {
+            for path in action.key_files_mut() {
+                if let Ok(full) = absolute(path) {
+                    *path = full;
+                }
+            }
+        }
         let Some(Action::Chmod { path, from, to }) = &mut step.action else { continue };
-        let full = std::path::absolute(keys::expand(path)).map(|p| p.display().to_string());
-        if let Ok(full) = full {
+        if let Ok(full) = absolute(path) {
             let quoted = crate::core::text::shell_quote(&full);
             step.command = format!("chmod {to:04o} {quoted}");
             step.undo = Some(format!("chmod {from:04o} {quoted}"));
@@ -398,6 +405,9 @@ impl World for RealWorld {
 
     fn perform(&self, action: Action, step: StepContext) -> BoxFuture<'_, Result<Performed, Failure>> {
         async move {
+            if let Action::Remote(action) = &action {
+                return self.perform_remote(action, &step).await;
+            }
             if let Some(result) = change::perform(&action, &step).await {
                 return result;
             }
@@ -411,6 +421,9 @@ impl World for RealWorld {
 
     fn settle(&self, action: Action, step: StepContext) -> BoxFuture<'_, Settled> {
         async move {
+            if let Action::Remote(action) = &action {
+                return self.settle_remote(action, &step).await;
+            }
             if let Some(settled) = change::settle(&action) {
                 return settled;
             }

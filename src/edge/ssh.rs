@@ -24,6 +24,7 @@ use crate::core::facts::Facts;
 use crate::core::facts::wire::{Answer, Budget, Offer, SshServer, Tcp};
 use crate::core::kexinit::KexLists;
 use crate::core::text;
+use crate::edge::remote::Unrun;
 use crate::edge::tcp;
 use key::Offered;
 use session::{Opened, Pace, Session};
@@ -209,23 +210,23 @@ pub async fn probe_over(stream: Option<Stream>, request: SshRequest) -> Heard {
     Heard { server, lists: tap.lists(), offers: asking.offers, budget: asking.budget }
 }
 
-/// Runs a read-only script as root by a login of `user` with the first key of the request, whose private half must be
-/// there. The user has agreed to it. A host key that contradicts known_hosts ends it before anything is sent.
-pub async fn run_script(request: SshRequest, user: &str, script: &str) -> Result<String, Why> {
+/// Runs a script as root by a login of `user` with the first key of the request, whose private half must be there. The
+/// user has agreed to it. A host key that contradicts known_hosts ends it before anything is sent.
+pub(super) async fn run_script(request: SshRequest, user: &str, script: &str, what: &str) -> Result<String, Unrun> {
     let pace = Pace::new(request.total_limit, request.total_limit);
     let keys = offered(&request.keys);
-    let Some(key) = keys.first() else { return Err(Why::needs("a key to log in with")) };
+    let Some(key) = keys.first() else { return Err(Unrun::not(Why::needs("a key to log in with"))) };
     let asking = Asking { offers: Vec::new(), budget: Budget { used: 0, cap: 1 }, pace, request: &request };
-    let stream = asking.dial().await?;
+    let stream = asking.dial().await.map_err(Unrun::not)?;
     let (mut session, server) = match Session::open(stream, &request, pace, &Tap::default()).await {
         Opened::Ready(session, server) => (session, server),
-        Opened::Not(server) => return Err(Why::failed("log in over SSH", no_session(&server))),
+        Opened::Not(server) => return Err(Unrun::not(Why::failed("log in over SSH", no_session(&server)))),
     };
     if request.contradicts(&server) {
         session.close().await;
-        return Err(Why::needs("a host key that agrees with known_hosts"));
+        return Err(Unrun::not(Why::needs("a host key that agrees with known_hosts")));
     }
-    let result = session.run(user, key, script, pace).await;
+    let result = session.run(user, key, script, what, pace).await;
     session.close().await;
     result
 }

@@ -4,6 +4,8 @@
 //! `guest.py` makes the guests (see there) in namespaces of its own, which needs root. Where that cannot be,
 //! these tests fail and say so; who knows that sets `PORT22_TEST_NO_GUESTS=1`.
 
+mod fixes;
+
 use crate::host::Place;
 use crate::moto::Moto;
 use crate::program::{Home, Report};

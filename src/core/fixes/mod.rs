@@ -4,6 +4,7 @@ use crate::core::facts::Facts;
 use crate::core::plan::{Choices, Plan};
 
 pub mod acl;
+pub mod eic_push;
 pub mod eip_associate;
 pub mod igw_attach;
 pub mod instance_reboot;
@@ -15,6 +16,7 @@ pub mod key_pair;
 pub mod known_hosts;
 pub mod nacl_allow;
 mod parts;
+pub mod remote;
 pub mod route_to_igw;
 pub mod runbook;
 pub mod sg_allow;
@@ -44,6 +46,10 @@ const PLANNERS: &[(&str, Planner)] = &[
     ("instance-start", instance_start::plan),
     ("instance-reboot", instance_reboot::plan),
     ("instance-stop-start", instance_stop_start::plan),
+    ("remote-repair-permissions", remote::permissions::plan),
+    ("remote-sshd-repair", remote::sshd::plan),
+    ("remote-add-key", remote::add_key::plan),
+    ("eic-push-key", eic_push::plan),
 ];
 
 /// Whether this version can apply a fix; else its words tell how to do it by hand.

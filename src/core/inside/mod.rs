@@ -1,8 +1,10 @@
-//! The look inside an instance: the script that is run there, and the reading of what it prints.
+//! The look inside an instance, and repairs there: the scripts that are run, and the reading of what they print.
 //!
 //! Must not run anything: who runs the script, and through which door, is not known here. What the facts mean
 //! is judged in `rules::inside`; here is only how OpenSSH, packet filters and patterns work.
 
+pub mod doors;
+pub mod mend;
 pub mod packet;
 mod parse;
 pub mod patterns;

@@ -67,7 +67,7 @@ fn is_user(name: &str) -> bool {
 }
 
 /// Whether a text is `type base64` and nothing else.
-fn is_key(text: &str) -> bool {
+pub(super) fn is_key(text: &str) -> bool {
     let Some((kind, blob)) = text.split_once(' ') else { return false };
     let word =
         |s: &str, more: &[u8]| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b));
@@ -99,12 +99,17 @@ pub fn script(params: &Params) -> Result<String, String> {
     for (nth, key) in params.keys.iter().enumerate() {
         set(&format!("KEY{}", nth + 1), key);
     }
-    for line in SCRIPT.lines() {
+    pack(SCRIPT, &mut out);
+    Ok(out)
+}
+
+/// Appends a script without its comments and indentation.
+pub(super) fn pack(script: &str, out: &mut String) {
+    for line in script.lines() {
         let line = line.trim_start();
         if !line.is_empty() && !line.starts_with('#') {
             out.push_str(line);
             out.push('\n');
         }
     }
-    Ok(out)
 }

@@ -6,6 +6,7 @@
 use super::access::AccessAction;
 use super::network::NetworkAction;
 use super::power::PowerAction;
+use super::remote::RemoteAction;
 use super::{KeyPairAction, LocalAction};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -114,6 +115,8 @@ pub enum Action {
     Local(LocalAction),
     /// A deed on an EC2 key pair.
     KeyPair(KeyPairAction),
+    /// Something done inside the operating system.
+    Remote(RemoteAction),
 }
 
 impl From<KeyPairAction> for Action {
@@ -128,6 +131,12 @@ impl From<LocalAction> for Action {
     }
 }
 
+impl From<RemoteAction> for Action {
+    fn from(action: RemoteAction) -> Self {
+        Self::Remote(action)
+    }
+}
+
 impl Action {
     /// Whether the operating system boots because of it.
     pub fn boots(&self) -> bool {
@@ -135,6 +144,11 @@ impl Action {
             self,
             Self::StartInstance { .. } | Self::Power(PowerAction::StartAgain { .. } | PowerAction::Reboot { .. })
         )
+    }
+
+    /// Whether it runs something inside the operating system: whoever agrees to it agrees to looks inside as well.
+    pub fn runs_inside(&self) -> bool {
+        matches!(self, Self::Remote(_))
     }
 
     /// The same deed with every `${name}` replaced by the output of that name. Fails with the name that no step made.
@@ -172,7 +186,9 @@ impl Action {
             | Self::Network(_)
             | Self::Power(_)
             | Self::Local(_)
-            | Self::KeyPair(_) => None,
+            | Self::KeyPair(_)
+            // Looked at inside, where it was written down.
+            | Self::Remote(_) => None,
         }
     }
 }

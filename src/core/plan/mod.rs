@@ -10,6 +10,7 @@ mod key_pair;
 mod local;
 mod network;
 mod power;
+mod remote;
 
 pub use action::{Action, Outputs};
 pub use edit::Edit;
@@ -17,6 +18,7 @@ pub use key_pair::KeyPairAction;
 pub use local::{KeyForm, LocalAction};
 pub use network::{AclPass, NetworkAction};
 pub use power::PowerAction;
+pub use remote::{Dial, Door, Job, RemoteAction};
 
 use crate::core::target::Target;
 use serde::{Deserialize, Serialize};

@@ -41,6 +41,8 @@ fn request_for(plan: &Plan, request: &Request) -> Request {
     if let Some(login) = &plan.login {
         request.target.clone_from(login);
     }
+    // Whoever agreed to a script that changes something inside has agreed to one that looks at it afterwards.
+    request.inside |= plan.steps.iter().filter_map(|s| s.action.as_ref()).any(Action::runs_inside);
     let by_address = matches!(request.target.kind(), TargetKind::Address(_) | TargetKind::Ec2Dns);
     if (plan.downtime || plan.boots()) && by_address && plan.subject.starts_with("i-") {
         request.target.name.clone_from(&plan.subject);

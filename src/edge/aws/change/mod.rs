@@ -46,7 +46,7 @@ impl Aws {
             Action::Network(deed) => self.network(deed, step).await,
             Action::Power(deed) => self.power(deed, step).await,
             Action::KeyPair(action) => self.key_pair_deed(action, step).await,
-            Action::Chmod { .. } | Action::Local(_) => return None,
+            Action::Chmod { .. } | Action::Local(_) | Action::Remote(_) => return None,
         })
     }
 
@@ -59,7 +59,7 @@ impl Aws {
             Action::Network(deed) => self.settle_network(deed, step).await,
             Action::Power(deed) => self.settle_deed(deed).await,
             Action::KeyPair(action) => self.settle_key_pair(action, step).await,
-            Action::Chmod { .. } | Action::Local(_) => return None,
+            Action::Chmod { .. } | Action::Local(_) | Action::Remote(_) => return None,
             _ => Settled::CannotTell("this change leaves no mark to look for".to_owned()),
         })
     }

@@ -1,4 +1,4 @@
-//! Runs one script over a connection: the look inside where no SSM agent is, with the user's consent.
+//! Runs one script over a connection: a look inside or a repair where no SSM agent is, with the user's consent.
 //!
 //! Must not be used where the host key contradicts known_hosts, and keeps nothing of what it hears but the
 //! script's own output, up to a limit.
@@ -7,6 +7,7 @@ use super::{Pace, Session, no_answer};
 use crate::core::fact::Why;
 use crate::core::recognise::strip_controls;
 use crate::core::text::shorten;
+use crate::edge::remote::Unrun;
 use crate::edge::ssh::key::Offered;
 use russh::ChannelMsg;
 use russh::client::AuthResult;
@@ -19,21 +20,29 @@ const LONGEST: usize = 64 * 1024;
 
 impl Session {
     /// Logs in and runs `script` as root, by sudo where the user is not root; gives its standard output.
-    pub async fn run(&mut self, user: &str, key: &Offered, script: &str, pace: Pace) -> Result<String, Why> {
-        let doing = format!("run the read-only script as {user} over SSH");
-        self.log_in(user, key, &doing).await?;
+    pub async fn run(
+        &mut self,
+        user: &str,
+        key: &Offered,
+        script: &str,
+        what: &str,
+        pace: Pace,
+    ) -> Result<String, Unrun> {
+        let doing = format!("run {what} as {user} over SSH");
+        self.log_in(user, key, &doing).await.map_err(Unrun::not)?;
         let late = |limit| Why::failed(&doing, no_answer(limit));
         let limit = pace.next();
         let mut channel = match timeout(limit, self.handle.channel_open_session()).await {
             Ok(Ok(channel)) => channel,
-            Ok(Err(e)) => return Err(Why::failed(&doing, super::words(&e))),
-            Err(_) => return Err(late(limit)),
+            Ok(Err(e)) => return Err(Unrun::not(Why::failed(&doing, super::words(&e)))),
+            Err(_) => return Err(Unrun::not(late(limit))),
         };
         // -n: never ask for a password that nobody is there to type.
         let command = if user == "root" { "sh -s" } else { "sudo -n sh -s" };
-        channel.exec(true, command).await.map_err(|e| Why::failed(&doing, super::words(&e)))?;
-        channel.data_bytes(script.as_bytes().to_vec()).await.map_err(|e| Why::failed(&doing, super::words(&e)))?;
-        channel.eof().await.map_err(|e| Why::failed(&doing, super::words(&e)))?;
+        let lost = |e: russh::Error| Unrun::perhaps(Why::failed(&doing, super::words(&e)));
+        channel.exec(true, command).await.map_err(lost)?;
+        channel.data_bytes(script.as_bytes().to_vec()).await.map_err(lost)?;
+        channel.eof().await.map_err(lost)?;
         let (mut out, mut errors, mut status) = (Vec::new(), Vec::new(), None);
         let limit = pace.next();
         let listen = async {
@@ -48,12 +57,14 @@ impl Session {
             }
         };
         if timeout(limit, listen).await.is_err() {
-            return Err(late(limit));
+            return Err(Unrun::perhaps(late(limit)));
         }
         if out.is_empty() {
             let said = shorten(&strip_controls(&String::from_utf8_lossy(&errors)).replace('\n', " "), 160);
             let how = status.map_or_else(|| "the server ended it".to_owned(), |s| format!("it ended with status {s}"));
-            return Err(Why::failed(&doing, format!("{how} {said}").trim_end().to_owned()));
+            let why = Why::failed(&doing, format!("{how} {said}").trim_end().to_owned());
+            // Every script begins with a line of output: without one sudo or the shell refused.
+            return Err(Unrun { why, begun: status.is_none() });
         }
         Ok(String::from_utf8_lossy(&out).into_owned())
     }
