@@ -30,9 +30,11 @@ mod ids;
 mod inside;
 mod keys;
 mod managed;
+mod mend;
 mod policy;
 mod reach;
 mod scenario;
+mod script;
 mod shell;
 mod sshd;
 #[cfg(test)]

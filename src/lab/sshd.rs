@@ -23,6 +23,7 @@ use super::Shared;
 use super::ids;
 use super::reach::{self, Mode};
 use super::scenario::KeyFile;
+use super::script;
 use super::shell::{Reply, Shell};
 use super::world::{Instance, Node, User, World};
 
@@ -31,6 +32,9 @@ const LOST_FOR: Duration = Duration::from_secs(20);
 
 /// How long the forced command of cloud images holds a root login open; they take ten seconds.
 const TOLD_FOR: Duration = Duration::from_secs(2);
+
+/// A script that is longer is cut, and its end is missed.
+const LONGEST: usize = 256 * 1024;
 
 /// Serves one connection until it ends or the host's power goes.
 ///
@@ -53,6 +57,7 @@ where
         user: String::new(),
         told: None,
         shell: None,
+        script: None,
         terminal: false,
     };
     let start = tokio::select! {
@@ -150,15 +155,15 @@ pub(super) fn judge(world: &World, instance: &Instance, name: &str, key: &[u8]) 
     let account = root || !(os.shell_missing || (os.locked && !sshd.use_pam));
     let ed25519 = key.get(4..15).is_some_and(|kind| kind == b"ssh-ed25519");
     let method = sshd.pubkey && !(sshd.fips && ed25519);
-    let file = root
-        || (user.form == KeyFile::Good
-            && sshd.authorized_keys_file.is_none()
-            && !os.home_unmounted
-            && os.selinux.as_ref().is_none_or(|kind| kind == "ssh_home_t"));
+    let usual = sshd.authorized_keys_file.as_deref();
+    let usual = usual.is_none_or(|words| words.split_whitespace().any(|word| word.ends_with(".ssh/authorized_keys")));
+    let open = root || (!os.home_unmounted && os.selinux.as_ref().is_none_or(|kind| kind == "ssh_home_t"));
+    let file = root || (user.form == KeyFile::Good && usual);
     let safe =
         !sshd.strict_modes || [&user.file, &user.ssh, &user.home].into_iter().all(|node| safe(node, name, debian));
     let known = user.keys.iter().any(|known| known == key) && options_allow(&user.options, instance.client);
-    let listed = file && safe && readable(user, instance.parent_mode) && known;
+    let added = user.added.iter().any(|known| known == key);
+    let listed = open && safe && readable(user, instance.parent_mode) && ((file && known) || added);
     // The helper of Instance Connect asks the metadata service, and no file.
     let helper =
         matches!(family, "al2023" | "ubuntu") && os.instance_connect && !os.broken_helper && instance.machine.imds;
@@ -233,6 +238,8 @@ struct Login {
     user: String,
     told: Option<Told>,
     shell: Option<Shell>,
+    /// What root's shell reads, where sudo has begun one.
+    script: Option<String>,
     terminal: bool,
 }
 
@@ -415,6 +422,11 @@ impl Handler for Login {
             return Self::tell(channel, told, self.terminal, session);
         }
         let command = String::from_utf8_lossy(data).into_owned();
+        // The default users of images may do everything by sudo.
+        if command == "sudo -n sh -s" || (command == "sh -s" && self.user == "root") {
+            self.script = Some(String::new());
+            return Ok(());
+        }
         let shell = Shell::new(&self.shared, &self.instance, &self.user, self.terminal);
         Self::answer(channel, shell.run(&command), session)
     }
@@ -429,11 +441,22 @@ impl Handler for Login {
     }
 
     async fn data(&mut self, channel: ChannelId, data: &[u8], session: &mut Session) -> Result<(), Self::Error> {
+        if let Some(script) = &mut self.script {
+            if script.len() < LONGEST {
+                script.push_str(&String::from_utf8_lossy(data));
+            }
+            return Ok(());
+        }
         let reply = self.shell.as_mut().map(|shell| shell.input(data));
         reply.map_or(Ok(()), |reply| Self::answer(channel, reply, session))
     }
 
     async fn channel_eof(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
+        if let Some(script) = self.script.take() {
+            let (out, err, code) = script::run(&mut self.shared.world(), &self.instance, &script);
+            self.shared.changed.notify_one();
+            return Self::answer(channel, Reply { out, err, exit: Some(code.cast_unsigned()) }, session);
+        }
         let reply = self.shell.as_mut().map(Shell::end);
         reply.map_or(Ok(()), |reply| Self::answer(channel, reply, session))
     }

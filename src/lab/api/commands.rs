@@ -1,7 +1,6 @@
 //! Run Command: what a script says on a host that is only told of.
 //!
-//! Nothing is run on this machine. A look inside gets what `inside` makes of the host's state; of other scripts only
-//! lines are understood that the practice shell knows.
+//! Nothing is run on this machine: see `script`.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,10 +9,9 @@ use serde_json::{Value, json};
 use super::Problem;
 use super::ssm::{Reply, seconds, text};
 use crate::lab::ids::time_text;
-use crate::lab::inside;
 use crate::lab::managed::{self, Presence};
-use crate::lab::shell::Shell;
-use crate::lab::world::{CommandRun, Instance, World};
+use crate::lab::script;
+use crate::lab::world::{CommandRun, World};
 
 /// GetCommandInvocation gives so many characters of the output and the errors.
 const LIMITS: (usize, usize) = (24_000, 8_000);
@@ -51,7 +49,7 @@ pub(super) fn send(world: &mut World, request: &Value) -> Reply {
         };
         let ready = managed::presence(world, instance) == Presence::Online;
         let (out, err, code) =
-            if ready { run(world, instance, &script) } else { (String::new(), String::new(), WAITING) };
+            if ready { script::run(world, target, &script) } else { (String::new(), String::new(), WAITING) };
         let run = CommandRun { instance: target.clone(), document: document.clone(), out, err, code, at: now };
         world.commands.insert(format!("{id} {target}"), run);
     }
@@ -91,28 +89,6 @@ fn strings(value: &Value) -> Vec<String> {
 fn uuid(world: &mut World) -> String {
     let digits = world.fresh_id("command").repeat(2).replace(|letter: char| !letter.is_ascii_hexdigit(), "");
     format!("{}-{}-4{}-8{}-{}", &digits[..8], &digits[8..12], &digits[12..15], &digits[15..18], &digits[18..30])
-}
-
-/// Output, errors and exit status of a script.
-fn run(world: &World, instance: &Instance, script: &str) -> (String, String, i32) {
-    if inside::is_look(script) {
-        return (inside::look(world, instance, script), String::new(), 0);
-    }
-    let shell = Shell::of_root(world, instance);
-    let (mut out, mut err) = (String::new(), String::new());
-    for line in script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let done = shell.run(line);
-        out.push_str(&done.out);
-        err.push_str(&done.err);
-        let code = done.exit.unwrap_or(0);
-        if code == 127 {
-            err.push_str("practice host: this command is not simulated, and nothing after it was run\n");
-        }
-        if code != 0 || line.split_whitespace().next() == Some("exit") {
-            return (out, err, code.cast_signed());
-        }
-    }
-    (out, err, 0)
 }
 
 pub(super) fn invocation(world: &World, request: &Value) -> Reply {

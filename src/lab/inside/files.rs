@@ -245,7 +245,9 @@ fn text(host: &Host<'_>) -> String {
     };
     let keys: Vec<_> = user.keys.iter().map(|blob| words(blob)).collect();
     let options = if user.options.is_empty() { String::new() } else { format!("{} ", user.options) };
-    match user.form {
+    let added = user.added.iter().map(|blob| words(blob));
+    let added: String = added.map(|(kind, key)| format!("{kind} {key} added-by-port22\n")).collect();
+    let first = match user.form {
         KeyFile::Absent | KeyFile::Directory => String::new(),
         KeyFile::Good => each(&keys, |kind, key| format!("{options}{kind} {key} practice\n")),
         // A key was appended to a last line without an end.
@@ -257,7 +259,8 @@ fn text(host: &Host<'_>) -> String {
         KeyFile::Rfc4716 => each(&keys, |_, key| {
             format!("---- BEGIN SSH2 PUBLIC KEY ----\nComment: \"practice\"\n{key}\n---- END SSH2 PUBLIC KEY ----\n")
         }),
-    }
+    };
+    first + &added
 }
 
 pub(super) fn keys(host: &Host<'_>, out: &mut Vec<String>) {

@@ -1,9 +1,11 @@
 //! A machine of the practice account: what EC2 knows of it, and what runs on it. Plain data.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::{Instant, SystemTime};
 
 use crate::lab::keys::Pair;
+use crate::lab::mend::Record;
 use crate::lab::scenario::{Agent, Daemon, KeyFile, MachineSpec, Mend, OsSpec, SshdSpec};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +74,8 @@ pub(in crate::lab) struct Instance {
     /// Keys pushed by EC2 Instance Connect: user, key as SSH sends it, and until when.
     pub pushed: Vec<(String, Vec<u8>, Instant)>,
     pub host_key: Pair,
+    /// What repairs left in /var/lib/port22, by token.
+    pub records: BTreeMap<String, Record>,
     pub console: String,
     /// What a good boot prints.
     pub good_console: String,
@@ -106,6 +110,8 @@ pub(in crate::lab) struct User {
     pub file: Node,
     /// Keys in authorized_keys, as SSH sends them.
     pub keys: Vec<Vec<u8>>,
+    /// Keys that were added since, each on a clean line of its own in the file that sshd reads.
+    pub added: Vec<Vec<u8>>,
     /// Options in front of each key.
     pub options: String,
     pub form: KeyFile,
