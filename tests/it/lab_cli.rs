@@ -294,3 +294,44 @@ fn local_files_are_mended_for_a_served_lab() {
     lab.home.run(&["undo", "--yes"]).exits(0);
     assert_eq!(lab.diagnose("web-healthy").exit, 0);
 }
+
+#[test]
+fn repairs_inside_change_a_served_host_and_are_taken_back() {
+    let lab = serve(&[]);
+    let mut wrong = Vec::new();
+    for (name, fix, cause) in [
+        ("web-perms", "remote-repair-permissions", "home-perms"),
+        ("web-traverse", "remote-repair-permissions", "home-not-traversable"),
+        ("web-selinux", "remote-repair-permissions", "selinux-context"),
+        ("web-config", "remote-sshd-repair", "sshd-config-invalid"),
+        ("web-hostkeys", "remote-sshd-repair", "hostkeys-missing"),
+        ("web-masked", "remote-sshd-repair", "sshd-not-installed-or-disabled"),
+        ("web-nologin", "remote-sshd-repair", "nologin-file"),
+        ("web-allowusers", "remote-sshd-repair", "sshd-allow-deny"),
+        ("web-emptyfile", "remote-add-key", "authkeys-empty"),
+        ("web-joined", "remote-add-key", "authkeys-joined-line"),
+    ] {
+        let config = std::fs::read_to_string(&lab.config).expect("the configuration");
+        let block = config.split("\nHost ").find(|b| b.lines().next().is_some_and(|l| l.contains(name))).expect(name);
+        let key = block.split("IdentityFile \"").nth(1).and_then(|k| k.split('"').next()).expect("a key");
+        let look = || {
+            let words = ["diagnose", name, "--json", "--inside", "-F", &lab.config, "--source-ip", &lab.source];
+            Report::read(lab.home.run(&words))
+        };
+        let broken = |report: &Report| report.causes().iter().any(|c| c.starts_with(cause));
+        let before = look();
+        let done = lab.fix(fix, name, &["-i", key, "--yes", "--json"]);
+        let works = done.exit == 0 && done.json()["login_works"] == true;
+        let again = lab.fix(fix, name, &["-i", key, "--yes", "--json"]);
+        let silent = again.exit == 0 && again.json()["entry"] == Value::Null;
+        let undone = lab.home.run(&["undo", "--yes"]);
+        let after = look();
+        if !broken(&before) || !works || !silent || undone.exit != 0 || before.causes() != after.causes() {
+            wrong.push(format!("{name}: {:?}, {done:#?}, {silent}, {undone:?}, {:?}", before.causes(), after.causes()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // What was limited on purpose stays so.
+    let from = lab.fix("remote-add-key", "web-from", &["--yes"]);
+    assert!(from.exit != 0, "{from:?}");
+}

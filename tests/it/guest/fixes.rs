@@ -143,7 +143,7 @@ fn sshd_is_repaired_and_broken_again() {
             "privsep-directory-777",
             "port-2222",
             "sshd-masked",
-            "sshd-stopped",
+            "etc-nologin",
         ],
     );
 }
@@ -229,6 +229,37 @@ fn another_users_login_carries_the_repair_where_no_agent_is() {
     assert_eq!(done["login_works"], true, "{done:#}");
     assert!(guests.login(&stage, "deploy").0);
     assert_eq!(guests.commands(), 0);
+    guests.home.run(&["undo", "--yes"]).exits(0);
+    assert_eq!(guests.state(), before);
+}
+
+#[test]
+fn a_repair_whose_process_was_killed_is_gone_on_with_or_taken_back() {
+    if left_out() {
+        return;
+    }
+    let guests = Guests::start();
+    let stage = guests.stage(&fault("authkeys-another-key"));
+    let before = guests.state();
+    let journal = guests.home.path().join("state/port22/journal.jsonl");
+    // The deed was done, or not, and nobody wrote down which.
+    let cut = || {
+        let text = std::fs::read_to_string(&journal).expect("the journal");
+        let last = text.lines().rposition(|line| line.contains("step_begun")).expect("a step that was begun");
+        let kept: String = text.lines().take(last + 1).map(|line| format!("{line}\n")).collect();
+        std::fs::write(&journal, kept).expect("the journal");
+    };
+    guests.fix("remote-add-key", &stage, "admin", &["--yes"]).exits(0);
+    let mended = guests.state();
+    cut();
+    let resumed = guests.home.run(&["resume", "--yes"]);
+    assert_eq!(resumed.exit, 0, "{resumed:#?}");
+    assert_eq!(guests.state(), mended, "nothing is done twice");
+    cut();
+    guests.home.run(&["undo", "--yes"]).exits(0);
+    assert_eq!(guests.state(), before);
+    // Cut short before anything was done: there is nothing to take back.
+    cut();
     guests.home.run(&["undo", "--yes"]).exits(0);
     assert_eq!(guests.state(), before);
 }
