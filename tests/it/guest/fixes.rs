@@ -245,9 +245,9 @@ fn a_repair_whose_process_was_killed_is_gone_on_with_or_taken_back() {
     // The deed was done, or not, and nobody wrote down which.
     let cut = || {
         let text = std::fs::read_to_string(&journal).expect("the journal");
-        let last = text.lines().rposition(|line| line.contains("step_begun")).expect("a step that was begun");
-        let kept: String = text.lines().take(last + 1).map(|line| format!("{line}\n")).collect();
-        std::fs::write(&journal, kept).expect("the journal");
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines.iter().rposition(|line| line.contains("step_begun")).expect("a step that was begun");
+        std::fs::write(&journal, lines[..=last].join("\n") + "\n").expect("the journal");
     };
     guests.fix("remote-add-key", &stage, "admin", &["--yes"]).exits(0);
     let mended = guests.state();
