@@ -293,7 +293,7 @@ fn performed(instance: &str, job: &Job, done: Mended, undo: RemoteAction) -> Per
     if !done.before.is_empty() {
         outputs.insert("before".to_owned(), done.before.join("\n"));
     }
-    Performed { text, undo: changed.then(|| Action::Remote(undo)), changed, outputs }
+    Performed { text, undo: changed.then_some(Action::Remote(undo)), changed, outputs }
 }
 
 /// A key made for one login and forgotten with it, and its public half.

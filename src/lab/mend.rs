@@ -94,7 +94,7 @@ pub(super) fn run(world: &mut World, id: &str, asked: &Asked) -> String {
     let (job, token) = (asked.get("JOB"), asked.get("TOKEN"));
     let head = format!("port22-fix 1 {job} {token}\n");
     let end = |lines: &[String], end: &str| {
-        let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let lines = lines.iter().fold(String::new(), |all, line| all + line + "\n");
         format!("{head}{lines}port22-fix-end {end}\n")
     };
     let usual = world.ssh_port;
