@@ -71,13 +71,13 @@ impl RealWorld {
                 let key =
                     SshKey { path: key.clone(), public: None, private: Some(private), encrypted: false, held: false };
                 let request = SshRequest { through: jump, ..request_of(dial, key, errand.limit) };
-                ssh::run_script(request, user, script, errand.what).await
+                ssh::run_for(request, user, script, errand.what).await
             }
             Door::Push { user, dial } => {
                 let (key, public) = fresh().map_err(Unrun::not)?;
                 self.aws().push_key(region, instance, user, &public).await.map_err(Unrun::not)?;
                 let request = SshRequest { through: jump, ..request_of(dial, key, errand.limit) };
-                ssh::run_script(request, user, script, errand.what).await
+                ssh::run_for(request, user, script, errand.what).await
             }
         }
     }

@@ -212,7 +212,12 @@ pub async fn probe_over(stream: Option<Stream>, request: SshRequest) -> Heard {
 
 /// Runs a script as root by a login of `user` with the first key of the request, whose private half must be there. The
 /// user has agreed to it. A host key that contradicts known_hosts ends it before anything is sent.
-pub(super) async fn run_script(request: SshRequest, user: &str, script: &str, what: &str) -> Result<String, Unrun> {
+pub async fn run_script(request: SshRequest, user: &str, script: &str) -> Result<String, Why> {
+    run_for(request, user, script, "the read-only script").await.map_err(|unrun| unrun.why)
+}
+
+/// The same, for a script that `what` names; says whether one that gave no output may have run.
+pub(super) async fn run_for(request: SshRequest, user: &str, script: &str, what: &str) -> Result<String, Unrun> {
     let pace = Pace::new(request.total_limit, request.total_limit);
     let keys = offered(&request.keys);
     let Some(key) = keys.first() else { return Err(Unrun::not(Why::needs("a key to log in with"))) };
