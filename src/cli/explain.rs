@@ -2,6 +2,7 @@
 
 use super::args::{ExplainArgs, PolicyArgs};
 use super::output::{self, Exit};
+use crate::core::boothook;
 use crate::core::catalogue::{self, Catalogue};
 use crate::core::fixes;
 use crate::core::probe::ProbeId;
@@ -83,8 +84,11 @@ fn check(words: &Catalogue, id: &str) -> Option<String> {
 fn fix(words: &Catalogue, id: &str) -> Option<String> {
     let fix = words.fixes.get(id)?;
     let applies = if fixes::applicable(id) { "port22 fix applies it" } else { "by hand in this version" };
+    let more = fix.teaching.as_ref().map(|text| format!("\n{text}")).unwrap_or_default();
+    // The one fix that brings a program of its own onto the instance shows it.
+    let script = if id == "user-data-repair" { boothook::template().trim_end() } else { "" };
     Some(format!(
-        "{} ({id}, a fix; {applies})\n\n{}\nRisk {:?}, downtime {}, can be taken back: {}\nBy hand: {}\nPermissions: {}",
+        "{} ({id}, a fix; {applies})\n\n{}\nRisk {:?}, downtime {}, can be taken back: {}\nBy hand: {}\nPermissions: {}{more}{script}",
         fix.title,
         fix.explain,
         fix.risk,

@@ -91,7 +91,7 @@ pub fn request(target: Target, global: &Global) -> Request {
 pub async fn world(global: &Global) -> RealWorld {
     let aws = AwsSettings { profile: global.profile.clone(), regions: global.region.clone(), ..AwsSettings::default() };
     let limit = global.timeout.map(Duration::from_secs);
-    RealWorld::new(Settings { aws, source_ip: global.source_ip, limit, read_only: global.read_only }).await
+    RealWorld::new(Settings { aws, source_ip: global.source_ip, limit, read_only: global.read_only, state: None }).await
 }
 
 /// Reads a text from a file, or from standard input for `-` or nothing.

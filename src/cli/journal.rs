@@ -5,7 +5,7 @@ use super::output::{self, Exit};
 use super::{fix, input, passphrase};
 use crate::core::plan::{Gate, GateState, Step};
 use crate::core::text::utc;
-use crate::edge::journal_file::JournalFile;
+use crate::edge::journal_file::{JournalFile, state_directory};
 use crate::engine::event::RepairOutcome;
 use crate::engine::failure::{Failure, FailureKind};
 use crate::engine::journal::{Entry, EntryState, Journal};
@@ -16,9 +16,7 @@ use std::sync::Arc;
 
 /// The journal in the state directory (XDG_STATE_HOME/port22, or the platform's own).
 pub fn open() -> Result<JournalFile, Failure> {
-    let dirs = directories::ProjectDirs::from("", "", "port22");
-    let dir = dirs.map(|d| d.state_dir().unwrap_or_else(|| d.data_local_dir()).to_path_buf());
-    let dir = dir.ok_or_else(|| {
+    let dir = state_directory().ok_or_else(|| {
         Failure::usage("find the state directory", "there is no home directory", "set HOME or XDG_STATE_HOME")
     })?;
     Ok(JournalFile::new(dir))

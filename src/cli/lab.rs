@@ -50,6 +50,11 @@ async fn start(options: LabOptions) -> Result<Lab, Failure> {
         .map_err(|e| Failure::usage("start the practice account", e, "port22 lab list shows the scenarios"))
 }
 
+/// Where the journal of practice is kept: with the practice account.
+fn practice(lab: &Lab) -> std::path::PathBuf {
+    lab.home().join("journal")
+}
+
 /// The settings with which the program reaches the practice account: what a user would set by environment.
 pub fn settings(lab: &Lab) -> Settings {
     let value = |name: &str| lab.environment().into_iter().find(|(n, _)| n == name).map(|(_, v)| v);
@@ -60,7 +65,7 @@ pub fn settings(lab: &Lab) -> Settings {
         endpoint: Some(lab.endpoint()),
         keys,
     };
-    Settings { aws, source_ip: Some(lab.source_ip()), ..Settings::default() }
+    Settings { aws, source_ip: Some(lab.source_ip()), state: Some(practice(lab)), ..Settings::default() }
 }
 
 async fn serve(options: LabOptions) -> Result<Exit, Failure> {
@@ -98,7 +103,7 @@ async fn practise(cli: &Cli, scenario: Option<String>) -> Result<Exit, Failure> 
     let lab = start(LabOptions { scenario: scenario.clone(), ..LabOptions::default() }).await?;
     let world = Arc::new(RealWorld::new(settings(&lab)).await);
     // The journal of practice stays with the practice account.
-    let journal: Arc<dyn Journal> = Arc::new(JournalFile::new(lab.home().join("journal")));
+    let journal: Arc<dyn Journal> = Arc::new(JournalFile::new(practice(&lab)));
     let base = Target {
         config_file: Some(lab.config_file().display().to_string()),
         source_ip: Some(lab.source_ip()),

@@ -82,6 +82,9 @@ pub struct FixWords {
     /// IAM actions it needs.
     #[serde(default)]
     pub permissions: Vec<String>,
+    /// What is often advised instead, and why it is not done.
+    #[serde(default)]
+    pub teaching: Option<String>,
 }
 
 /// Words about a symptom.

@@ -4,6 +4,7 @@
 //! a few lines of data.
 
 pub mod ami;
+pub mod boothook;
 pub mod catalogue;
 pub mod cause;
 pub mod channel;

@@ -22,6 +22,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Name of the file in the state directory.
 const FILE: &str = "journal.jsonl";
 
+/// The user's state directory (`XDG_STATE_HOME/port22`, or the platform's own); `None` without a home directory.
+pub fn state_directory() -> Option<PathBuf> {
+    let dirs = directories::ProjectDirs::from("", "", "port22")?;
+    Some(dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir()).to_path_buf())
+}
+
 /// The journal in a state directory (`$XDG_STATE_HOME/port22`).
 #[derive(Debug)]
 pub struct JournalFile {

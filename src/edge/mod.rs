@@ -12,6 +12,7 @@ pub mod dns;
 mod inside;
 pub mod journal_file;
 pub mod jump;
+mod kept_file;
 pub mod keys;
 pub mod known_hosts;
 pub mod passphrase;

@@ -5,6 +5,7 @@
 mod config;
 mod hosts;
 mod keys;
+mod user_data;
 
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
@@ -29,6 +30,7 @@ pub async fn prepare(world: &RealWorld, fix: &str, facts: &Facts) -> Prepared {
             host_key: Fact::unknown(late()),
             ssh_config: Fact::unknown(late()),
             key_pairs: Fact::unknown(late()),
+            user_data: Fact::unknown(late()),
             ..Prepared::default()
         }
     })
@@ -46,6 +48,9 @@ async fn read(world: &RealWorld, fix: &str, facts: &Facts) -> Prepared {
         }
         ("igw-attach", Some(i)) => {
             out.net = NetFacts { gateways: aws.all_gateways(&i.region).await, ..NetFacts::default() };
+        }
+        ("user-data-repair" | "user-data-restore", Some(instance)) => {
+            (out.user_data, out.elastic) = user_data::read(world, instance).await;
         }
         ("eip-associate", Some(i)) => out.net.addresses = aws.elastic_addresses(&i.region).await,
         ("instance-reboot", Some(i)) => out.power = aws.power_facts(i, facts).await,

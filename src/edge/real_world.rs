@@ -21,6 +21,7 @@ use crate::engine::world::{Observation, Performed, Settled, StepContext, World};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub limit: Option<Duration>,
     /// `--read-only`: not even DryRun is asked.
     pub read_only: bool,
+    /// Directory of the journal, where it is not the user's own (the practice account).
+    pub state: Option<PathBuf>,
 }
 
 /// AWS, sockets and files.
@@ -70,6 +73,11 @@ impl RealWorld {
     /// The AWS profile that was named (`--profile`).
     pub(super) fn profile(&self) -> Option<String> {
         self.settings.aws.profile.clone()
+    }
+
+    /// Directory of the journal.
+    pub(super) fn state_directory(&self) -> Option<PathBuf> {
+        self.settings.state.clone().or_else(super::journal_file::state_directory)
     }
 
     /// The AWS side.

@@ -28,6 +28,10 @@ pub struct Prepared {
     pub net: net::NetFacts,
     /// For fixes that stop, start or reboot.
     pub power: net::PowerFacts,
+    /// The user data of the instance, by its digest, and what the journal keeps of it (`user-data-repair`, `user-data-restore`).
+    pub user_data: Fact<UserDataState>,
+    /// Whether the public IPv4 is an Elastic IP, which stays over a stop (`ec2:DescribeAddresses`).
+    pub elastic: Fact<bool>,
 }
 
 /// An instance profile whose role has `AmazonSSMManagedInstanceCore`.
@@ -57,4 +61,32 @@ pub struct RunbookParameter {
     pub default: Option<String>,
     /// Values that it takes; empty when any, or when the document could not be read.
     pub allowed: Vec<String>,
+}
+
+/// User data as a plan needs to know it: never its content.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserDataState {
+    /// Directory of the journal, in which copies are kept.
+    pub directory: String,
+    /// SHA-256 of the raw user data of now, in hexadecimal digits.
+    pub sha256: String,
+    /// Its size in bytes; 0 when there is none.
+    pub bytes: usize,
+    /// The nonce, when it is a repair of this program and not somebody's own.
+    pub repair: Option<String>,
+    /// The latest copy that the journal keeps of this instance's own user data.
+    pub saved: Option<SavedUserData>,
+}
+
+/// A copy of user data that an entry of the journal keeps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SavedUserData {
+    /// Entry that saved it.
+    pub entry: String,
+    /// File with the base64 text as AWS gave it.
+    pub file: String,
+    /// SHA-256 of the decoded content.
+    pub sha256: String,
+    /// The nonce of the repair that replaced it.
+    pub nonce: String,
 }

@@ -6,6 +6,7 @@ use crate::core::plan::{Choices, Plan};
 pub mod acl;
 pub mod eic_push;
 pub mod eip_associate;
+mod gates;
 pub mod igw_attach;
 pub mod instance_reboot;
 pub mod instance_start;
@@ -23,6 +24,8 @@ pub mod sg_allow;
 pub mod ssh_config;
 pub mod ssm_role;
 mod stop_gates;
+pub mod user_data_repair;
+pub mod user_data_restore;
 
 /// Builds the plan of one fix: from facts and from what the user chose. Fails with one sentence that says what is missing.
 type Planner = fn(&Facts, &Choices) -> Result<Plan, String>;
@@ -50,6 +53,8 @@ const PLANNERS: &[(&str, Planner)] = &[
     ("remote-sshd-repair", remote::sshd::plan),
     ("remote-add-key", remote::add_key::plan),
     ("eic-push-key", eic_push::plan),
+    ("user-data-repair", user_data_repair::plan),
+    ("user-data-restore", user_data_restore::plan),
 ];
 
 /// Whether this version can apply a fix; else its words tell how to do it by hand.

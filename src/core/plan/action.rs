@@ -7,6 +7,7 @@ use super::access::AccessAction;
 use super::network::NetworkAction;
 use super::power::PowerAction;
 use super::remote::RemoteAction;
+use super::user_data::UserDataAction;
 use super::{KeyPairAction, LocalAction};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -117,6 +118,8 @@ pub enum Action {
     KeyPair(KeyPairAction),
     /// Something done inside the operating system.
     Remote(RemoteAction),
+    /// A deed of the repair through user data.
+    UserData(UserDataAction),
 }
 
 impl From<KeyPairAction> for Action {
@@ -188,7 +191,8 @@ impl Action {
             | Self::Local(_)
             | Self::KeyPair(_)
             // Looked at inside, where it was written down.
-            | Self::Remote(_) => None,
+            | Self::Remote(_)
+            | Self::UserData(_) => None,
         }
     }
 }

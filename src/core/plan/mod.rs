@@ -11,6 +11,7 @@ mod local;
 mod network;
 mod power;
 mod remote;
+mod user_data;
 
 pub use action::{Action, Outputs};
 pub use edit::Edit;
@@ -19,6 +20,7 @@ pub use local::{KeyForm, LocalAction};
 pub use network::{AclPass, NetworkAction};
 pub use power::PowerAction;
 pub use remote::{Dial, Door, Job, RemoteAction};
+pub use user_data::{Login, UserDataAction};
 
 use crate::core::target::Target;
 use serde::{Deserialize, Serialize};

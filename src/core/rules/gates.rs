@@ -19,8 +19,13 @@ pub(super) fn one_time_spot(facts: &Facts) -> bool {
 }
 
 /// Whether the metadata service is known to be off.
-pub(super) fn metadata_off(facts: &Facts) -> bool {
+pub fn metadata_off(facts: &Facts) -> bool {
     facts.instance().is_some_and(|i| i.imds_enabled == Some(false))
+}
+
+/// Whether an EBS-backed instance is known to have no root volume: it could not be started.
+pub fn root_is_gone(facts: &Facts) -> bool {
+    super::root::root_is_gone(facts)
 }
 
 /// Why the instance cannot, or must not, be stopped: each reason with its cause id. Empty for a stopped one.

@@ -13,6 +13,7 @@ mod network;
 mod power;
 mod routes;
 mod standing;
+mod user_data;
 
 use crate::core::plan::{Action, Gate, GateState, Plan};
 use crate::edge::aws::client::Aws;
@@ -46,6 +47,7 @@ impl Aws {
             Action::Network(deed) => self.network(deed, step).await,
             Action::Power(deed) => self.power(deed, step).await,
             Action::KeyPair(action) => self.key_pair_deed(action, step).await,
+            Action::UserData(deed) => self.user_data_deed(deed, step).await,
             Action::Chmod { .. } | Action::Local(_) | Action::Remote(_) => return None,
         })
     }
@@ -59,6 +61,7 @@ impl Aws {
             Action::Network(deed) => self.settle_network(deed, step).await,
             Action::Power(deed) => self.settle_deed(deed).await,
             Action::KeyPair(action) => self.settle_key_pair(action, step).await,
+            Action::UserData(deed) => self.settle_user_data(deed).await,
             Action::Chmod { .. } | Action::Local(_) | Action::Remote(_) => return None,
             _ => Settled::CannotTell("this change leaves no mark to look for".to_owned()),
         })
@@ -93,7 +96,12 @@ impl Aws {
                 }));
             }
         }
-        plan.gates.extend(gates);
+        // A plan may make the same call twice.
+        for gate in gates {
+            if !plan.gates.contains(&gate) {
+                plan.gates.push(gate);
+            }
+        }
         plan
     }
 
@@ -112,6 +120,7 @@ impl Aws {
             }
             Action::Network(deed) => self.dry_run_network(deed).await,
             Action::Power(deed) => self.dry_run_power(deed).await,
+            Action::UserData(deed) => self.dry_run_user_data(deed).await.map(|(name, said)| said.gate(name)),
             _ => None,
         }
     }

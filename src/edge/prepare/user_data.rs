@@ -1,0 +1,72 @@
+//! Reads for the repair through user data: its digest, what the journal keeps of it, and whether the address stays.
+
+use crate::core::boothook;
+use crate::core::fact::{Fact, Why};
+use crate::core::facts::aws::Instance;
+use crate::core::facts::prepared::{SavedUserData, UserDataState};
+use crate::core::plan::{Action, UserDataAction};
+use crate::edge::aws::error;
+use crate::edge::journal_file::JournalFile;
+use crate::edge::real_world::RealWorld;
+use crate::engine::journal::{Entry, EntryState, Journal as _};
+use aws_sdk_ec2::types::Filter;
+
+/// The user data of now and what is kept of it; whether the public address is an Elastic IP.
+pub(super) async fn read(world: &RealWorld, instance: &Instance) -> (Fact<UserDataState>, Fact<bool>) {
+    tokio::join!(state(world, instance), elastic(world, instance))
+}
+
+async fn state(world: &RealWorld, instance: &Instance) -> Fact<UserDataState> {
+    let doing = "look for the state directory";
+    let Some(directory) = world.state_directory() else {
+        return Fact::unknown(Why::failed(doing, "there is no home directory: set HOME or XDG_STATE_HOME"));
+    };
+    let now = match world.aws().user_data_now(&instance.region, &instance.id).await {
+        Ok(now) => now.raw,
+        Err(failure) => return Fact::unknown(Why::failed(failure.doing, failure.reason)),
+    };
+    let entries = match JournalFile::new(&directory).entries() {
+        Ok(entries) => entries,
+        Err(failure) => return Fact::unknown(Why::failed(failure.doing, failure.reason)),
+    };
+    let repair = boothook::nonce_of(&now);
+    let kept: Vec<SavedUserData> = entries.iter().rev().filter_map(|entry| saved(entry, &instance.id)).collect();
+    // Of the repair that is there now; else the latest.
+    let ours = kept.iter().find(|s| Some(&s.nonce) == repair.as_ref()).or_else(|| kept.first()).cloned();
+    let state = UserDataState {
+        directory: directory.display().to_string(),
+        sha256: boothook::digest(&now),
+        bytes: now.len(),
+        repair,
+        saved: ours,
+    };
+    Fact::known(state, format!("DescribeInstanceAttribute userData {}", instance.id))
+}
+
+/// What an entry keeps of the instance's user data.
+fn saved(entry: &Entry, instance: &str) -> Option<SavedUserData> {
+    let of_it = entry.plan.steps.iter().any(|step| {
+        matches!(&step.action, Some(Action::UserData(UserDataAction::Save { instance: i, .. })) if i == instance)
+    });
+    let output = |name: &str| entry.outputs.get(name).cloned();
+    (of_it && entry.state != EntryState::Undone).then_some(())?;
+    Some(SavedUserData {
+        entry: entry.id.clone(),
+        file: output("user_data_file")?,
+        sha256: output("user_data_sha256")?,
+        nonce: output("nonce")?,
+    })
+}
+
+async fn elastic(world: &RealWorld, instance: &Instance) -> Fact<bool> {
+    let Some(address) = instance.public_ip else { return Fact::NotAsked };
+    let of_it = Filter::builder().name("instance-id").values(&instance.id).build();
+    match world.aws().ec2(&instance.region).describe_addresses().filters(of_it).send().await {
+        Ok(answer) => {
+            let all = answer.addresses();
+            let here = all.iter().any(|a| a.public_ip().and_then(|ip| ip.parse().ok()) == Some(address));
+            Fact::known(here, format!("DescribeAddresses of {}", instance.id))
+        }
+        Err(e) => Fact::unknown(error::why(&e, "ec2:DescribeAddresses", "see whether the address is an Elastic IP")),
+    }
+}
