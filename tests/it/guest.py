@@ -90,7 +90,7 @@ def mirror():
     return site, proxy[0].split("'")[1] if proxy else None
 
 
-def make_root(archive):
+def make_root(archive, packages):
     """Debootstraps into a temporary directory and packs it."""
     if not shutil.which("debootstrap", path=os.environ.get("PATH", "") + ":/usr/sbin"):
         raise Unable("debootstrap is needed for the guests: install it, or run tests/run")
@@ -101,7 +101,7 @@ def make_root(archive):
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="making-") as directory:
         root = os.path.join(directory, "root")
         steps = (
-            ["debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES), SUITE, root, site],
+            ["debootstrap", "--variant=minbase", "--include=" + ",".join(packages), SUITE, root, site],
             ["chroot", root, "/bin/sh", "-c", SHAPE],
             ["tar", "-C", root, "--numeric-owner", "-cf", archive + ".part", "."],
         )
@@ -112,21 +112,22 @@ def make_root(archive):
     os.rename(archive + ".part", archive)
 
 
-def archive():
-    """The packed root, which is made if this recipe was never made here."""
+def archive(more=()):
+    """The packed root, which is made if this recipe (with `more` packages) was never made here."""
     os.makedirs(CACHE, exist_ok=True)
-    recipe = hashlib.sha256(repr((SUITE, PACKAGES, SHAPE)).encode()).hexdigest()[:12]
+    packages = PACKAGES + tuple(more)
+    recipe = hashlib.sha256(repr((SUITE, packages, SHAPE)).encode()).hexdigest()[:12]
     path = os.path.join(CACHE, f"{SUITE}-{recipe}.tar")
     with open(os.path.join(CACHE, "lock"), "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(path):
-            make_root(path)
+            make_root(path, packages)
     return path
 
 
 # The namespaces that all of this process lives in.
 
-def enter():
+def enter(more=()):
     """Runs this program again, in namespaces of its own; returns once that is so."""
     if os.environ.get("PORT22_TEST_ENTERED") == str(os.getpid()):
         return
@@ -140,7 +141,7 @@ def enter():
     if tried.returncode != 0:
         raise Unable(f"the guests need namespaces, which this machine or container refuses (docker: --privileged): {tried.stderr.strip()}")
     # Before the network is gone.
-    archive()
+    archive(more)
     # The process stays the same, so that whoever started it can name its namespaces by its id.
     os.environ["PORT22_TEST_ENTERED"] = str(os.getpid())
     os.execvp("unshare", [*flags, "--", sys.executable, *sys.argv])
@@ -165,14 +166,14 @@ def run(arguments, text_in=None, **more):
 class Base:
     """The unpacked root, in memory of this namespace."""
 
-    def __init__(self):
+    def __init__(self, more=()):
         self.mounted = os.path.join(CACHE, "mnt")
         os.makedirs(self.mounted, exist_ok=True)
         self.root = os.path.join(self.mounted, "root")
         for step in (
             ["mount", "-t", "tmpfs", "-o", "mode=755", "guests", self.mounted],
             ["mkdir", self.root],
-            ["tar", "-C", self.root, "--numeric-owner", "-xpf", archive()],
+            ["tar", "-C", self.root, "--numeric-owner", "-xpf", archive(more)],
         ):
             done = run(step)
             if done.returncode != 0:

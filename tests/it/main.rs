@@ -27,4 +27,7 @@ mod ssh_probe;
 mod sshd;
 mod ssm;
 mod tui;
+#[cfg(target_os = "linux")]
+mod user_data_guest;
+mod user_data_moto;
 mod waves;

@@ -113,8 +113,14 @@ impl Moto {
 
     /// What this script of tests/it serves.
     pub fn of(script: &str) -> Self {
+        Self::of_with(script, &[])
+    }
+
+    /// The same, with arguments.
+    pub fn of_with(script: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new(python())
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(script))
+            .args(arguments)
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env_remove("AWS_PROFILE")
