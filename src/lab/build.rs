@@ -3,7 +3,7 @@
 //! Used by `Lab::start`. Must not invent anything that the files do not say, except what EC2 adds
 //! by itself: default NACL rules, egress rules, local routes, interfaces and volumes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -470,6 +470,7 @@ fn make_instance(world: &mut World, spec: &InstanceSpec, launched: SystemTime) -
         host_key,
         records: BTreeMap::new(),
         console,
+        marks: BTreeSet::new(),
         good_console,
         id,
     })

@@ -22,6 +22,7 @@
 mod api;
 mod bignum;
 mod build;
+mod cloud_init;
 mod console;
 mod home;
 mod host;

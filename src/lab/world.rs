@@ -296,6 +296,7 @@ impl World {
             // Memory that was kept goes on where it was: that is no boot.
             if !std::mem::take(&mut instance.machine.hibernated) {
                 instance.freshen(true);
+                super::cloud_init::boot(instance);
             }
         }
     }
@@ -325,6 +326,7 @@ impl World {
         if let Some(instance) = self.instance_mut(id) {
             instance.booting = Some(now + transition);
             instance.freshen(false);
+            super::cloud_init::boot(instance);
         }
     }
 

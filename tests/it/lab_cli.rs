@@ -96,6 +96,12 @@ impl Serving {
         self.home.run(&self.fix_arguments(fix, name, more))
     }
 
+    /// Path of one of the practising user's key files.
+    pub fn key(&self, name: &str) -> String {
+        let home = std::path::Path::new(&self.config).parent().expect("a directory");
+        home.join("keys").join(name).display().to_string()
+    }
+
     /// The words of `port22 fix …` against this lab.
     pub fn fix_arguments<'a>(&'a self, fix: &'a str, name: &'a str, more: &[&'a str]) -> Vec<&'a str> {
         [&["fix", fix, name, "-F", &self.config, "--source-ip", &self.source], more].concat()

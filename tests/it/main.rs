@@ -29,5 +29,6 @@ mod ssm;
 mod tui;
 #[cfg(target_os = "linux")]
 mod user_data_guest;
+mod user_data_lab;
 mod user_data_moto;
 mod waves;

@@ -86,11 +86,6 @@ impl Home {
         self.dir.path()
     }
 
-    /// What the program's environment is, for a test that runs it in its own way.
-    pub fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
     /// A new key pair; the path of its private half, mode 0600.
     pub fn key(&self, name: &str) -> PathBuf {
         keygen(self.path(), name, &["-t", "ed25519"], "")

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// A first-boot script that counts how often it ran.
 const OWN: &[u8] = b"#!/bin/sh\necho run >> /var/lib/owner-ran\n# \xc3\xa9\r\n";
@@ -124,8 +125,11 @@ fn a_broken_login_is_repaired_by_a_real_cloud_init() {
         if later {
             assert!(cloud.user_data(&guest).starts_with(b"#cloud-boothook\n"));
             assert_eq!(cloud.home.fix("user-data-restore", &guest.world, &["-i", &path, "--yes"]).exit, 0);
-            let address = cloud.address(&guest);
-            assert_eq!(cloud.login(&address, &key)["works"], true, "{name}");
+            // It promises no login, and does not wait for the boot.
+            let until = Instant::now() + Duration::from_secs(90);
+            while cloud.login(&cloud.address(&guest), &key)["works"] != true {
+                assert!(Instant::now() < until, "{name}: nobody is let in after the restore");
+            }
         }
         assert_eq!(cloud.user_data(&guest), OWN, "{name}: byte for byte");
         // The owner's first-boot script has not run again, and nothing below the home was touched.

@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -94,32 +93,11 @@ impl Stage {
     fn killed_when(&self, signs: &[&str]) {
         let port = self.world.place.port.to_string();
         let key = self.key.display().to_string();
-        let mut child = Command::new(crate::program::PORT22)
-            .args([
-                "fix",
-                "user-data-repair",
-                &format!("root@{}", self.world.instance),
-                "-p",
-                &port,
-                "-i",
-                &key,
-                "--yes",
-            ])
-            .args([
-                "--source-ip",
-                crate::moto::CLIENT,
-                "-F",
-                &self.home.path().join("ssh_config").display().to_string(),
-            ])
-            .env_clear()
-            .envs(self.home.environment())
-            .current_dir(self.home.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("port22");
-        let until = Instant::now() + Duration::from_secs(60);
+        let (target, config) = (format!("root@{}", self.world.instance), self.home.path().join("ssh_config"));
+        let config = config.display().to_string();
+        let words = ["fix", "user-data-repair", &target, "-p", &port, "-i", &key, "--yes", "-F", &config];
+        let mut child = self.home.start(&[&words[..], &["--source-ip", crate::moto::CLIENT]].concat());
+        let until = Instant::now() + Duration::from_secs(240);
         while !self.journal().lines().any(|line| signs.iter().all(|sign| line.contains(sign))) {
             assert!(
                 Instant::now() < until && child.try_wait().expect("a state").is_none(),

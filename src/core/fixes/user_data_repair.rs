@@ -164,7 +164,7 @@ fn own_gates(facts: &Facts, state: &UserDataState, user: &str, key: Option<&str>
             "script",
             GateState::Ok,
             format!(
-                "one boothook of {} bytes, which runs once for {user}: home, .ssh, authorized_keys and nothing below them; port22 explain user-data-repair prints it",
+                "one boothook of {} bytes, which runs once for {user}: home, .ssh, authorized_keys and nothing below them. An undo puts user data and state back, what it mended stays; port22 explain user-data-repair prints it",
                 body.len()
             ),
         )),

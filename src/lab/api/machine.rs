@@ -257,19 +257,23 @@ pub(super) fn modify_attribute(world: &mut World, params: &Params, xml: &mut Xml
             let bytes = STANDARD.decode(text).map_err(|_| {
                 Problem::new("InvalidParameterValue", "Invalid BASE64 encoding of user data.".to_owned())
             })?;
-            Some(String::from_utf8_lossy(&bytes).into_owned())
+            if bytes.len() > 16_384 {
+                return Err(Problem::new("InvalidParameterValue", "User data is limited to 16384 bytes"));
+            }
+            Some(bytes)
         }
     };
     let stop = params.get("DisableApiStop.Value").map(|value| value == "true");
     if data.is_none() && stop.is_none() {
         return Err(Problem::new("InvalidParameterCombination", "No attributes specified."));
     }
+    // Whoever only asks is told of the permission, whatever the state.
+    if dry {
+        return Err(Problem::dry_run());
+    }
     if data.is_some() && world.instance(&id).is_some_and(|instance| instance.state != State::Stopped) {
         let message = format!("The instance '{id}' is not in the 'stopped' state.");
         return Err(Problem::new("IncorrectInstanceState", message));
-    }
-    if dry {
-        return Err(Problem::dry_run());
     }
     if let Some(instance) = world.instance_mut(&id) {
         if let Some(text) = data {

@@ -112,7 +112,9 @@ pub(in crate::lab) struct MachineSpec {
     pub hibernated: bool,
     pub hibernation: bool,
     pub stop_protected: bool,
-    pub user_data: Option<String>,
+    /// User data, as bytes: a client may set any.
+    #[serde(deserialize_with = "bytes_of_text")]
+    pub user_data: Option<Vec<u8>>,
     pub spot: Option<SpotSpec>,
     pub root: RootSpec,
     /// The root volume is encrypted with a key of the customer.
@@ -318,6 +320,11 @@ impl Default for SshdSpec {
             fips: false,
         }
     }
+}
+
+/// A story writes user data as text.
+fn bytes_of_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.map(String::into_bytes))
 }
 
 /// What stands in the place of authorized_keys.

@@ -1,6 +1,6 @@
 //! A machine of the practice account: what EC2 knows of it, and what runs on it. Plain data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::{Instant, SystemTime};
 
@@ -77,6 +77,8 @@ pub(in crate::lab) struct Instance {
     /// What repairs left in /var/lib/port22, by token.
     pub records: BTreeMap<String, Record>,
     pub console: String,
+    /// Marks that repairs by user data have left, so that they run once.
+    pub marks: BTreeSet<String>,
     /// What a good boot prints.
     pub good_console: String,
 }
@@ -145,6 +147,13 @@ impl Instance {
         if moved {
             self.machine.event.clear();
         }
+    }
+
+    /// Prints a line on the serial port.
+    pub fn mutter(&mut self, line: &str) {
+        self.console.push_str("\r\n");
+        self.console.push_str(line);
+        self.console.push_str("\r\n");
     }
 
     /// True if the operating system runs.

@@ -104,6 +104,10 @@ impl Aws {
                 };
                 let call = self.ec2_once(region).modify_instance_attribute().instance_id(instance);
                 let answer = call.user_data(blob(now.raw)).dry_run(true).send().await;
+                // The permission is looked at before the state is.
+                if answer.as_ref().is_err_and(|e| error::code(e) == "IncorrectInstanceState") {
+                    return Some((MODIFY, Dry::Done(format!("you may call {MODIFY} (DryRun, while it runs)"))));
+                }
                 Some((MODIFY, dry(answer.map(drop), MODIFY)))
             }
             UserDataAction::Power { region, instance, up: true, .. } => {
