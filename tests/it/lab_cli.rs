@@ -97,7 +97,7 @@ impl Serving {
     }
 
     /// Path of one of the practising user's key files.
-    pub fn key(&self, name: &str) -> String {
+    pub fn key_file(&self, name: &str) -> String {
         let home = std::path::Path::new(&self.config).parent().expect("a directory");
         home.join("keys").join(name).display().to_string()
     }

@@ -22,7 +22,7 @@ fn a_practice_host_is_repaired_and_keeps_its_own_user_data() {
 #[test]
 fn a_lost_key_is_added_at_the_next_boot() {
     let lab = serve(&["--scenario", "web-keyabsent", "--transition", "120"]);
-    let key = lab.key("practice.pem");
+    let key = lab.key_file("practice.pem");
     let more = ["-i", &key, "--yes", "--json", "--timeout", "2", "--choose", "restore=later"];
     let done = lab.fix("user-data-repair", "web-keyabsent", &more).exits(0).json();
     assert_eq!(done["login_works"], true, "{done}");

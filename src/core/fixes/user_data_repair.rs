@@ -338,3 +338,6 @@ impl Steps<'_> {
         self.list.push(Step::deed("put your own user data back, byte for byte", command, None, deed));
     }
 }
+
+#[cfg(test)]
+mod tests;
