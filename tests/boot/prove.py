@@ -199,7 +199,8 @@ def user_data_repair(stage):
     ident = stage.launch("victim", old, OWN)
     assert stage.ssh(ident, old, "true", BOOT) is not None, stage.said
     stage.say("the first boot lets the first key in; waiting for its last modules")
-    stage.ssh(ident, old, "cloud-init status --wait >/dev/null || true")
+    # `cloud-init status --wait` ends early where any module has failed.
+    stage.ssh(ident, old, "until [ -e /var/lib/cloud/instance/boot-finished ]; do sleep 2; done")
     assert stage.ssh(ident, old, "cat /var/lib/owner-ran") == "run\n", "the owner's script has run at the first boot"
     first = stage.look(ident)[1]
     stage.say("broken: no .ssh, a home that everybody may write")
