@@ -1,6 +1,5 @@
 """A virtual machine in qemu, without KVM: its volumes are image files, its metadata service is imds.py."""
 
-import ctypes
 import os
 import shutil
 import signal
@@ -17,10 +16,6 @@ QEMU = "qemu-system-x86_64"
 SERVICE = os.path.normpath(os.path.join(HERE, "..", "it", "imds.py"))
 # An emulated Debian is down in half of it.
 PATIENCE = 240
-
-
-def die_with_parent():
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 class Machine:
@@ -71,8 +66,7 @@ class Machine:
             "-netdev", net + ("," + forward if forward else ""), "-device", f"virtio-net-pci,netdev=n,mac={self.mac}",
             "-smbios", f"type=1,manufacturer=Amazon EC2,product=t3.micro,uuid={uuid},serial={uuid}", "-device", "virtio-rng-pci",
             "-chardev", f"file,id=c,path={self.console},append=on", "-serial", "chardev:c", "-monitor", f"unix:{self.monitor},server=on,wait=off",
-        ], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(os.path.join(self.directory, "qemu.log"), "ab"),
-            preexec_fn=die_with_parent)
+        ], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(os.path.join(self.directory, "qemu.log"), "ab"))
 
     def stop(self):
         """Presses the power button, waits for the system to go down, and at last takes the current away."""

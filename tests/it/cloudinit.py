@@ -165,8 +165,10 @@ def world():
             self.user_data = raw
             if address:
                 self.base.address(address)
-            done = self.guest.sh(STAGES, seconds=120)
-            text = cloud.CONSOLES.get(self.instance, "") + done.stdout + done.stderr
+            # cloud-init swallows what a boothook prints; only the console itself shows it.
+            done = self.guest.sh(": > /dev/console\n" + STAGES, seconds=120)
+            said = self.guest.sh("cat /dev/console").stdout
+            text = cloud.CONSOLES.get(self.instance, "") + done.stdout + done.stderr + said
             cloud.CONSOLES[self.instance] = text[-65536:]
             self.guest.start()
 
