@@ -57,7 +57,7 @@ fn cause(words: &Catalogue, id: &str) -> Option<String> {
     ];
     for fix in &cause.fixes {
         let title = words.fixes.get(fix).map_or("", |f| f.title.as_str());
-        let how = if fixes::applicable(&fix) { "" } else { " (by hand)" };
+        let how = if fixes::applicable(fix) { "" } else { " (by hand)" };
         out.push(format!("Fix: {fix}{how}: {title}"));
     }
     if !cause.by_hand.is_empty() {

@@ -69,7 +69,7 @@ fn cause_json(finding: &Finding) -> Value {
     let words = catalogue::get().causes.get(&finding.id);
     let fixes: Vec<Value> = words.map(|w| w.fixes.as_slice()).unwrap_or_default().iter().filter_map(|id| {
         let fix = catalogue::get().fixes.get(id)?;
-        Some(json!({"id": id, "title": fix.title, "risk": fix.risk, "downtime": fix.downtime, "reversible": fix.reversible, "applicable": fixes::applicable(&id)}))
+        Some(json!({"id": id, "title": fix.title, "risk": fix.risk, "downtime": fix.downtime, "reversible": fix.reversible, "applicable": fixes::applicable(id)}))
     }).collect();
     let mut out = json!({
         "id": finding.id,
@@ -244,14 +244,14 @@ fn push_causes(facts: &Facts, diagnosis: &Diagnosis, lines: &mut Vec<String>, he
         }
         for id in cause.map(|w| w.fixes.as_slice()).unwrap_or_default() {
             let Some(fix) = words.fixes.get(id) else { continue };
-            let how = if fixes::applicable(&id) {
+            let how = if fixes::applicable(id) {
                 format!("port22 fix {id} {}", target_words(facts))
             } else {
                 format!("by hand: port22 explain {id}")
             };
             lines.push(format!("  fix: {} ({} risk)  {how}", fix.title, fix.risk.word()));
         }
-        if let Some(cause) = cause.filter(|c| !c.fixes.iter().any(|f| fixes::applicable(&f))) {
+        if let Some(cause) = cause.filter(|c| !c.fixes.iter().any(|f| fixes::applicable(f))) {
             lines.extend(cause.by_hand.iter().take(3).map(|l| format!("    {}", fill(l, facts))));
         }
         lines.push(String::new());

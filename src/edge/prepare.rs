@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Reads what the plan of a fix needs.
 pub async fn prepare(world: &RealWorld, fix: &str, facts: &Facts) -> Prepared {
     let reading = read(world, fix, facts);
-    tokio::time::timeout(LIMIT, reading).await.unwrap_or_else(|_| {
+    Box::pin(tokio::time::timeout(LIMIT, reading)).await.unwrap_or_else(|_| {
         let late = || Why::TimedOut { doing: format!("read what {fix} needs"), after_ms: 20_000 };
         Prepared {
             managing_profiles: Fact::unknown(late()),
@@ -53,9 +53,10 @@ async fn read(world: &RealWorld, fix: &str, facts: &Facts) -> Prepared {
             (out.user_data, out.elastic) = user_data::read(world, instance).await;
         }
         ("eip-associate", Some(i)) => out.net.addresses = aws.elastic_addresses(&i.region).await,
-        ("instance-reboot", Some(i)) => out.power = aws.power_facts(i, facts).await,
+        ("instance-reboot", Some(i)) => out.power = Box::pin(aws.power_facts(i, facts)).await,
         ("instance-start" | "instance-stop-start", Some(i)) => {
-            (out.power, out.net.addresses) = tokio::join!(aws.power_facts(i, facts), aws.elastic_addresses(&i.region));
+            (out.power, out.net.addresses) =
+                tokio::join!(Box::pin(aws.power_facts(i, facts)), aws.elastic_addresses(&i.region));
         }
         ("key-convert", _) => out.keys = keys::read(facts).await,
         ("key-pair-import", _) => out.key_pairs = aws.key_pairs(facts).await,

@@ -408,7 +408,7 @@ impl World for RealWorld {
 
     fn prepare(&self, fix: &str, facts: Arc<Facts>) -> BoxFuture<'_, Prepared> {
         let fix = fix.to_owned();
-        async move { prepare::prepare(self, &fix, &facts).await }.boxed()
+        async move { Box::pin(prepare::prepare(self, &fix, &facts)).await }.boxed()
     }
 
     fn perform(&self, action: Action, step: StepContext) -> BoxFuture<'_, Result<Performed, Failure>> {

@@ -64,7 +64,7 @@ pub async fn apply(means: Means, plan: Confirmed, reread: bool) -> RepairResult 
     plan.login.get_or_insert_with(|| means.request.target.clone());
     let end = |plan: Plan, entry: Option<String>, outcome| RepairResult { entry, plan, outcome, after: None };
     if reread {
-        match again(&means, &plan).await {
+        match Box::pin(again(&means, &plan)).await {
             Ok(fresh) if fresh.does_as(&plan) => {}
             Ok(fresh) => return means.finish(end(plan, None, RepairOutcome::Stale(Box::new(fresh)))),
             Err(reason) => {

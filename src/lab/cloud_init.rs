@@ -22,8 +22,7 @@ pub(super) fn boot(instance: &mut Instance) {
         return;
     }
     let value = |name: &str| {
-        let from =
-            text.split(|c: char| c == ';' || c == '\n').map(str::trim).find_map(|part| part.strip_prefix(name))?;
+        let from = text.split([';', '\n']).map(str::trim).find_map(|part| part.strip_prefix(name))?;
         from.strip_prefix("='")?.strip_suffix('\'').map(str::to_owned)
     };
     let (Some(user), Some(nonce)) = (value("U"), value("N")) else { return };

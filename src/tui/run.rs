@@ -241,14 +241,15 @@ impl Performer {
                 Effect::Apply { run, plan, request, reread } => {
                     let out = self.repair_events(run);
                     tokio::spawn(async move {
-                        repair::apply(repair::Means { world, journal, request: *request, run, out }, *plan, reread)
-                            .await;
+                        let means = repair::Means { world, journal, request: *request, run, out };
+                        Box::pin(repair::apply(means, *plan, reread)).await;
                     });
                 }
                 Effect::Undo { run, entry, request } => {
                     let out = self.repair_events(run);
                     tokio::spawn(async move {
-                        repair::undo(repair::Means { world, journal, request: *request, run, out }, entry).await;
+                        let means = repair::Means { world, journal, request: *request, run, out };
+                        Box::pin(repair::undo(means, entry)).await;
                     });
                 }
                 Effect::Resume { run, entry, request } => {

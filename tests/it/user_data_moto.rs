@@ -97,7 +97,7 @@ impl Stage {
         let config = config.display().to_string();
         let words = ["fix", "user-data-repair", &target, "-p", &port, "-i", &key, "--yes", "-F", &config];
         let mut child = self.home.start(&[&words[..], &["--source-ip", crate::moto::CLIENT]].concat());
-        let until = Instant::now() + Duration::from_secs(240);
+        let until = Instant::now() + Duration::from_mins(4);
         while !self.journal().lines().any(|line| signs.iter().all(|sign| line.contains(sign))) {
             assert!(
                 Instant::now() < until && child.try_wait().expect("a state").is_none(),

@@ -43,22 +43,19 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
         return Ok(plan);
     }
     let known = &facts.prepared.net.gateways;
-    let free: Vec<(String, String)> = match known.value() {
-        Some(all) => {
-            let mut free: Vec<_> = all.iter().filter(|(g, _)| g.attached_to.is_none()).collect();
-            // The one that the routes name already comes first.
-            free.sort_by_key(|(g, _)| Some(&g.id) != wanted.as_ref());
-            free.into_iter().map(|(g, name)| (g.id.clone(), words(&g.id, name.as_deref(), wanted.as_deref()))).collect()
-        }
-        None => {
-            let why = known.why_not().map_or_else(String::new, |w| format!(" ({})", w.text()));
-            plan.gates.push(Gate::new(
-                "free-gateways",
-                GateState::Warn,
-                format!("cannot tell which gateways are free{why}"),
-            ));
-            Vec::new()
-        }
+    let free: Vec<(String, String)> = if let Some(all) = known.value() {
+        let mut free: Vec<_> = all.iter().filter(|(g, _)| g.attached_to.is_none()).collect();
+        // The one that the routes name already comes first.
+        free.sort_by_key(|(g, _)| Some(&g.id) != wanted.as_ref());
+        free.into_iter().map(|(g, name)| (g.id.clone(), words(&g.id, name.as_deref(), wanted.as_deref()))).collect()
+    } else {
+        let why = known.why_not().map_or_else(String::new, |w| format!(" ({})", w.text()));
+        plan.gates.push(Gate::new(
+            "free-gateways",
+            GateState::Warn,
+            format!("cannot tell which gateways are free{why}"),
+        ));
+        Vec::new()
     };
     let mut options: Vec<(&str, &str)> = free.iter().map(|(id, text)| (id.as_str(), text.as_str())).collect();
     options.push((NEW, "make a new one (costs nothing; the default quota is 5 a Region)"));

@@ -175,7 +175,9 @@ mod tests {
     fn the_number_is_free_and_before_the_entry_that_denies() {
         let all = "0.0.0.0/0";
         let closing = entry(32767, false, false, "-1", all, None);
-        let cases: [(Vec<AclEntry>, (i32, Option<i32>)); 9] = [
+        // The number of the entry that denies, and a number before it that is free.
+        type Wanted = (i32, Option<i32>);
+        let cases: [(Vec<AclEntry>, Wanted); 9] = [
             (vec![closing.clone()], (32767, Some(100))),
             (vec![], (32767, Some(100))),
             (vec![entry(100, false, true, "6", all, Some((443, 443))), closing], (32767, Some(110))),

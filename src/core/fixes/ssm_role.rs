@@ -145,7 +145,7 @@ fn with_profile(plan: &mut Plan, facts: &Facts, choices: &Choices, arn: &str) {
     let own = ("new".to_owned(), format!("a new role and profile {OWN} with {POLICY} only"));
     // A profile that gives more than is needed is not the default.
     let narrow = fitting.first().is_some_and(|p| p.policies.iter().all(|n| n == POLICY));
-    options.insert(if narrow { 1 } else { 0 }, own);
+    options.insert(usize::from(narrow), own);
     let shown: Vec<(&str, &str)> = options.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
     let choice = Choice::new("profile", "which instance profile?", &shown, choices);
     let profile = if choice.chosen == "new" { OWN.to_owned() } else { choice.chosen.clone() };

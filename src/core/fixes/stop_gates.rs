@@ -116,7 +116,7 @@ fn forbidden(out: &mut Around, facts: &Facts, instance: &Instance) {
             }
             Some(_) => out.gate("spot", GateState::Refuse, "a one-time Spot Instance cannot be stopped"),
             None => {
-                out.gate("spot", GateState::Refuse, "a Spot Instance without a persistent request cannot be stopped")
+                out.gate("spot", GateState::Refuse, "a Spot Instance without a persistent request cannot be stopped");
             }
         },
         spot => {

@@ -438,27 +438,6 @@ pub fn key(text: &str) -> Option<String> {
     fits.then(|| path.to_owned())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_pattern_compiles() {
-        assert_eq!(COMPILED.len(), PATTERNS.len());
-        assert!(MORE.iter().all(|(words, pattern)| !words.is_empty() && Regex::new(pattern).is_ok()));
-        assert!(DENIED.is_some() && SENT.is_some() && HINT.is_some() && TOO_LONG.is_some());
-    }
-
-    #[test]
-    fn file_errors_are_no_refusals() {
-        let denied = |t: &str| denials(&Flat::both(t).0).into_iter().map(|d| d.1.len()).collect::<Vec<_>>();
-        assert_eq!(denied("a@b: Permission denied (publickey,password)."), [2]);
-        assert_eq!(denied("a@b: Permission denied ()."), [0]);
-        assert!(denied("mkstemp failed: Permission denied (13)").is_empty());
-        assert!(denied("Permission denied (os error 13)").is_empty());
-    }
-}
-
 /// The version line of the ssh that printed the text: the first line of `ssh -v`, the whole of `ssh -V`, or its
 /// identification string among the debug lines. The server's version stands behind other words.
 pub fn client_version(flat: &Flat) -> Option<String> {
@@ -479,4 +458,25 @@ pub fn through_serial_gateway(extract: &mut Extract) -> bool {
         (extract.port, extract.key_path) = (None, None);
     }
     gateway
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pattern_compiles() {
+        assert_eq!(COMPILED.len(), PATTERNS.len());
+        assert!(MORE.iter().all(|(words, pattern)| !words.is_empty() && Regex::new(pattern).is_ok()));
+        assert!(DENIED.is_some() && SENT.is_some() && HINT.is_some() && TOO_LONG.is_some());
+    }
+
+    #[test]
+    fn file_errors_are_no_refusals() {
+        let denied = |t: &str| denials(&Flat::both(t).0).into_iter().map(|d| d.1.len()).collect::<Vec<_>>();
+        assert_eq!(denied("a@b: Permission denied (publickey,password)."), [2]);
+        assert_eq!(denied("a@b: Permission denied ()."), [0]);
+        assert!(denied("mkstemp failed: Permission denied (13)").is_empty());
+        assert!(denied("Permission denied (os error 13)").is_empty());
+    }
 }

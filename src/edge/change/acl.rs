@@ -82,7 +82,7 @@ mod tests {
                 Some("/restore") => *list.borrow_mut() = vec!["PC\\jo", "Everyone"],
                 _ => {}
             }
-            Ok(list.borrow().iter().map(|a| format!("{path} {a}:(F)\n")).collect())
+            Ok(list.borrow().iter().fold(String::new(), |all, a| all + &format!("{path} {a}:(F)\n")))
         };
         let done = set(&fake, path, "PC\\jo", backup).unwrap();
         assert!(done.changed && *list.borrow() == ["PC\\jo"], "{done:?}");

@@ -20,8 +20,14 @@ const PROCESSES: [&str; 9] = [
 
 pub(super) fn run(world: &mut World, action: &str, params: &Params, xml: &mut Xml) -> Outcome {
     match action {
-        "DescribeAutoScalingInstances" => instances(world, params, xml),
-        "DescribeAutoScalingGroups" => groups(world, params, xml),
+        "DescribeAutoScalingInstances" => {
+            instances(world, params, xml);
+            Ok(())
+        }
+        "DescribeAutoScalingGroups" => {
+            groups(world, params, xml);
+            Ok(())
+        }
         "EnterStandby" => standby(world, params, xml, true),
         "ExitStandby" => standby(world, params, xml, false),
         "SuspendProcesses" => processes(world, params, true),
@@ -34,7 +40,7 @@ fn lifecycle(world: &World, id: &str) -> &'static str {
     if world.scaling.standby.contains(id) { "Standby" } else { "InService" }
 }
 
-fn instances(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
+fn instances(world: &World, params: &Params, xml: &mut Xml) {
     let ids = params.members("InstanceIds");
     let found = world
         .instances
@@ -51,7 +57,6 @@ fn instances(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
             .put("HealthStatus", "HEALTHY")
             .put("ProtectedFromScaleIn", false);
     });
-    Ok(())
 }
 
 /// Ids of the members of a group.
@@ -60,7 +65,7 @@ fn members(world: &World, group: &str) -> Vec<String> {
     world.instances.iter().filter(|i| of(&i.machine.scaling_group)).map(|i| i.id.clone()).collect()
 }
 
-fn groups(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
+fn groups(world: &World, params: &Params, xml: &mut Xml) {
     let wanted = params.members("AutoScalingGroupNames");
     let mut names: Vec<String> = world.instances.iter().filter_map(|i| i.machine.scaling_group.clone()).collect();
     names.sort();
@@ -78,7 +83,6 @@ fn groups(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
             xml.put("ProcessName", process).put("SuspensionReason", "User suspended");
         });
     });
-    Ok(())
 }
 
 fn invalid(message: String) -> Problem {

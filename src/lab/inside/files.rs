@@ -246,7 +246,7 @@ fn text(host: &Host<'_>) -> String {
     let keys: Vec<_> = user.keys.iter().map(|blob| words(blob)).collect();
     let options = if user.options.is_empty() { String::new() } else { format!("{} ", user.options) };
     let added = user.added.iter().map(|blob| words(blob));
-    let added: String = added.map(|(kind, key)| format!("{kind} {key} added-by-port22\n")).collect();
+    let added = added.fold(String::new(), |all, (kind, key)| all + &format!("{kind} {key} added-by-port22\n"));
     let first = match user.form {
         KeyFile::Absent | KeyFile::Directory => String::new(),
         KeyFile::Good => each(&keys, |kind, key| format!("{options}{kind} {key} practice\n")),

@@ -181,7 +181,7 @@ pub fn choices(d: &Diagnosing) -> Vec<Choice> {
     }
     let words = catalogue::get().causes.get(&cause.id);
     for id in words.map(|w| w.fixes.as_slice()).unwrap_or_default() {
-        out.push(if fixes::applicable(&id) { Choice::Fix(id.clone()) } else { Choice::ByHand(id.clone()) });
+        out.push(if fixes::applicable(id) { Choice::Fix(id.clone()) } else { Choice::ByHand(id.clone()) });
     }
     if words.is_some_and(|w| w.fixes.is_empty() && !w.by_hand.is_empty()) {
         out.push(Choice::Explain);

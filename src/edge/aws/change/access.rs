@@ -47,7 +47,7 @@ fn tags(step: &StepContext) -> Result<Vec<Tag>, Failure> {
 
 /// A UUID made of a token: the form that `ClientToken` wants.
 fn uuid(token: &str) -> String {
-    let hex: String = Sha256::digest(token).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let hex = Sha256::digest(token).iter().take(16).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 

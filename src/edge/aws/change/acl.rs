@@ -135,7 +135,11 @@ fn text(entry: &AclPass) -> String {
 fn done(region: &str, acl: &str, entry: &AclPass) -> Performed {
     Performed {
         text: format!("{acl} has the {}", text(entry)),
-        undo: undo(NetworkAction::DeleteEntry { region: region.to_owned(), acl: acl.to_owned(), entry: entry.clone() }),
+        undo: Some(undo(NetworkAction::DeleteEntry {
+            region: region.to_owned(),
+            acl: acl.to_owned(),
+            entry: entry.clone(),
+        })),
         changed: true,
         ..Performed::default()
     }

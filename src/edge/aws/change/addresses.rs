@@ -40,12 +40,12 @@ impl<'a> Wanted<'a> {
     fn done(&self, public: &str) -> Performed {
         Performed {
             text: format!("{public} ({}) leads to {} of {}", self.allocation, self.private, self.interface),
-            undo: undo(NetworkAction::DisassociateAddress {
+            undo: Some(undo(NetworkAction::DisassociateAddress {
                 region: self.region.to_owned(),
                 allocation: self.allocation.to_owned(),
                 interface: self.interface.to_owned(),
                 private: self.private,
-            }),
+            })),
             changed: true,
             ..Performed::default()
         }
@@ -191,7 +191,10 @@ impl Aws {
 fn made(region: &str, allocation: &str, address: &str) -> Performed {
     Performed {
         text: format!("{address} ({allocation}) allocated"),
-        undo: undo(NetworkAction::ReleaseAddress { region: region.to_owned(), allocation: allocation.to_owned() }),
+        undo: Some(undo(NetworkAction::ReleaseAddress {
+            region: region.to_owned(),
+            allocation: allocation.to_owned(),
+        })),
         changed: true,
         outputs: [("allocation".to_owned(), allocation.to_owned()), ("address".to_owned(), address.to_owned())].into(),
     }

@@ -134,7 +134,7 @@ impl Aws {
 fn made(region: &str, gateway: &str) -> Performed {
     Performed {
         text: format!("{gateway} made"),
-        undo: undo(NetworkAction::DeleteGateway { region: region.to_owned(), gateway: gateway.to_owned() }),
+        undo: Some(undo(NetworkAction::DeleteGateway { region: region.to_owned(), gateway: gateway.to_owned() })),
         changed: true,
         outputs: [("gateway".to_owned(), gateway.to_owned())].into(),
     }
@@ -143,11 +143,11 @@ fn made(region: &str, gateway: &str) -> Performed {
 fn attached(region: &str, gateway: &str, vpc: &str) -> Performed {
     Performed {
         text: format!("{gateway} is attached to {vpc}"),
-        undo: undo(NetworkAction::DetachGateway {
+        undo: Some(undo(NetworkAction::DetachGateway {
             region: region.to_owned(),
             gateway: gateway.to_owned(),
             vpc: vpc.to_owned(),
-        }),
+        })),
         changed: true,
         ..Performed::default()
     }

@@ -52,10 +52,7 @@ impl Aws {
             }
             Err(e) if error::code(&e) == "InvalidPermission.Duplicate" => {
                 // An attempt of this step that was cut short may have added it.
-                let ours = match step.again {
-                    true => self.rule_of_step(region, group, &step.token, &doing).await?,
-                    false => None,
-                };
+                let ours = if step.again { self.rule_of_step(region, group, &step.token, &doing).await? } else { None };
                 Ok(match ours {
                     Some(rule) => Performed {
                         text: format!("rule {rule} was added to {group} for {cidr}"),

@@ -63,13 +63,11 @@ impl Aws {
         let (name, answer): (&str, Dry) = match action {
             NetworkAction::CreateEntry { region, acl, entry } => {
                 let name = "ec2:CreateNetworkAclEntry";
-                match self.no_dry_run(name) {
-                    Some(gate) => return Some(gate),
-                    None => {
-                        let call = self.entry_call(region, acl, entry).dry_run(true);
-                        (name, dry(call.send().await.map(drop), name))
-                    }
+                if let Some(gate) = self.no_dry_run(name) {
+                    return Some(gate);
                 }
+                let call = self.entry_call(region, acl, entry).dry_run(true);
+                (name, dry(call.send().await.map(drop), name))
             }
             NetworkAction::PutRoute { region, table, destination, gateway, before } => {
                 let name = if before.is_some() { "ec2:ReplaceRoute" } else { "ec2:CreateRoute" };
@@ -123,6 +121,6 @@ impl Aws {
 }
 
 /// The undo as an action.
-pub(super) fn undo(action: NetworkAction) -> Option<Action> {
-    Some(Action::Network(action))
+pub(super) fn undo(action: NetworkAction) -> Action {
+    Action::Network(action)
 }

@@ -41,13 +41,13 @@ impl<'a> Wanted<'a> {
     fn done(&self) -> Performed {
         Performed {
             text: format!("{} leads {} to {}", self.table, self.destination, self.gateway),
-            undo: undo(NetworkAction::TakeRoute {
+            undo: Some(undo(NetworkAction::TakeRoute {
                 region: self.region.to_owned(),
                 table: self.table.to_owned(),
                 destination: self.destination,
                 gateway: self.gateway.to_owned(),
                 before: self.before.map(str::to_owned),
-            }),
+            })),
             changed: true,
             ..Performed::default()
         }
@@ -162,7 +162,7 @@ impl Aws {
                 }
                 // Only a clear word of AWS that the target is none any more lets us take the other way.
                 Err(e) if no_target(error::code(&e)) => {
-                    gone = format!(" ({old} is gone, and AWS takes no route to it)")
+                    gone = format!(" ({old} is gone, and AWS takes no route to it)");
                 }
                 Err(e) => return Err(error::failure(&e, "ec2:ReplaceRoute", &doing)),
             }

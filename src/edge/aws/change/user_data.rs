@@ -162,7 +162,7 @@ impl Aws {
         let path = kept_file::save(directory, &entry, "user-data.b64", &now.text)
             .map_err(|reason| Failure::failed(&doing, reason, "nothing is set before a copy is on the disk"))?;
         let path = path.display().to_string();
-        let nonce: String = rand::random::<[u8; 8]>().iter().map(|b| format!("{b:02x}")).collect();
+        let nonce = rand::random::<[u8; 8]>().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         Ok(Performed {
             text: format!("the user data ({} bytes, SHA-256 {sha256}) is saved in {path}", now.raw.len()),
             undo: None,

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 const CONSOLE: &str = "ec2:GetConsoleOutput";
 /// Seconds that the mark may take (a snapshot of the console can be that late), as `rules::gates` has it.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_mins(10);
 /// Seconds that the login may take once the repair has said that it worked: sshd starts after it.
 const AFTERWARDS: Duration = Duration::from_secs(90);
 /// Pause between looks at the console.
