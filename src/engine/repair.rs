@@ -81,7 +81,7 @@ pub async fn apply(means: Means, plan: Confirmed, reread: bool) -> RepairResult 
         }
     }
     match means.journal.begin(&plan) {
-        Ok(entry) => carry_out(&means, entry, plan, &Progress::default()).await,
+        Ok(entry) => Box::pin(carry_out(&means, entry, plan, &Progress::default())).await,
         Err(failure) => means.finish(end(plan, None, RepairOutcome::Failed(failure))),
     }
 }
@@ -118,7 +118,7 @@ pub async fn resume(means: Means, entry: Entry) -> RepairResult {
         outputs: entry.outputs.clone(),
         open: entry.open_step.as_ref().map(|(step, _)| *step),
     };
-    carry_out(&means, entry.id.clone(), plan, &progress).await
+    Box::pin(carry_out(&means, entry.id.clone(), plan, &progress)).await
 }
 
 /// How far an earlier attempt came.

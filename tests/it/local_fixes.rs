@@ -155,7 +155,7 @@ fn files_that_cannot_be_converted_are_refused_in_words() {
     let half = ppk.find("Private-Lines").expect("its private half") + 200;
     let changed = ppk.replacen("Comment: ", "Comment: x", 1);
     for (name, content, says) in [
-        ("cut.ppk", ppk[..half].as_bytes(), "no whole key"),
+        ("cut.ppk", &ppk.as_bytes()[..half], "no whole key"),
         ("changed.ppk", changed.as_bytes(), "Private-MAC"),
         ("empty.pem", b"".as_slice(), "no private key"),
         ("public.pem", &fs::read(format!("{}.pub", key.display())).expect("the public half"), "public"),
