@@ -21,6 +21,7 @@ pub mod key;
 pub mod plan;
 pub mod probe;
 pub mod recognise;
+pub mod rescue;
 pub mod redact;
 pub mod report;
 pub mod rules;

@@ -9,6 +9,7 @@ use super::power::PowerAction;
 use super::remote::RemoteAction;
 use super::user_data::UserDataAction;
 use super::{KeyPairAction, LocalAction};
+use super::volume::VolumeAction;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -120,6 +121,8 @@ pub enum Action {
     Remote(RemoteAction),
     /// A deed of the repair through user data.
     UserData(UserDataAction),
+    /// Snapshots, helper instances, a root volume that is moved.
+    Volume(VolumeAction),
 }
 
 impl From<KeyPairAction> for Action {
@@ -192,7 +195,8 @@ impl Action {
             | Self::KeyPair(_)
             // Looked at inside, where it was written down.
             | Self::Remote(_)
-            | Self::UserData(_) => None,
+            | Self::UserData(_)
+            | Self::Volume(_) => None,
         }
     }
 }

@@ -12,6 +12,7 @@ mod network;
 mod power;
 mod remote;
 mod user_data;
+pub mod volume;
 
 pub use action::{Action, Outputs};
 pub use edit::Edit;
