@@ -31,6 +31,7 @@ pub async fn prepare(world: &RealWorld, fix: &str, facts: &Facts) -> Prepared {
             ssh_config: Fact::unknown(late()),
             key_pairs: Fact::unknown(late()),
             user_data: Fact::unknown(late()),
+            rescue: Fact::unknown(late()),
             ..Prepared::default()
         }
     })
@@ -45,6 +46,10 @@ async fn read(world: &RealWorld, fix: &str, facts: &Facts) -> Prepared {
         }
         ("troubleshoot-ssh-runbook", Some(instance)) => {
             out.runbook = aws.runbook(&instance.region, crate::core::fixes::runbook::DOCUMENT).await;
+        }
+        ("root-volume-rescue", Some(i)) => {
+            (out.managing_profiles, out.rescue) =
+                tokio::join!(aws.managing_profiles(&i.region, facts), aws.rescue_ground(i));
         }
         ("igw-attach", Some(i)) => {
             out.net = NetFacts { gateways: aws.all_gateways(&i.region).await, ..NetFacts::default() };

@@ -32,6 +32,8 @@ pub struct Prepared {
     pub user_data: Fact<UserDataState>,
     /// Whether the public IPv4 is an Elastic IP, which stays over a stop (`ec2:DescribeAddresses`).
     pub elastic: Fact<bool>,
+    /// The root volume, and what a helper would be made of (`root-volume-rescue`).
+    pub rescue: Fact<Rescue>,
 }
 
 /// An instance profile whose role has `AmazonSSMManagedInstanceCore`.
@@ -89,4 +91,64 @@ pub struct SavedUserData {
     pub sha256: String,
     /// The nonce of the repair that replaced it.
     pub nonce: String,
+}
+
+/// What a rescue of the root volume works with.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rescue {
+    /// Availability zone of the instance: volumes do not leave theirs.
+    pub zone: String,
+    /// AWS Marketplace product codes of the instance.
+    pub product_codes: Vec<String>,
+    /// The volume at the root device name; `None` when there is none.
+    pub root: Option<RootVolume>,
+    /// Volumes that may have been the root, when there is none.
+    pub lost: Fact<Vec<LostRoot>>,
+    /// Image of a helper.
+    pub image: Fact<HelperImage>,
+    /// Whether the public IPv4 is an Elastic IP; `NotAsked` without an address.
+    pub elastic: Fact<bool>,
+}
+
+/// The root volume of an instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RootVolume {
+    /// `vol-…`.
+    pub id: String,
+    /// GiB.
+    pub size: i32,
+    /// Whether it is deleted with the instance.
+    pub delete_with: bool,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// ARN of its KMS key.
+    pub kms_key: Option<String>,
+}
+
+/// A volume that may have been the root of an instance that has none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LostRoot {
+    /// `vol-…`.
+    pub id: String,
+    /// GiB.
+    pub size: i32,
+    /// Instance that has it now, and under which device name.
+    pub holder: Option<(String, String)>,
+    /// Why it is thought to be the root, in words.
+    pub because: Vec<String>,
+    /// Whether that leaves no doubt: our own mark, or made of the image's root snapshot when the instance was launched.
+    pub sure: bool,
+}
+
+/// An image to launch a helper from, with a type of its architecture that the zone has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HelperImage {
+    /// `ami-…`.
+    pub id: String,
+    /// Public parameter that names it.
+    pub parameter: String,
+    /// `t3.micro`, ….
+    pub instance_type: String,
+    /// Whether the instance was launched from the same image: then both disks have the same identifiers.
+    pub same_as_instance: bool,
 }

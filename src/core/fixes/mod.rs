@@ -19,6 +19,7 @@ pub mod nacl_allow;
 mod parts;
 pub mod remote;
 pub mod route_to_igw;
+pub mod root_volume;
 pub mod runbook;
 pub mod sg_allow;
 pub mod ssh_config;
@@ -36,6 +37,7 @@ const PLANNERS: &[(&str, Planner)] = &[
     ("key-convert", key_convert::plan),
     ("key-pair-import", key_pair::plan),
     ("known-hosts-update", known_hosts::plan),
+    ("root-volume-rescue", root_volume::plan),
     ("sg-allow-my-ip", sg_allow::plan),
     ("ssh-config-entry", ssh_config::plan),
     ("ssm-role-attach", ssm_role::plan),

@@ -13,7 +13,7 @@ use crate::core::text::shell_quote;
 /// instance permissions").
 const POLICY: &str = "AmazonSSMManagedInstanceCore";
 /// Role and profile that are made where the account has none.
-const OWN: &str = "port22-ssm-managed";
+pub(super) const OWN: &str = "port22-ssm-managed";
 /// How long the agent's back-off may keep it from asking again (5 to 30 minutes).
 const WAIT: u64 = 35;
 
@@ -33,7 +33,7 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
         return Ok(plan);
     }
     plan.gates.extend(gates(facts));
-    let arn = format!("arn:{}:iam::aws:policy/{POLICY}", partition(facts));
+    let arn = policy_arn(facts);
     if let Some(profile_arn) = &instance.profile_arn {
         let profile = profile_arn.rsplit('/').next().unwrap_or_default();
         let role = facts.doors.role.value().ok_or_else(|| {
@@ -64,7 +64,7 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
             plan.steps.push(add_role(region, profile));
         }
     } else {
-        with_profile(&mut plan, facts, choices, &arn);
+        with_profile(&mut plan, facts, choices);
     }
     plan.steps.push(Step::deed(
         "wait until the agent is online (its back-off can take 30 minutes; a reboot or a restart of the agent is sooner)",
@@ -120,15 +120,19 @@ fn gates(facts: &Facts) -> Vec<Gate> {
     out
 }
 
+/// ARN of the policy in the caller's partition.
+pub(super) fn policy_arn(facts: &Facts) -> String {
+    format!("arn:{}:iam::aws:policy/{POLICY}", partition(facts))
+}
+
 fn partition(facts: &Facts) -> &str {
     let caller = facts.aws.caller.value().map(|c| c.arn.as_str()).unwrap_or_default();
     caller.split(':').nth(1).filter(|p| !p.is_empty()).unwrap_or("aws")
 }
 
-/// An instance without a profile: one of the account's that serves this, or one of our own.
-fn with_profile(plan: &mut Plan, facts: &Facts, choices: &Choices, arn: &str) {
-    let Some(instance) = facts.instance() else { return };
-    let region = &instance.region;
+/// Which profile is to be used: one of the account's that serves this, or one of our own. The steps that make it, where
+/// it is not there yet, are put into the plan; so is a gate where programs on the instance get more than they need.
+pub(super) fn choose_profile(plan: &mut Plan, facts: &Facts, choices: &Choices, region: &str) -> String {
     let found = facts.prepared.managing_profiles.value().map(Vec::as_slice).unwrap_or_default();
     let mut fitting: Vec<&ManagingProfile> = found.iter().collect();
     // The one that gives the least besides.
@@ -149,14 +153,13 @@ fn with_profile(plan: &mut Plan, facts: &Facts, choices: &Choices, arn: &str) {
     let shown: Vec<(&str, &str)> = options.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
     let choice = Choice::new("profile", "which instance profile?", &shown, choices);
     let profile = if choice.chosen == "new" { OWN.to_owned() } else { choice.chosen.clone() };
-    plan.title = format!("give {} the instance profile {profile}", instance.id);
     if choice.chosen == "new" && !found.iter().any(|p| p.profile == OWN) {
-        own_role(plan, region, arn);
+        own_role(plan, region, &policy_arn(facts));
         plan.steps.push(Step::deed(
             format!("make instance profile {OWN}"),
             format!("aws iam create-instance-profile --instance-profile-name {OWN}"),
             Some(format!("aws iam delete-instance-profile --instance-profile-name {OWN}")),
-            Action::Access(AccessAction::CreateProfile { region: region.clone(), profile: OWN.to_owned() }),
+            Action::Access(AccessAction::CreateProfile { region: region.to_owned(), profile: OWN.to_owned() }),
         ));
         plan.steps.push(add_role(region, OWN));
     }
@@ -167,6 +170,18 @@ fn with_profile(plan: &mut Plan, facts: &Facts, choices: &Choices, arn: &str) {
             plan.gates.push(Gate::new("rights", GateState::Warn, text));
         }
     }
+    if options.len() > 1 {
+        plan.choices.push(choice);
+    }
+    profile
+}
+
+/// An instance without a profile gets one.
+fn with_profile(plan: &mut Plan, facts: &Facts, choices: &Choices) {
+    let Some(instance) = facts.instance() else { return };
+    let region = &instance.region;
+    let profile = choose_profile(plan, facts, choices, region);
+    plan.title = format!("give {} the instance profile {profile}", instance.id);
     plan.steps.push(Step::deed(
         format!("associate profile {profile} with {}", instance.id),
         format!(
@@ -180,9 +195,6 @@ fn with_profile(plan: &mut Plan, facts: &Facts, choices: &Choices, arn: &str) {
             profile,
         }),
     ));
-    if options.len() > 1 {
-        plan.choices.push(choice);
-    }
 }
 
 fn own_role(plan: &mut Plan, region: &str, arn: &str) {
@@ -222,8 +234,8 @@ fn add_role(region: &str, profile: &str) -> Step {
     )
 }
 
-/// The IAM actions of the steps and of their undo.
-fn permissions(plan: &Plan) -> Vec<String> {
+/// The IAM actions of the steps about rights, and of their undo.
+pub(super) fn permissions(plan: &Plan) -> Vec<String> {
     let mut out: Vec<&str> = Vec::new();
     for action in plan.steps.iter().filter_map(|s| s.action.as_ref()) {
         let Action::Access(deed) = action else { continue };

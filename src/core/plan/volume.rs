@@ -94,7 +94,7 @@ pub struct Helper {
     pub subnet: String,
     /// Security groups.
     pub groups: Vec<String>,
-    /// Whether it gets a public address.
+    /// Whether it gets a public address; else as the subnet has it.
     pub public: bool,
     /// Name of the instance profile.
     pub profile: String,

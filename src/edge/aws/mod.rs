@@ -17,6 +17,7 @@ mod pairs;
 mod prepare;
 mod query;
 mod read;
+mod rescue;
 mod scaling;
 
 pub(crate) use client::PROBE;

@@ -316,7 +316,7 @@ pub fn entry(id: &str, state: EntryState, at: i64) -> Entry {
         state,
         done,
         open_step: None,
-        outputs: Default::default(),
+        outputs: std::collections::BTreeMap::new(),
         text: "applied and verified".into(),
     }
 }

@@ -94,7 +94,7 @@ fn what_stands_in_the_way_refuses_and_what_is_lost_is_said() {
         change(&mut facts, edit);
         facts
     };
-    for (id, bad) in vec![
+    let cases = vec![
         ("stop", with(&|i| i.root_device_type = Some("instance-store".to_owned()))),
         ("stop", with(&|i| drop(i.tags.insert("aws:autoscaling:groupName".to_owned(), "web".to_owned())))),
         ("metadata-service", with(&|i| i.imds_enabled = Some(false))),
@@ -107,7 +107,8 @@ fn what_stands_in_the_way_refuses_and_what_is_lost_is_said() {
                 (i.state, i.state_reason) = ("stopped".to_owned(), Some("Client.UserInitiatedHibernate".to_owned()));
             }),
         ),
-    ] {
+    ];
+    for (id, bad) in cases {
         assert_eq!(refused(&bad).as_deref(), Some(id));
     }
     // Near misses: a tag of the user's own, a plain stop, an Elastic IP.

@@ -320,7 +320,7 @@ impl Aws {
         }
     }
 
-    async fn await_agent(
+    pub(super) async fn await_agent(
         &self,
         region: &str,
         instance: &str,

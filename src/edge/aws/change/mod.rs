@@ -14,6 +14,7 @@ mod power;
 mod routes;
 mod standing;
 mod user_data;
+mod volume;
 
 use crate::core::plan::{Action, Gate, GateState, Plan};
 use crate::edge::aws::client::Aws;
@@ -48,6 +49,7 @@ impl Aws {
             Action::Power(deed) => self.power(deed, step).await,
             Action::KeyPair(action) => self.key_pair_deed(action, step).await,
             Action::UserData(deed) => self.user_data_deed(deed, step).await,
+            Action::Volume(deed) => self.perform_volume(deed, step).await,
             Action::Chmod { .. } | Action::Local(_) | Action::Remote(_) => return None,
         })
     }
@@ -62,6 +64,7 @@ impl Aws {
             Action::Power(deed) => self.settle_deed(deed).await,
             Action::KeyPair(action) => self.settle_key_pair(action, step).await,
             Action::UserData(deed) => self.settle_user_data(deed).await,
+            Action::Volume(deed) => self.settle_volume(deed, step).await,
             Action::Chmod { .. } | Action::Local(_) | Action::Remote(_) => return None,
             _ => Settled::CannotTell("this change leaves no mark to look for".to_owned()),
         })
@@ -121,6 +124,7 @@ impl Aws {
             Action::Network(deed) => self.dry_run_network(deed).await,
             Action::Power(deed) => self.dry_run_power(deed).await,
             Action::UserData(deed) => self.dry_run_user_data(deed).await.map(|(name, said)| said.gate(name)),
+            Action::Volume(deed) => self.dry_run_volume(deed).await.map(|(name, said)| said.gate(name)),
             _ => None,
         }
     }
