@@ -23,7 +23,9 @@ pub fn script(volume: &str, job: &RescueJob, mark: &str) -> Result<String, Strin
     }
     let (word, user, key) = match job {
         RescueJob::Fstab => ("fstab", "", String::new()),
-        RescueJob::Login { user, key } => ("login", user.as_str(), key.as_deref().map(line).transpose()?.unwrap_or_default()),
+        RescueJob::Login { user, key } => {
+            ("login", user.as_str(), key.as_deref().map(line).transpose()?.unwrap_or_default())
+        }
     };
     if word == "login" && !is_user(user) {
         return Err(format!("the user name {user} has characters that are not put into a script"));
@@ -124,7 +126,8 @@ fn failure(rest: &str) -> String {
     match code {
         "no-disk" => "the volume does not appear on the helper".to_owned(),
         "no-root" => "no file system on the volume looks like a root (no /etc/passwd)".to_owned(),
-        "lvm" => "the root lies in an LVM volume, which this repair does not open: repair it by hand on the helper".to_owned(),
+        "lvm" => "the root lies in an LVM volume, which this repair does not open: repair it by hand on the helper"
+            .to_owned(),
         "luks" => "the root is encrypted inside (LUKS): it can only be opened by hand".to_owned(),
         "raid" | "zfs" => format!("the root lies in a {code} volume, which this repair does not open"),
         "not-mounted" => format!("its file system cannot be mounted: {words}"),
@@ -154,7 +157,9 @@ mod tests {
     #[test]
     fn nothing_unchecked_reaches_the_shell() {
         let good = script("vol-0abc", &login("ec2-user", Some(KEY)), "m1").unwrap();
-        assert!(good.starts_with("P22_VOLUME='vol-0abc'\nP22_JOB='login'\nP22_USER='ec2-user'\nP22_KEY='ssh-ed25519 AAAA"));
+        assert!(
+            good.starts_with("P22_VOLUME='vol-0abc'\nP22_JOB='login'\nP22_USER='ec2-user'\nP22_KEY='ssh-ed25519 AAAA")
+        );
         for user in ["", "a'b", "a b", "$(id)", "-rf", "a\nb", "ü"] {
             assert!(script("vol-0abc", &login(user, None), "m1").is_err(), "{user}");
         }

@@ -159,7 +159,7 @@ pub(super) fn add(world: &mut World, spec: &Spec, alone: bool) -> Result<(), Str
         }
         if item.machine.root == RootSpec::Helper {
             let helper = spec.neighbour.first().ok_or_else(|| format!("{}: no neighbour has its volume", item.name))?;
-            instance.root = Root::At(world.id("i", &helper.name));
+            instance.root = Root::At(world.id("i", &helper.name), "/dev/sdf".to_owned());
         }
         world.instances.push(instance);
     }
@@ -449,6 +449,8 @@ fn make_instance(world: &mut World, spec: &InstanceSpec, launched: SystemTime) -
         reservation: world.id("r", &spec.name),
         interface: world.id("eni", &spec.name),
         volume: world.id("vol", &spec.name),
+        delete_root: true,
+        client_token: String::new(),
         second,
         client: world.client,
         walled: spec.client.walled,

@@ -34,6 +34,7 @@ mod managed;
 mod mend;
 mod policy;
 mod reach;
+mod rescue;
 mod scenario;
 mod script;
 mod shell;

@@ -5,12 +5,15 @@
 
 use super::shell::Shell;
 use super::world::World;
-use super::{inside, mend};
+use super::{inside, mend, rescue};
 
 /// Output, errors and exit status of a script on an instance.
 pub(super) fn run(world: &mut World, id: &str, script: &str) -> (String, String, i32) {
     if let Some(asked) = mend::Asked::read(script) {
         return (mend::run(world, id, &asked), String::new(), 0);
+    }
+    if rescue::is_rescue(script) {
+        return (rescue::run(world, id, script), String::new(), 0);
     }
     let Some(instance) = world.instance(id) else {
         return (String::new(), "no such host\n".to_owned(), 1);

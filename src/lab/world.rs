@@ -49,6 +49,7 @@ pub(super) struct World {
     pub roles: Vec<Role>,
     pub profiles: Vec<Profile>,
     pub instances: Vec<Instance>,
+    pub snapshots: Vec<Snapshot>,
     pub addresses: Vec<Address>,
     pub key_pairs: Vec<KeyPair>,
     pub imported: Vec<ImportedPair>,
@@ -152,6 +153,14 @@ impl Scaling {
     }
 }
 
+/// A snapshot that was made by a call.
+pub(super) struct Snapshot {
+    pub id: String,
+    pub volume: String,
+    pub description: String,
+    pub begun: SystemTime,
+}
+
 /// What a command of Systems Manager gave.
 pub(super) struct CommandRun {
     pub instance: String,
@@ -190,6 +199,7 @@ impl World {
             roles: Vec::new(),
             profiles: Vec::new(),
             instances: Vec::new(),
+            snapshots: Vec::new(),
             addresses: Vec::new(),
             key_pairs: Vec::new(),
             imported: Vec::new(),

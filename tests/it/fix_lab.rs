@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// What the journal file holds, line by line.
-fn lines(lab: &Serving) -> Vec<Value> {
+pub fn lines(lab: &Serving) -> Vec<Value> {
     let path: PathBuf = lab.home.path().join("state/port22/journal.jsonl");
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-fn count(lab: &Serving, event: &str) -> usize {
+pub fn count(lab: &Serving, event: &str) -> usize {
     lines(lab).iter().filter(|line| line["event"] == event).count()
 }
 
@@ -38,7 +38,12 @@ impl Lesson<'_> {
     /// fewer steps.
     fn killed_at(&self, lab: &Serving, step: usize) -> bool {
         let words = lab.fix_arguments(self.fix, self.name, &[self.more, &["--yes", "--timeout", "2"]].concat());
-        let mut child = lab.home.start(&words);
+        Self::kill(lab, &words, step)
+    }
+
+    /// The same for any words of a fix.
+    pub fn kill(lab: &Serving, words: &[&str], step: usize) -> bool {
+        let mut child = lab.home.start(words);
         let began = Instant::now();
         loop {
             let done = child.try_wait().expect("its state").is_some();
@@ -51,7 +56,7 @@ impl Lesson<'_> {
             if done {
                 return false;
             }
-            assert!(began.elapsed() < Duration::from_mins(2), "{} hangs", self.fix);
+            assert!(began.elapsed() < Duration::from_mins(2), "{words:?} hangs");
             std::thread::sleep(Duration::from_millis(2));
         }
     }

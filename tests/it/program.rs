@@ -72,6 +72,11 @@ impl Home {
         Self { through: words.iter().map(|w| (*w).to_owned()).collect(), ..self }
     }
 
+    /// What the environment says under a name.
+    pub fn value(&self, name: &str) -> Option<String> {
+        self.environment.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())
+    }
+
     /// Runs port22 in the network namespace of this process.
     #[cfg(target_os = "linux")]
     pub fn in_network_of(self, process: u32) -> Self {

@@ -75,7 +75,7 @@ class World:
         answer.pop("ResponseMetadata", None)
         return answer
 
-    def build(self, name, port, address=None, faults=(), image="nixos", key=None, rules=None, young=False, region="us-east-1"):
+    def build(self, name, port, address=None, faults=(), image="nixos", key=None, rules=None, young=False, region="us-east-1", root=None):
         """One instance in a VPC of its own, reachable from the client on `port` but for its faults."""
         ec2 = self.client("ec2", region)
         vpc = ec2.create_vpc(CidrBlock="10.77.0.0/16")["Vpc"]["VpcId"]
@@ -101,6 +101,8 @@ class World:
             permission = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": cidr, "Description": description}]}
             ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
         launch = {"ImageId": IMAGES[image][0], "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1}
+        if root:
+            launch["BlockDeviceMappings"] = [{"DeviceName": root, "Ebs": {"VolumeSize": 8, "DeleteOnTermination": True}}]
         if key:
             ec2.import_key_pair(KeyName=name, PublicKeyMaterial=key.encode())
             launch["KeyName"] = name

@@ -54,7 +54,10 @@ impl Aws {
             .filter(|c| c.product_code_type() == Some(&ProductCodeValues::Marketplace))
             .filter_map(|c| c.product_code_id().map(str::to_owned))
             .collect();
-        Fact::known(Rescue { zone, product_codes, root, lost, image, elastic }, format!("DescribeInstances {}", instance.id))
+        Fact::known(
+            Rescue { zone, product_codes, root, lost, image, elastic },
+            format!("DescribeInstances {}", instance.id),
+        )
     }
 
     async fn root_volume(&self, instance: &Instance, seen: &SdkInstance) -> Result<Option<RootVolume>, Why> {
@@ -79,10 +82,13 @@ impl Aws {
         let call = self.ec2(&instance.region).describe_addresses().filters(filter("instance-id", &[&instance.id]));
         match call.send().await {
             Ok(answer) => {
-                let here = answer.addresses().iter().any(|a| a.public_ip().and_then(|ip| ip.parse().ok()) == Some(address));
+                let here =
+                    answer.addresses().iter().any(|a| a.public_ip().and_then(|ip| ip.parse().ok()) == Some(address));
                 Fact::known(here, format!("DescribeAddresses of {}", instance.id))
             }
-            Err(e) => Fact::unknown(error::why(&e, "ec2:DescribeAddresses", "see whether the address is an Elastic IP")),
+            Err(e) => {
+                Fact::unknown(error::why(&e, "ec2:DescribeAddresses", "see whether the address is an Elastic IP"))
+            }
         }
     }
 
@@ -161,9 +167,9 @@ impl Aws {
             let mut pages = call.filters(filter("availability-zone", &[zone])).into_paginator().send();
             while let Some(page) = pages.next().await {
                 match page {
-                    Ok(page) => found.extend(
-                        page.volumes().iter().filter_map(|v| Some((v.volume_id()?.to_owned(), v.clone()))),
-                    ),
+                    Ok(page) => {
+                        found.extend(page.volumes().iter().filter_map(|v| Some((v.volume_id()?.to_owned(), v.clone()))))
+                    }
                     Err(e) => return Fact::unknown(error::why(&e, "ec2:DescribeVolumes", &doing)),
                 }
             }
@@ -204,16 +210,20 @@ impl Aws {
         if ids.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let call = self.ec2(region).describe_instances().filters(
-            Filter::builder().name("instance-id").set_values(Some(ids.to_vec())).build(),
-        );
+        let call = self
+            .ec2(region)
+            .describe_instances()
+            .filters(Filter::builder().name("instance-id").set_values(Some(ids.to_vec())).build());
         let mut out = BTreeMap::new();
         let mut pages = call.into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|e| error::why(&e, "ec2:DescribeInstances", "see who has a volume"))?;
-            out.extend(page.reservations().iter().flat_map(|r| r.instances()).filter_map(|i| {
-                Some((i.instance_id()?.to_owned(), i.root_device_name()?.to_owned()))
-            }));
+            out.extend(
+                page.reservations()
+                    .iter()
+                    .flat_map(|r| r.instances())
+                    .filter_map(|i| Some((i.instance_id()?.to_owned(), i.root_device_name()?.to_owned()))),
+            );
         }
         Ok(out)
     }

@@ -20,6 +20,7 @@ fn exists(world: &World, id: &str) -> bool {
         || world.key_pairs.iter().any(|known| known.id == id)
         || world.imported.iter().any(|known| known.id == id)
         || world.instances.iter().any(|instance| instance.volume == id)
+        || world.snapshots.iter().any(|snapshot| snapshot.id == id)
         || world.owner_of(id).is_some()
         || world.nats.iter().any(|nat| nat.id == id)
         || world.links.iter().any(|link| link.id == id)

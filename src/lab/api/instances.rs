@@ -64,6 +64,7 @@ fn filter(world: &World, instance: &Instance, name: &str) -> Option<Vec<String>>
         "architecture" => vec!["x86_64".to_owned()],
         "availability-zone" => vec![world.zone.clone()],
         "reservation-id" => vec![instance.reservation.clone()],
+        "client-token" => vec![instance.client_token.clone()],
         "owner-id" => vec![world.account.clone()],
         "instance.group-id" | "network-interface.group-id" | "group-id" => {
             let second = instance.second.iter().flat_map(|face| face.groups.clone());
@@ -182,7 +183,7 @@ fn write_interface(world: &World, card: &Card<'_>, described: bool, xml: &mut Xm
     }
 }
 
-fn write_instance(world: &World, instance: &Instance, xml: &mut Xml) {
+pub(super) fn write_instance(world: &World, instance: &Instance, xml: &mut Xml) {
     let image = world.image_of(instance).map(|image| &image.spec);
     let device = image.map_or("/dev/sda1", |image| image.root_device.as_str());
     let (code, state) = instance.state.words();
@@ -230,16 +231,20 @@ fn write_instance(world: &World, instance: &Instance, xml: &mut Xml) {
         });
     }
     xml.put("architecture", "x86_64").put("rootDeviceType", "ebs").put("rootDeviceName", device);
-    let attached = instance.root == Root::Attached;
-    xml.list("blockDeviceMapping", attached.then_some(()), |xml, ()| {
+    let own = (instance.root == Root::Attached).then(|| (device, instance));
+    let others = world.instances.iter().filter_map(|other| match &other.root {
+        Root::At(holder, place) if *holder == instance.id => Some((place.as_str(), other)),
+        _ => None,
+    });
+    xml.list("blockDeviceMapping", own.into_iter().chain(others), |xml, (device, owner)| {
         xml.put("deviceName", device).group("ebs", |xml| {
-            xml.put("volumeId", &instance.volume)
+            xml.put("volumeId", &owner.volume)
                 .put("status", "attached")
                 .put("attachTime", time_text(instance.first_launched))
-                .put("deleteOnTermination", true);
+                .put("deleteOnTermination", owner.delete_root);
         });
     });
-    xml.put("virtualizationType", "hvm").put("clientToken", "");
+    xml.put("virtualizationType", "hvm").put("clientToken", &instance.client_token);
     write_tags(world, &instance.id, xml);
     xml.put("hypervisor", "xen");
     xml.list("networkInterfaceSet", cards(instance), |xml, card| {

@@ -142,7 +142,9 @@ pub(super) fn volumes(world: &World, params: &Params, xml: &mut Xml) -> Outcome 
         |instance, name| {
             Some(match name {
                 "attachment.instance-id" => holder(instance).into_iter().collect(),
-                "attachment.device" => vec![device(world, instance)],
+                "attachment.device" => vec![place(world, instance)],
+                "snapshot-id" => vec![snapshot(instance)],
+                "availability-zone" => vec![world.zone.clone()],
                 "volume-id" => vec![instance.volume.clone()],
                 "encrypted" => vec![instance.machine.encrypted.to_string()],
                 "status" => vec![if instance.root == Root::Detached { "available" } else { "in-use" }.to_owned()],
@@ -154,18 +156,17 @@ pub(super) fn volumes(world: &World, params: &Params, xml: &mut Xml) -> Outcome 
     xml.list("volumeSet", page, |xml, instance| {
         xml.put("volumeId", &instance.volume)
             .put("size", 8)
-            .put("snapshotId", instance.image.replacen("ami-", "snap-", 1))
+            .put("snapshotId", snapshot(instance))
             .put("availabilityZone", &world.zone)
             .put("status", if instance.root == Root::Detached { "available" } else { "in-use" })
             .put("createTime", time_text(instance.first_launched));
         xml.list("attachmentSet", holder(instance), |xml, holder| {
-            let own = holder == instance.id;
             xml.put("volumeId", &instance.volume)
                 .put("instanceId", holder)
-                .put("device", if own { device(world, instance) } else { "/dev/sdf".to_owned() })
+                .put("device", place(world, instance))
                 .put("status", "attached")
                 .put("attachTime", time_text(instance.first_launched))
-                .put("deleteOnTermination", own);
+                .put("deleteOnTermination", instance.delete_root);
         });
         write_tags(world, &instance.volume, xml);
         xml.put("volumeType", "gp3").put("iops", 3000).put("encrypted", instance.machine.encrypted);
@@ -183,8 +184,21 @@ fn holder(instance: &Instance) -> Option<String> {
     match &instance.root {
         Root::Attached => Some(instance.id.clone()),
         Root::Detached => None,
-        Root::At(other) => Some(other.clone()),
+        Root::At(other, _) => Some(other.clone()),
     }
+}
+
+/// The device name under which the root volume is attached.
+fn place(world: &World, instance: &Instance) -> String {
+    match &instance.root {
+        Root::At(_, place) => place.clone(),
+        Root::Attached | Root::Detached => device(world, instance),
+    }
+}
+
+/// The snapshot of its image that a root volume is made of.
+fn snapshot(instance: &Instance) -> String {
+    instance.image.replacen("ami-", "snap-", 1)
 }
 
 /// The device name of the root volume.
@@ -203,11 +217,25 @@ pub(super) fn attach_volume(world: &mut World, params: &Params, xml: &mut Xml, d
         return Err(Problem::new("VolumeInUse", format!("{volume} is already attached to an instance")));
     }
     let root = owner.id == id && device(world, owner) == place;
+    let taken = |known: &Instance| match &known.root {
+        Root::Attached => known.id == id && device(world, known) == place,
+        Root::At(holder, there) => *holder == id && *there == place,
+        Root::Detached => false,
+    };
+    if world.instances.iter().any(taken) {
+        let message = format!("Invalid value '{place}' for unixDevice. Attachment point {place} is already in use");
+        return Err(Problem::new("InvalidParameterValue", message));
+    }
+    if !matches!(super::power::state(world, &id), State::Running | State::Stopped) {
+        return Err(Problem::new("IncorrectState", format!("Instance '{id}' is not 'running'.")));
+    }
     if dry {
         return Err(Problem::dry_run());
     }
     if let Some(owner) = world.instances.iter_mut().find(|instance| instance.volume == volume) {
-        owner.root = if root { Root::Attached } else { Root::At(id.clone()) };
+        owner.root = if root { Root::Attached } else { Root::At(id.clone(), place.clone()) };
+        // Of an attachment by hand.
+        owner.delete_root = false;
     }
     xml.put("volumeId", volume)
         .put("instanceId", id)
@@ -251,6 +279,11 @@ pub(super) fn attribute(world: &World, params: &Params, xml: &mut Xml) -> Outcom
 pub(super) fn modify_attribute(world: &mut World, params: &Params, xml: &mut Xml, dry: bool) -> Outcome {
     let id = params.required("InstanceId")?.to_owned();
     check_ids(world, std::slice::from_ref(&id))?;
+    if let Some(outcome) = super::disks::mappings(world, &id, params, dry) {
+        outcome?;
+        xml.put("return", true);
+        return Ok(());
+    }
     let data = match params.get("UserData.Value") {
         None => None,
         Some(text) => {

@@ -7,12 +7,14 @@ mod address;
 mod change;
 mod commands;
 mod connect;
+mod disks;
 mod doors;
 mod errors;
 mod groups;
 mod iam;
 mod instances;
 mod key_pairs;
+mod launch;
 mod lookup;
 mod machine;
 mod metrics;
@@ -299,6 +301,8 @@ fn read(action: &str) -> Option<Read> {
         "DescribeInstanceAttribute" => machine::attribute,
         "DescribeNetworkInterfaces" => instances::interfaces,
         "DescribeVolumes" => machine::volumes,
+        "DescribeSnapshots" => disks::snapshots,
+        "DescribeInstanceTypeOfferings" => launch::offerings,
         "DescribeInstanceTypes" => machine::types,
         "DescribeInstanceCreditSpecifications" => machine::credits,
         "DescribeSpotInstanceRequests" => machine::spot_requests,
@@ -352,6 +356,10 @@ fn write(action: &str) -> Option<Write> {
         "ModifyInstanceAttribute" => machine::modify_attribute,
         "ModifyInstanceMetadataOptions" => machine::modify_metadata,
         "AttachVolume" => machine::attach_volume,
+        "DetachVolume" => disks::detach_volume,
+        "CreateSnapshot" => disks::create_snapshot,
+        "RunInstances" => launch::run,
+        "TerminateInstances" => launch::terminate,
         "AssociateIamInstanceProfile" => profile::associate,
         "ReplaceIamInstanceProfileAssociation" => profile::replace,
         "DisassociateIamInstanceProfile" => profile::disassociate,
@@ -379,7 +387,6 @@ fn write(action: &str) -> Option<Write> {
 fn empty(action: &str) -> Option<&'static str> {
     Some(match action {
         "DescribeReplaceRootVolumeTasks" => "replaceRootVolumeTaskSet",
-        "DescribeSnapshots" => "snapshotSet",
         _ => return None,
     })
 }

@@ -24,7 +24,7 @@ fn wrong_state(id: &str, what: &str) -> Problem {
     )
 }
 
-fn write_change(xml: &mut Xml, changes: &[(String, State, State)]) {
+pub(super) fn write_change(xml: &mut Xml, changes: &[(String, State, State)]) {
     xml.list("instancesSet", changes, |xml, (id, before, after)| {
         xml.put("instanceId", id);
         for (element, state) in [("currentState", after), ("previousState", before)] {
@@ -36,7 +36,7 @@ fn write_change(xml: &mut Xml, changes: &[(String, State, State)]) {
     });
 }
 
-fn state(world: &World, id: &str) -> State {
+pub(super) fn state(world: &World, id: &str) -> State {
     world.instance(id).map_or(State::Terminated, |instance| instance.state)
 }
 

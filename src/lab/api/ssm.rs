@@ -23,6 +23,7 @@ pub(super) fn run(world: &mut World, action: &str, body: &str) -> Reply {
         "DescribeInstanceInformation" => information(world, &request),
         "GetConnectionStatus" => connection(world, &request),
         "GetServiceSetting" => setting(world, &request),
+        "GetParameter" => parameter(world, &request),
         "DescribeAutomationExecutions" => Ok(automations(world, &request)),
         "GetAutomationExecution" => automation(world, &request),
         "DescribeDocument" => document(world, &request),
@@ -36,6 +37,27 @@ pub(super) fn run(world: &mut World, action: &str, body: &str) -> Reply {
         "GetCommandInvocation" => commands::invocation(world, &request),
         other => Err(unknown(other)),
     }
+}
+
+/// The public parameters that name the images of Amazon Linux 2023 with the agent.
+fn parameter(world: &World, request: &Value) -> Reply {
+    let name = text(request, "Name")?;
+    let kind = name.strip_prefix("/aws/service/ami-amazon-linux-latest/");
+    let image = match kind {
+        Some("al2023-ami-kernel-default-x86_64" | "al2023-ami-kernel-6.1-x86_64") => Some("al2023"),
+        Some("al2023-ami-kernel-6.12-x86_64") => Some("al2023-6.12"),
+        _ => None,
+    };
+    let image = image.and_then(|wanted| world.images.iter().find(|known| known.spec.name == wanted));
+    let image = image.ok_or_else(|| Problem::new("ParameterNotFound", ""))?;
+    Ok(json!({ "Parameter": {
+        "Name": name,
+        "Type": "String",
+        "Value": image.id,
+        "Version": 1,
+        "DataType": "text",
+        "ARN": format!("arn:aws:ssm:{}::parameter{name}", world.region),
+    }}))
 }
 
 /// A member of a request that must be there.

@@ -53,6 +53,10 @@ pub(in crate::lab) struct Instance {
     pub reservation: String,
     pub interface: String,
     pub volume: String,
+    /// The root volume is deleted with the instance.
+    pub delete_root: bool,
+    /// Token of the call that launched it; empty for the story's own.
+    pub client_token: String,
     /// A second interface.
     pub second: Option<Face>,
     /// The user's address as this host sees it.
@@ -98,8 +102,8 @@ pub(in crate::lab) struct Face {
 pub(in crate::lab) enum Root {
     Attached,
     Detached,
-    /// At another instance.
-    At(String),
+    /// At another instance, or under another name: instance and device name.
+    At(String, String),
 }
 
 /// A login account inside a host.

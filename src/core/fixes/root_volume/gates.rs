@@ -67,7 +67,12 @@ pub(super) fn hopeless(facts: &Facts, ground: &Rescue) -> Option<Plan> {
         gates,
         risk: Risk::High,
         account: facts.aws.caller.value().map(|c| c.account.clone()),
-        ..Plan::new(FIX, format!("the root volume of {} stays where it is", instance.id), instance.id.clone(), instance.label())
+        ..Plan::new(
+            FIX,
+            format!("the root volume of {} stays where it is", instance.id),
+            instance.id.clone(),
+            instance.label(),
+        )
     })
 }
 
@@ -92,7 +97,12 @@ pub(super) fn ladder(seen: &Diagnosis) -> Vec<Gate> {
 pub(super) fn not_mended(seen: &Diagnosis) -> Vec<Gate> {
     let found = seen.causes.iter().filter(|c| NOT_MENDED.contains(&c.id.as_str()));
     found
-        .map(|c| warn("not-mended", format!("{} is not mended by this: it repairs login files, or the mounts of fstab", c.id)))
+        .map(|c| {
+            warn(
+                "not-mended",
+                format!("{} is not mended by this: it repairs login files, or the mounts of fstab", c.id),
+            )
+        })
         .collect()
 }
 
@@ -124,7 +134,10 @@ pub(super) fn of_the_stop(facts: &Facts, ground: &Rescue) -> Vec<Gate> {
     }
     match facts.host.machine.value() {
         Some(machine) if machine.instance_storage => {
-            out.push(warn("local-disks", format!("{} has local disks: what lies on them is lost by a stop", machine.name)));
+            out.push(warn(
+                "local-disks",
+                format!("{} has local disks: what lies on them is lost by a stop", machine.name),
+            ));
         }
         Some(_) => {}
         None => out.push(warn("local-disks", "cannot tell whether it has local disks, whose data a stop loses")),

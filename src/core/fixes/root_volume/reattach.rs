@@ -35,7 +35,12 @@ pub(super) fn plan(facts: &Facts, choices: &Choices, ground: &Rescue, spot: &Spo
         account: facts.aws.caller.value().map(|c| c.account.clone()),
         permissions: PERMISSIONS.iter().map(|p| (*p).to_owned()).collect(),
         downtime: true,
-        ..Plan::new(FIX, format!("attach the root volume of {} again", instance.label()), instance.id.clone(), instance.label())
+        ..Plan::new(
+            FIX,
+            format!("attach the root volume of {} again", instance.label()),
+            instance.id.clone(),
+            instance.label(),
+        )
     };
     let named = choices.get("volume").and_then(|id| lost.iter().find(|v| v.id == *id));
     let sure: Vec<&LostRoot> = lost.iter().filter(|v| v.sure).collect();
@@ -65,16 +70,14 @@ pub(super) fn plan(facts: &Facts, choices: &Choices, ground: &Rescue, spot: &Spo
     }
     plan.title = format!("attach {} to {} again as {}, and start it", volume.id, instance.label(), spot.device);
     steps(&mut plan, &instance.region, volume, spot);
-    plan.steps.push(Step::look(
-        "run the diagnosis again",
-        format!("port22 diagnose {}", shell_quote(&instance.id)),
-    ));
+    plan.steps.push(Step::look("run the diagnosis again", format!("port22 diagnose {}", shell_quote(&instance.id))));
     Ok(plan)
 }
 
 fn steps(plan: &mut Plan, region: &str, volume: &LostRoot, spot: &Spot) {
     let words = Words { region };
-    let holder = volume.holder.as_ref().map(|(instance, device)| Spot { instance: instance.clone(), device: device.clone() });
+    let holder =
+        volume.holder.as_ref().map(|(instance, device)| Spot { instance: instance.clone(), device: device.clone() });
     let from: Vec<String> = holder.iter().map(|h| h.instance.clone()).collect();
     let back = Put {
         region: region.to_owned(),
@@ -121,15 +124,22 @@ fn steps(plan: &mut Plan, region: &str, volume: &LostRoot, spot: &Spot) {
 
 /// A volume and why it is thought to be the root.
 fn words(volume: &LostRoot) -> String {
-    let place = volume.holder.as_ref().map_or_else(|| "attached to nothing".to_owned(), |(i, d)| format!("at {i} as {d}"));
+    let place =
+        volume.holder.as_ref().map_or_else(|| "attached to nothing".to_owned(), |(i, d)| format!("at {i} as {d}"));
     format!("{}, {} GiB, {place}: {}", volume.id, volume.size, volume.because.join(", "))
 }
 
 fn doubt(lost: &[LostRoot], sure: usize, zone: &str) -> String {
     if lost.is_empty() {
-        return format!("no volume in {zone} looks like the root that is gone: it may be deleted; make one of a snapshot");
+        return format!(
+            "no volume in {zone} looks like the root that is gone: it may be deleted; make one of a snapshot"
+        );
     }
     let all: Vec<String> = lost.iter().map(words).collect();
-    let why = if sure > 1 { "more than one volume may have been the root" } else { "no volume is surely the root that is gone" };
+    let why = if sure > 1 {
+        "more than one volume may have been the root"
+    } else {
+        "no volume is surely the root that is gone"
+    };
     format!("{why}; name it by --choose volume=VOLUME: {}", all.join("; "))
 }

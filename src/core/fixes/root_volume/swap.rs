@@ -59,7 +59,8 @@ pub(super) fn plan(
         Some(why) => format!("no image for a helper instance is known: {}", why.text()),
         None => "no image for a helper instance is known".to_owned(),
     })?;
-    let subnet = instance.subnet_id.clone().ok_or("the subnet of the instance is not known: a helper must be in its zone")?;
+    let subnet =
+        instance.subnet_id.clone().ok_or("the subnet of the instance is not known: a helper must be in its zone")?;
     let seen = rules::judge(facts);
     let (job, mut choice) = job(facts, choices, &seen)?;
     let mut plan = Plan {
@@ -90,7 +91,10 @@ pub(super) fn plan(
     let region = instance.region.clone();
     plan.steps.push(Step::deed(
         format!("make a snapshot of {} as it is now: it is kept", root.id),
-        words.ec2(&format!("create-snapshot --volume-id {} --description 'port22: before the rescue of {}'", root.id, instance.id)),
+        words.ec2(&format!(
+            "create-snapshot --volume-id {} --description 'port22: before the rescue of {}'",
+            root.id, instance.id
+        )),
         Some(words.ec2("delete-snapshot --snapshot-id ${snapshot}")),
         VolumeAction::Snapshot { region: region.clone(), volume: root.id.clone(), instance: instance.id.clone() },
     ));
@@ -107,7 +111,8 @@ pub(super) fn plan(
     let mut permissions: Vec<String> = PERMISSIONS.iter().map(|p| (*p).to_owned()).collect();
     permissions.extend(ssm_role::permissions(&plan));
     if root.encrypted {
-        permissions.extend(["kms:CreateGrant", "kms:Decrypt", "kms:GenerateDataKeyWithoutPlaintext"].map(str::to_owned));
+        permissions
+            .extend(["kms:CreateGrant", "kms:Decrypt", "kms:GenerateDataKeyWithoutPlaintext"].map(str::to_owned));
     }
     permissions.sort();
     permissions.dedup();
@@ -158,7 +163,10 @@ fn own_gates(facts: &Facts, seen: &Diagnosis, image: &HelperImage, job: &RescueJ
         (RescueJob::Login { key: None, .. }, Some(probe)) if given(facts).is_none() => out.push(Gate::new(
             "key",
             GateState::Warn,
-            format!("the public half of {} is not known, so no key is added: only modes and owners are repaired", probe.path),
+            format!(
+                "the public half of {} is not known, so no key is added: only modes and owners are repaired",
+                probe.path
+            ),
         )),
         (RescueJob::Login { key: None, .. }, None) => out.push(Gate::new(
             "key",
@@ -236,7 +244,10 @@ fn while_it_runs(plan: &mut Plan, words: &Words<'_>, helper: &Helper) {
     ));
     plan.steps.push(Step::deed(
         "wait until the helper's agent is online: an instance that has not booted yet could boot from the volume",
-        format!("aws ssm describe-instance-information --region {} --filters Key=InstanceIds,Values=${{helper}}", shell_quote(&region)),
+        format!(
+            "aws ssm describe-instance-information --region {} --filters Key=InstanceIds,Values=${{helper}}",
+            shell_quote(&region)
+        ),
         None,
         VolumeAction::AwaitHelper { region: region.clone(), helper: "${helper}".to_owned(), minutes: HELPER_WAIT },
     ));
@@ -292,7 +303,9 @@ fn swap(plan: &mut Plan, words: &Words<'_>, instance: &Instance, root: &RootVolu
             "run the rescue script as root on the helper: home, .ssh and authorized_keys of {user} on that disk{}",
             if key.is_some() { ", and your key" } else { "" }
         ),
-        RescueJob::Fstab => "run the rescue script as root on the helper: nofail for the mounts of /etc/fstab that may fail".to_owned(),
+        RescueJob::Fstab => {
+            "run the rescue script as root on the helper: nofail for the mounts of /etc/fstab that may fail".to_owned()
+        }
     };
     plan.steps.push(Step::deed(
         text,
@@ -313,7 +326,13 @@ fn swap(plan: &mut Plan, words: &Words<'_>, instance: &Instance, root: &RootVolu
         VolumeAction::Put(put(None, &at_helper.instance, None)),
     ));
     plan.steps.push(Step::deed(
-        format!("attach {} to {} as exactly {}, and {} again", root.id, instance.id, spot.device, kept(root.delete_with)),
+        format!(
+            "attach {} to {} as exactly {}, and {} again",
+            root.id,
+            instance.id,
+            spot.device,
+            kept(root.delete_with)
+        ),
         format!("{} && {}", words.attach(&root.id, spot), words.delete_with(spot, root.delete_with)),
         None,
         VolumeAction::Put(Put { stop: None, ..home }),

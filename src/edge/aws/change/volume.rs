@@ -76,12 +76,10 @@ impl Aws {
                 let found = self.helper_of(&helper.region, step).await;
                 found.map(|found| found.map(|id| helper::launched(&helper.region, &id)))
             }
-            Deed::Power { region, instance, up, back: true } => {
-                self.state_of(region, instance).await.map(|state| {
-                    let here = if *up { ["pending", "running"] } else { ["stopping", "stopped"] };
-                    here.contains(&state.as_str()).then(|| powered(region, instance, *up, true, &state))
-                })
-            }
+            Deed::Power { region, instance, up, back: true } => self.state_of(region, instance).await.map(|state| {
+                let here = if *up { ["pending", "running"] } else { ["stopping", "stopped"] };
+                here.contains(&state.as_str()).then(|| powered(region, instance, *up, true, &state))
+            }),
             Deed::Put(put) => self.settle_put(put).await,
             // It may have changed the disk: what that means is told when it is taken back.
             Deed::Repair(repair) => Ok(Some(made(
@@ -163,7 +161,11 @@ impl Aws {
             .await
             .map_err(|e| error::failure(&e, "ec2:CreateSnapshot", &doing))?;
         let id = answer.snapshot_id().ok_or_else(|| {
-            Failure::failed(&doing, "the answer names no snapshot", "look at the snapshots of the volume in the console")
+            Failure::failed(
+                &doing,
+                "the answer names no snapshot",
+                "look at the snapshots of the volume in the console",
+            )
         })?;
         Ok(snapshot_made(region, id))
     }
@@ -226,14 +228,14 @@ impl Aws {
     async fn keep_repair(&self, region: &str, helper: &str, snapshot: &str) -> Result<Performed, Failure> {
         let state = self.state_of(region, helper).await.unwrap_or_default();
         if matches!(state.as_str(), "pending" | "running") {
-            return Ok(done(format!(
-                "what was repaired on the disk stays; {snapshot} has it as it was before"
-            )));
+            return Ok(done(format!("what was repaired on the disk stays; {snapshot} has it as it was before")));
         }
         Err(Failure::new(
             FailureKind::Refused,
             "take the rescue back",
-            format!("it has come to its end, and what was repaired on the disk is in use; {snapshot} has it as it was before"),
+            format!(
+                "it has come to its end, and what was repaired on the disk is in use; {snapshot} has it as it was before"
+            ),
             "a key that was added is the line with 'added-by-port22' in authorized_keys: take it out by a login",
         ))
     }

@@ -42,8 +42,10 @@ impl Aws {
         let lives = ["pending", "running", "stopping", "stopped"].map(str::to_owned).to_vec();
         let states = Filter::builder().name("instance-state-name").set_values(Some(lives)).build();
         let call = self.ec2(region).describe_instances().filters(by_step(step)).filters(states);
-        let answer =
-            call.send().await.map_err(|e| error::failure(&e, "ec2:DescribeInstances", "look for a helper that was launched"))?;
+        let answer = call
+            .send()
+            .await
+            .map_err(|e| error::failure(&e, "ec2:DescribeInstances", "look for a helper that was launched"))?;
         let found = answer.reservations().iter().flat_map(|r| r.instances()).find_map(|i| i.instance_id());
         Ok(found.map(str::to_owned))
     }
@@ -210,7 +212,9 @@ impl Aws {
                     Some(Status::Pending | Status::InProgress | Status::Delayed | Status::Cancelling) | None => {
                         step.say("the rescue script is at work");
                     }
-                    Some(Status::Success) => return Ok(answer.standard_output_content().unwrap_or_default().to_owned()),
+                    Some(Status::Success) => {
+                        return Ok(answer.standard_output_content().unwrap_or_default().to_owned());
+                    }
                     Some(other) => {
                         let words = shorten(&strip_controls(answer.standard_error_content().unwrap_or_default()), 300);
                         return Err(Failure::failed(
@@ -247,5 +251,8 @@ fn new_profile<R>(
 ) -> bool {
     use aws_sdk_ec2::error::ProvideErrorMetadata as _;
     error::code(failed) == "InvalidParameterValue"
-        && failed.as_service_error().and_then(|e| e.message()).is_some_and(|m| m.to_ascii_lowercase().contains("profile"))
+        && failed
+            .as_service_error()
+            .and_then(|e| e.message())
+            .is_some_and(|m| m.to_ascii_lowercase().contains("profile"))
 }
