@@ -29,7 +29,7 @@ esac
 
 
 def run(*words, **more):
-    return subprocess.run(words, check=True, capture_output=True, text=True, **more).stdout
+    return subprocess.run(words, check=True, capture_output=True, text=True, errors="replace", **more).stdout
 
 
 def tag(instance, name):

@@ -20,14 +20,14 @@ chmod 777 src/home/open; chmod 755 src/home/open/.ssh; chmod 664 src/home/open/.
 mkfs.ext4 -q -d src disk.img
 cat > bin/lsblk <<'X'
 #!/bin/sh
-case "$*" in *SERIAL*) echo "/dev/other vol0zzz"; echo "$DISK vol0abc" ;; *) echo "$DISK 67108864" ;; esac
+case "$*" in *SERIAL*) echo "/dev/other vol0zzz"; echo "$FAKE vol0abc" ;; *) echo "$FAKE 67108864" ;; esac
 X
 chmod +x bin/lsblk
 "#;
 const RUN: &str = r#"
-cd "$1"; export DISK="$(losetup -f --show disk.img)" PATH="$1/bin:$PATH"
+cd "$1"; export FAKE="$(losetup -f --show disk.img)" PATH="$1/bin:$PATH"
 "$2" script.sh; grep port22-rescue /proc/mounts && echo STILL-MOUNTED
-losetup -d "$DISK"
+losetup -d "$FAKE"
 "#;
 
 fn shell(script: &str, more: &[&str]) -> String {

@@ -54,6 +54,17 @@ fn request_for(plan: &Plan, request: &Request) -> Request {
     request
 }
 
+/// The instance's address of now, where something of the user's still names the one that it had before its stop. The
+/// plan has told that the address changes; what it promised is a login.
+fn moved_to(after: &Snapshot) -> Option<std::net::IpAddr> {
+    let instance = after.facts.instance().filter(|i| i.state == "running")?;
+    let dialled = after.facts.address()?;
+    let address = instance.best_address()?;
+    let through = after.facts.target.jump.is_some()
+        || after.facts.local.config.value().is_some_and(|c| c.proxy_jump.is_some() || c.proxy_command.is_some());
+    (!through && !instance.addresses().contains(&dialled)).then_some(address)
+}
+
 /// Runs the diagnosis again until the checks that raised the cause pass.
 pub(super) async fn verify(means: &Means, plan: &Plan) -> (RepairOutcome, Snapshot) {
     let look = plan.steps.iter().rposition(|s| s.action.is_none());
@@ -63,7 +74,7 @@ pub(super) async fn verify(means: &Means, plan: &Plan) -> (RepairOutcome, Snapsh
         }
     };
     tell(StepState::Running);
-    let request = request_for(plan, &means.request);
+    let mut request = request_for(plan, &means.request);
     let began = Instant::now();
     let waits = plan.downtime || plan.boots();
     let boot = if reboots(plan) { REBOOT } else { BOOT };
@@ -96,6 +107,9 @@ pub(super) async fn verify(means: &Means, plan: &Plan) -> (RepairOutcome, Snapsh
                 _ => StepState::Done("the checks pass".to_owned()),
             });
             return (outcome, not_everywhere_yet(plan, after, &failing, began));
+        }
+        if plan.downtime && request.target.address.is_none() {
+            request.target.address = moved_to(&after);
         }
         attempt += 1;
         tokio::time::sleep(if waits { BOOT_PAUSE } else { PAUSE }).await;

@@ -28,12 +28,12 @@ pub(super) fn detach_volume(world: &mut World, params: &Params, xml: &mut Xml, d
         let message = format!("The volume '{volume}' is not attached to the specified instance and device.");
         return Err(Problem::new("InvalidAttachment.NotFound", message));
     }
+    if dry {
+        return Err(Problem::dry_run());
+    }
     if owner.root == Root::Attached && owner.state != State::Stopped {
         let message = format!("Unable to detach root volume '{volume}' from instance '{holder}'");
         return Err(Problem::new("OperationNotPermitted", message));
-    }
-    if dry {
-        return Err(Problem::dry_run());
     }
     if let Some(owner) = world.instances.iter_mut().find(|known| known.volume == volume) {
         owner.root = Root::Detached;

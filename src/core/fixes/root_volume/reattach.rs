@@ -12,6 +12,7 @@ use crate::core::text::shell_quote;
 /// IAM actions.
 const PERMISSIONS: &[&str] = &[
     "ec2:AttachVolume",
+    "ec2:DeleteTags",
     "ec2:DescribeImages",
     "ec2:DescribeInstances",
     "ec2:DescribeVolumes",

@@ -27,6 +27,7 @@ const PERMISSIONS: &[&str] = &[
     "ec2:AttachVolume",
     "ec2:CreateSnapshot",
     "ec2:CreateTags",
+    "ec2:DeleteTags",
     "ec2:DescribeAddresses",
     "ec2:DescribeImages",
     "ec2:DescribeInstanceTypeOfferings",
@@ -95,7 +96,7 @@ pub(super) fn plan(
             "create-snapshot --volume-id {} --description 'port22: before the rescue of {}'",
             root.id, instance.id
         )),
-        Some(words.ec2("delete-snapshot --snapshot-id ${snapshot}")),
+        Some(format!("it is kept; {} deletes it", words.ec2("delete-snapshot --snapshot-id ${snapshot}"))),
         VolumeAction::Snapshot { region: region.clone(), volume: root.id.clone(), instance: instance.id.clone() },
     ));
     let profile = ssm_role::choose_profile(&mut plan, facts, choices, &region);
