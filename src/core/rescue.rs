@@ -66,7 +66,7 @@ impl Report {
     pub fn text(&self) -> String {
         let root = self.root.as_deref().map_or_else(String::new, |r| format!("on {r}: "));
         let did = if self.did.is_empty() { "nothing had to be changed".to_owned() } else { self.did.join("; ") };
-        let notes = self.notes.iter().map(|n| format!(" ({n})")).collect::<String>();
+        let notes = self.notes.iter().fold(String::new(), |all, note| all + &format!(" ({note})"));
         format!("{root}{did}{notes}")
     }
 }

@@ -168,7 +168,8 @@ impl Aws {
             while let Some(page) = pages.next().await {
                 match page {
                     Ok(page) => {
-                        found.extend(page.volumes().iter().filter_map(|v| Some((v.volume_id()?.to_owned(), v.clone()))))
+                        found
+                            .extend(page.volumes().iter().filter_map(|v| Some((v.volume_id()?.to_owned(), v.clone()))));
                     }
                     Err(e) => return Fact::unknown(error::why(&e, "ec2:DescribeVolumes", &doing)),
                 }
@@ -221,7 +222,7 @@ impl Aws {
             out.extend(
                 page.reservations()
                     .iter()
-                    .flat_map(|r| r.instances())
+                    .flat_map(aws_sdk_ec2::types::Reservation::instances)
                     .filter_map(|i| Some((i.instance_id()?.to_owned(), i.root_device_name()?.to_owned()))),
             );
         }

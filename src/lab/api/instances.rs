@@ -231,7 +231,7 @@ pub(super) fn write_instance(world: &World, instance: &Instance, xml: &mut Xml) 
         });
     }
     xml.put("architecture", "x86_64").put("rootDeviceType", "ebs").put("rootDeviceName", device);
-    let own = (instance.root == Root::Attached).then(|| (device, instance));
+    let own = (instance.root == Root::Attached).then_some((device, instance));
     let others = world.instances.iter().filter_map(|other| match &other.root {
         Root::At(holder, place) if *holder == instance.id => Some((place.as_str(), other)),
         _ => None,

@@ -19,6 +19,12 @@ const OFFERED: [&str; 4] = ["t2.micro", "t3.micro", "t3.small", "m5.large"];
 
 pub(super) fn offerings(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     let kind = params.get("LocationType").unwrap_or("region");
+    if !["region", "availability-zone"].contains(&kind) {
+        return Err(Problem::new(
+            "InvalidParameterValue",
+            format!("{kind} is no location type of the practice account"),
+        ));
+    }
     let place = if kind == "availability-zone" { &world.zone } else { &world.region };
     let filters = params.filters();
     let found = OFFERED.iter().filter(|name| {
@@ -143,6 +149,9 @@ fn launch(world: &mut World, params: &Params, client_token: String) -> Result<St
         users: Vec::new(),
         pushed: Vec::new(),
         host_key,
+        walled: false,
+        records: std::collections::BTreeMap::new(),
+        marks: std::collections::BTreeSet::new(),
         console: String::new(),
         good_console: String::new(),
         id: id.clone(),

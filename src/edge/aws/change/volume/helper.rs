@@ -46,7 +46,11 @@ impl Aws {
             .send()
             .await
             .map_err(|e| error::failure(&e, "ec2:DescribeInstances", "look for a helper that was launched"))?;
-        let found = answer.reservations().iter().flat_map(|r| r.instances()).find_map(|i| i.instance_id());
+        let found = answer
+            .reservations()
+            .iter()
+            .flat_map(aws_sdk_ec2::types::Reservation::instances)
+            .find_map(|i| i.instance_id());
         Ok(found.map(str::to_owned))
     }
 
@@ -118,7 +122,8 @@ impl Aws {
             Err(e) if error::code(&e) == "InvalidInstanceID.NotFound" => return Ok(done(format!("{helper} is gone"))),
             Err(e) => return Err(error::failure(&e, "ec2:DescribeInstances", &doing)),
         };
-        let Some(seen) = answer.reservations().iter().flat_map(|r| r.instances()).next() else {
+        let Some(seen) = answer.reservations().iter().flat_map(aws_sdk_ec2::types::Reservation::instances).next()
+        else {
             return Ok(done(format!("{helper} is gone")));
         };
         let state = seen.state().and_then(|s| s.name()).map(|n| n.as_str().to_owned()).unwrap_or_default();

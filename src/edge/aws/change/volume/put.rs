@@ -170,9 +170,13 @@ impl Aws {
         let doing = format!("set DeleteOnTermination of {} at {} to {on}", spot.device, spot.instance);
         let answer = self.ec2(region).describe_instances().instance_ids(&spot.instance).send().await;
         let answer = answer.map_err(|e| error::failure(&e, "ec2:DescribeInstances", &doing))?;
-        let mappings = answer.reservations().iter().flat_map(|r| r.instances()).flat_map(|i| i.block_device_mappings());
+        let mappings = answer
+            .reservations()
+            .iter()
+            .flat_map(aws_sdk_ec2::types::Reservation::instances)
+            .flat_map(aws_sdk_ec2::types::Instance::block_device_mappings);
         let now = mappings.filter(|m| m.device_name() == Some(&spot.device)).find_map(|m| m.ebs());
-        if now.and_then(|e| e.delete_on_termination()) == Some(on) {
+        if now.and_then(aws_sdk_ec2::types::EbsInstanceBlockDevice::delete_on_termination) == Some(on) {
             return Ok(());
         }
         let ebs = EbsInstanceBlockDeviceSpecification::builder().delete_on_termination(on).build();
@@ -186,15 +190,12 @@ impl Aws {
     /// it later: a refusal is passed over.
     async fn mark(&self, put: &Put, of: Option<&str>) {
         let client = self.ec2(&put.region);
-        match of {
-            Some(instance) => {
-                let tag = Tag::builder().key(ROOT_OF).value(instance).build();
-                let _ = client.create_tags().resources(&put.volume).tags(tag).send().await;
-            }
-            None => {
-                let tag = Tag::builder().key(ROOT_OF).build();
-                let _ = client.delete_tags().resources(&put.volume).tags(tag).send().await;
-            }
+        if let Some(instance) = of {
+            let tag = Tag::builder().key(ROOT_OF).value(instance).build();
+            let _ = client.create_tags().resources(&put.volume).tags(tag).send().await;
+        } else {
+            let tag = Tag::builder().key(ROOT_OF).build();
+            let _ = client.delete_tags().resources(&put.volume).tags(tag).send().await;
         }
     }
 }
