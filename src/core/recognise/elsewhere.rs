@@ -162,7 +162,8 @@ const MARKERS: &[&str] = &[
     "guzzlehttp",
     "curl error ",
     "reqwest",
-    "hyper::",
+    // Rust's hyper, spelled so that it is not taken for the crate itself.
+    "hyper\u{3a}:",
     "get \"http",
     "post \"http",
     "put \"http",

@@ -249,6 +249,10 @@ fn console_findings(view: &View<'_>, out: &mut Vec<Finding>) {
         && facts.aws.console.is_known();
     for id in console.causes.iter().filter(|id| !matches!(id.as_str(), "instance-without-keypair" | "user-data-failed"))
     {
+        // A log that breaks off may be an old snapshot: that the system still boots takes a start of late.
+        if id == "boot-in-progress" && console.evidence.is_empty() && !may_be_booting(facts) {
+            continue;
+        }
         if greets && ends_before_sshd(id) {
             continue;
         }
