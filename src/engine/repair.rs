@@ -17,8 +17,12 @@ use crate::engine::journal::{Entry, EntryState, Journal, LineEvent};
 use crate::engine::world::{StepContext, World};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
+
+/// Limit of each probe when a plan is made again: somebody waits for the repair to begin.
+const REREAD: Duration = Duration::from_secs(5);
 
 /// What a repair works with.
 #[derive(Clone)]
@@ -64,6 +68,11 @@ pub async fn apply(means: Means, plan: Confirmed, reread: bool) -> RepairResult 
     plan.login.get_or_insert_with(|| means.request.target.clone());
     let end = |plan: Plan, entry: Option<String>, outcome| RepairResult { entry, plan, outcome, after: None };
     if reread {
+        if let Some(index) = plan.steps.iter().position(|s| s.action.is_some()) {
+            means.tell(RepairEvent::Step { index, state: StepState::Running });
+            let text = "first a look whether the world still is as it was when the plan was shown".to_owned();
+            means.tell(RepairEvent::Progress { index, text });
+        }
         match Box::pin(again(&means, &plan)).await {
             Ok(fresh) if fresh.does_as(&plan) => {}
             Ok(fresh) => return means.finish(end(plan, None, RepairOutcome::Stale(Box::new(fresh)))),
@@ -89,9 +98,9 @@ pub async fn apply(means: Means, plan: Confirmed, reread: bool) -> RepairResult 
 /// The plan as it would be made now.
 async fn again(means: &Means, plan: &Plan) -> Result<Plan, String> {
     let (sender, _) = unbounded_channel::<Snapshot>();
-    let seen =
-        diagnose::run(Arc::clone(&means.world), means.request.clone(), means.run, sender, CancellationToken::new())
-            .await;
+    let mut request = means.request.clone();
+    request.limit = Some(request.limit.map_or(REREAD, |limit| limit.min(REREAD)));
+    let seen = diagnose::run(Arc::clone(&means.world), request, means.run, sender, CancellationToken::new()).await;
     self::plan(means.world.as_ref(), &plan.fix, &seen.facts, &plan.chosen()).await
 }
 

@@ -349,3 +349,22 @@ async fn a_change_that_the_packets_do_not_follow_yet_is_named_as_that() {
     tokio::time::advance(Duration::from_secs(31)).await;
     assert!(!named("security-group", &[], now), "half a minute is enough for it");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_for_a_world_that_has_changed_is_not_applied() {
+    let world = Arc::new(Fake::new());
+    let notes = Arc::new(Notes::new(&world));
+    let (out, mut events) = unbounded_channel();
+    // The key file that the plan was made for is not there any more when the world is read again.
+    let confirmed = Confirmed::after_consent(plan(&["a"], &["tcp-port"]), None).unwrap();
+    let result = apply(means(&world, &notes, out), confirmed, true).await;
+    assert!(
+        matches!(&result.outcome, RepairOutcome::Stale(_))
+            || matches!(&result.outcome, RepairOutcome::Failed(f) if f.reason.contains("has changed")),
+        "{:?}",
+        result.outcome
+    );
+    assert!(performed(&world).is_empty() && notes.lines.lock().unwrap().is_empty());
+    let first = events.try_recv().unwrap();
+    assert!(matches!(first, RepairEvent::Step { index: 0, state: StepState::Running }), "it is told what goes on");
+}

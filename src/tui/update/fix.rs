@@ -12,7 +12,7 @@ use crate::tui::model::{Fixing, Model, Phase, Screen, StepRow};
 use crate::tui::update::{diagnosis, leave_screen};
 
 /// How long a plan may be on the screen before the world is read again on "yes".
-const FRESH_MS: u64 = 15_000;
+const FRESH_MS: u64 = 5_000;
 
 /// Opens the screen of a fix; its plan is built in the background.
 pub fn open(model: &mut Model, fix: String) -> Vec<Effect> {
