@@ -29,14 +29,8 @@ async fn lost_frames_are_sent_again() {
     let fake = service(smux(), Backend::Smux(echo().await), Faults { lose: 7, ..Faults::default() }).await;
     let ports = Ports::of(begin(&fake, Wanted::Port));
     let stream = ports.open().expect("a connection");
+    // Every seventh frame is lost, data and acknowledgements alike: without a second sending nothing comes through.
     within(60, round_trip(stream, 60_000)).await;
-    // The bytes may be there before the acknowledgements that were lost on the way.
-    let again = async {
-        while fake.seen(|s| s.duplicates) == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    within(10, again).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
