@@ -5,6 +5,7 @@
 //! itself by a marker named after its nonce once it has worked. It must hold no secret: everything on the
 //! instance can read user data, and so can whoever may call `ec2:DescribeInstanceAttribute`.
 
+use crate::core::text::hex;
 use sha2::{Digest as _, Sha256};
 
 /// The script; `@USER@`, `@PUBKEY@` and `@NONCE@` stand for the values, each inside single quotes.
@@ -70,7 +71,7 @@ pub fn nonce_of(raw: &[u8]) -> Option<String> {
 
 /// SHA-256 of raw user data, 64 hexadecimal digits: how it is named where its content must not be.
 pub fn digest(raw: &[u8]) -> String {
-    Sha256::digest(raw).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    hex(&Sha256::digest(raw))
 }
 
 #[cfg(test)]

@@ -21,11 +21,22 @@ pub fn shell_quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// A moment as `2026-11-21 09:52 UTC`.
-pub fn utc(unix: i64) -> String {
-    let days = unix.div_euclid(86_400);
-    let rest = unix.rem_euclid(86_400);
-    // Days to year, month and day (Howard Hinnant, "chrono-compatible low-level date algorithms").
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len() * 2);
+    bytes.iter().for_each(|byte| out.push_str(&format!("{byte:02x}")));
+    out
+}
+
+/// The bytes of hexadecimal digits, with white space around them; `None` for anything else.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim();
+    let pairs = text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+    text.len().is_multiple_of(2).then(|| pairs.collect())?
+}
+
+/// Year, month and day of days since 1970 (Howard Hinnant, "chrono-compatible low-level date algorithms").
+pub fn civil(days: i64) -> (i64, i64, i64) {
     let z = days + 719_468;
     let era = z.div_euclid(146_097);
     let day_of_era = z.rem_euclid(146_097);
@@ -34,7 +45,13 @@ pub fn utc(unix: i64) -> String {
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// A moment as `2026-11-21 09:52 UTC`.
+pub fn utc(unix: i64) -> String {
+    let rest = unix.rem_euclid(86_400);
+    let (year, month, day) = civil(unix.div_euclid(86_400));
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", rest / 3600, rest % 3600 / 60)
 }
 

@@ -7,7 +7,7 @@
 mod lock;
 
 use crate::core::plan::Plan;
-use crate::core::text::shell_quote;
+use crate::core::text::{civil, shell_quote};
 use crate::edge::tcp::os_words;
 use crate::engine::failure::{Failure, FailureKind};
 use crate::engine::journal::{Entry, Journal, Line, LineEvent, entries};
@@ -239,16 +239,8 @@ fn next_id(now: i64, last: Option<&str>) -> String {
 
 /// `YYYYMMDD-HHMMSS` in UTC.
 fn stamp(seconds: i64) -> String {
-    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Civil date from days: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let rest = seconds.rem_euclid(86_400);
+    let (year, month, day) = civil(seconds.div_euclid(86_400));
     format!("{year:04}{month:02}{day:02}-{:02}{:02}{:02}", rest / 3600, rest / 60 % 60, rest % 60)
 }
 

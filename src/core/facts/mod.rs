@@ -64,6 +64,17 @@ impl Facts {
         self.aws.instance.value()
     }
 
+    /// Account of the caller.
+    pub fn account(&self) -> Option<String> {
+        self.aws.caller.value().map(|c| c.account.clone())
+    }
+
+    /// Partition of the caller, as its ARN names it (`aws`, `aws-cn`, …); `aws` where the caller is not known.
+    pub fn partition(&self) -> &str {
+        let arn = self.aws.caller.value().map(|c| c.arn.as_str()).unwrap_or_default();
+        arn.split(':').nth(1).filter(|p| !p.is_empty()).unwrap_or("aws")
+    }
+
     /// Whether the instance runs Windows, as `Platform` of DescribeInstances says.
     pub fn is_windows(&self) -> bool {
         self.instance().is_some_and(|i| i.platform.as_deref() == Some("windows"))

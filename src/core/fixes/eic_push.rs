@@ -19,7 +19,7 @@ pub fn plan(facts: &Facts, _choices: &Choices) -> Result<Plan, String> {
     }
     let user = user(facts)?;
     let mut plan = Plan {
-        account: facts.aws.caller.value().map(|c| c.account.clone()),
+        account: facts.account(),
         permissions: vec!["ec2-instance-connect:SendSSHPublicKey".to_owned(), "ec2:DescribeInstances".to_owned()],
         cost: "nothing; the key is forgotten after 60 seconds".to_owned(),
         ..Plan::new(

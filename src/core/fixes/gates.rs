@@ -3,6 +3,7 @@
 //! A reason that AWS or the group itself would give for refusing is a `refuse`; what is lost or changes is a `warn`.
 //! Source: EC2 User Guide, "Stop and start Amazon EC2 instances"; Auto Scaling User Guide, "Health checks".
 
+use crate::core::fact::Fact;
 use crate::core::facts::Facts;
 use crate::core::plan::{Gate, GateState};
 use crate::core::rules::gates;
@@ -70,14 +71,7 @@ pub fn of_a_stop(facts: &Facts) -> Vec<Gate> {
 fn while_it_runs(facts: &Facts) -> Vec<Gate> {
     let Some(instance) = facts.instance() else { return Vec::new() };
     let mut all = Vec::new();
-    if !facts.host.stop_protected.is_known() {
-        let why = facts.host.stop_protected.why_not().map_or_else(|| "it was not asked".to_owned(), |w| w.text());
-        all.push(Gate::new(
-            "stop-protection",
-            GateState::Warn,
-            format!("cannot tell whether stop protection is on: {why}"),
-        ));
-    }
+    all.extend(stop_protection(facts));
     if instance.lifecycle.as_deref() == Some("spot") && !facts.host.spot.is_known() {
         all.push(Gate::new(
             "spot",
@@ -85,34 +79,8 @@ fn while_it_runs(facts: &Facts) -> Vec<Gate> {
             "a Spot Instance: only one of a persistent request can be stopped, and it may not start again for want of capacity",
         ));
     }
-    if let Some(address) = instance.public_ip {
-        all.push(match facts.prepared.elastic.value() {
-            Some(true) => Gate::new("address", GateState::Ok, format!("{address} is an Elastic IP and stays")),
-            Some(false) => Gate::new(
-                "address",
-                GateState::Warn,
-                format!("{address} is not an Elastic IP: the instance gets another public address, and DNS records, known_hosts and allow-lists that name it must follow"),
-            ),
-            None => Gate::new(
-                "address",
-                GateState::Warn,
-                format!("cannot tell whether {address} is an Elastic IP: else it changes with the stop"),
-            ),
-        });
-    }
-    match facts.host.machine.value() {
-        Some(machine) if machine.instance_storage => all.push(Gate::new(
-            "local-disks",
-            GateState::Warn,
-            format!("{} has local disks: what lies on them is lost by a stop", machine.name),
-        )),
-        Some(_) => {}
-        None => all.push(Gate::new(
-            "local-disks",
-            GateState::Warn,
-            "cannot tell whether it has local disks, whose data a stop loses",
-        )),
-    }
+    all.extend(address(facts, &facts.prepared.elastic));
+    all.extend(local_disks(facts));
     if instance.hibernation {
         all.push(Gate::new(
             "hibernation",
@@ -126,4 +94,44 @@ fn while_it_runs(facts: &Facts) -> Vec<Gate> {
         "where the zone has no capacity for its type at that moment, it stays stopped until there is some (InsufficientInstanceCapacity)",
     ));
     all
+}
+
+/// Said where it is not known whether stop protection is on.
+pub(super) fn stop_protection(facts: &Facts) -> Option<Gate> {
+    let protected = &facts.host.stop_protected;
+    let why = protected.why_not().map_or_else(|| "it was not asked".to_owned(), |w| w.text());
+    let text = format!("cannot tell whether stop protection is on: {why}");
+    (!protected.is_known()).then(|| Gate::new("stop-protection", GateState::Warn, text))
+}
+
+/// What a stop does to the public address; `elastic` is whether that is an Elastic IP. `None` without an address.
+pub(super) fn address(facts: &Facts, elastic: &Fact<bool>) -> Option<Gate> {
+    let address = facts.instance()?.public_ip?;
+    Some(match elastic.value() {
+        Some(true) => Gate::new("address", GateState::Ok, format!("{address} is an Elastic IP and stays")),
+        Some(false) => Gate::new(
+            "address",
+            GateState::Warn,
+            format!(
+                "{address} is not an Elastic IP: the instance gets another public address, and DNS records, known_hosts and allow-lists that name it must follow"
+            ),
+        ),
+        None => Gate::new(
+            "address",
+            GateState::Warn,
+            format!("cannot tell whether {address} is an Elastic IP: else it changes with the stop"),
+        ),
+    })
+}
+
+/// What a stop does to local disks; `None` where there are none.
+pub(super) fn local_disks(facts: &Facts) -> Option<Gate> {
+    let text = match facts.host.machine.value() {
+        Some(machine) if machine.instance_storage => {
+            format!("{} has local disks: what lies on them is lost by a stop", machine.name)
+        }
+        Some(_) => return None,
+        None => "cannot tell whether it has local disks, whose data a stop loses".to_owned(),
+    };
+    Some(Gate::new("local-disks", GateState::Warn, text))
 }

@@ -162,7 +162,7 @@ fn wanted(
     if key.algorithm.as_deref().is_some_and(|a| a.starts_with("sk-")) && form != KeyForm::Clean {
         return refuse(format!("{path} is the handle of a security key: its private half is in the device"));
     }
-    if has(key, form) {
+    if form.is_that_of(key) {
         gates.push(Gate::new("needed", GateState::Ok, format!("{path} has {} already: nothing to do", form.title())));
         return Ok(None);
     }
@@ -207,16 +207,6 @@ fn for_openssh(facts: &Facts, probe: &KeyProbe, key: &KeyFile) -> Option<(KeyFor
     })
 }
 
-fn has(key: &KeyFile, form: KeyForm) -> bool {
-    match form {
-        KeyForm::Openssh => key.format == KeyFormat::OpenSsh && key.loads_in.openssh,
-        KeyForm::Pem => matches!(key.format, KeyFormat::Pkcs1 | KeyFormat::Sec1) && key.loads_in.openssh,
-        KeyForm::Ppk2 => key.format == KeyFormat::Ppk { version: 2 } && key.loads_in.putty,
-        KeyForm::Ppk3 => key.format == KeyFormat::Ppk { version: 3 } && key.loads_in.putty,
-        KeyForm::Clean => key.loads_in.openssh,
-    }
-}
-
 fn prepared<'a>(facts: &'a Facts, probe: &KeyProbe) -> Result<Option<&'a KeyToConvert>, String> {
     let all = facts.prepared.keys.value().ok_or_else(|| match facts.prepared.keys.why_not() {
         Some(why) => format!("the key files could not be read again: {}", why.text()),
@@ -242,7 +232,7 @@ fn already<'a>(facts: &'a Facts, probe: &KeyProbe, prepared: &KeyToConvert, form
         .filter(|k| match k.file.value() {
             Some(KeyFileState::Read { key, mode, owner, me, .. }) => {
                 let takes = form.is_putty() || !mode_too_open(*mode, *owner, *me);
-                key.public.as_deref() == Some(mine) && has(key, form) && takes
+                key.public.as_deref() == Some(mine) && form.is_that_of(key) && takes
             }
             _ => false,
         })

@@ -31,7 +31,7 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
     );
     let chosen = what.chosen.clone();
     let mut plan = Plan {
-        account: facts.aws.caller.value().map(|c| c.account.clone()),
+        account: facts.account(),
         choices: vec![what],
         ..Plan::new("key-pair-import", "", instance.id.clone(), instance.label())
     };

@@ -18,10 +18,7 @@ pub(super) fn instance(facts: &Facts) -> Result<&Instance, String> {
 
 /// An empty plan for the instance, with the account of the caller.
 pub(super) fn plan_for(fix: &str, facts: &Facts, instance: &Instance) -> Plan {
-    Plan {
-        account: facts.aws.caller.value().map(|c| c.account.clone()),
-        ..Plan::new(fix, "", instance.id.clone(), instance.label())
-    }
+    Plan { account: facts.account(), ..Plan::new(fix, "", instance.id.clone(), instance.label()) }
 }
 
 /// A plan that does nothing because nothing has to be done.

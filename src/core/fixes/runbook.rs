@@ -34,7 +34,7 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
     );
     let fix = action.chosen == "fix";
     let mut plan = Plan {
-        account: facts.aws.caller.value().map(|c| c.account.clone()),
+        account: facts.account(),
         reversible: !fix,
         risk: if fix { Risk::Medium } else { Risk::Low },
         permissions: [

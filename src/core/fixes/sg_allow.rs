@@ -101,7 +101,7 @@ fn allow(fix: &str, what: &str, service: Service, facts: &Facts, choices: &Choic
     let mut gates = vec![address_gate(source)];
     let mut plan = Plan {
         verify: vec![if service == Service::Ping { "ping-path" } else { "security-group" }.to_owned()],
-        account: facts.aws.caller.value().map(|c| c.account.clone()),
+        account: facts.account(),
         ..Plan::new(fix, "", instance.id.clone(), instance.label())
     };
     if let SgDecision::Allowed { .. } = path.group {

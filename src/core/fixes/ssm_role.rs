@@ -24,7 +24,7 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
     let mut plan = Plan {
         risk: Risk::Medium,
         verify: vec!["ssm-agent".to_owned()],
-        account: facts.aws.caller.value().map(|c| c.account.clone()),
+        account: facts.account(),
         ..Plan::new("ssm-role-attach", "", instance.id.clone(), instance.label())
     };
     if facts.agent_is_online() {
@@ -121,13 +121,8 @@ fn gates(facts: &Facts) -> Vec<Gate> {
 }
 
 /// ARN of the policy in the caller's partition.
-pub(super) fn policy_arn(facts: &Facts) -> String {
-    format!("arn:{}:iam::aws:policy/{POLICY}", partition(facts))
-}
-
-fn partition(facts: &Facts) -> &str {
-    let caller = facts.aws.caller.value().map(|c| c.arn.as_str()).unwrap_or_default();
-    caller.split(':').nth(1).filter(|p| !p.is_empty()).unwrap_or("aws")
+pub fn policy_arn(facts: &Facts) -> String {
+    format!("arn:{}:iam::aws:policy/{POLICY}", facts.partition())
 }
 
 /// Which profile is to be used: one of the account's that serves this, or one of our own. The steps that make it, where

@@ -85,7 +85,7 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
         downtime: true,
         consent: Consent::Type(instance.id.clone()),
         permissions: PERMISSIONS.iter().map(|p| (*p).to_owned()).collect(),
-        account: facts.aws.caller.value().map(|c| c.account.clone()),
+        account: facts.account(),
         promises_login: true,
         cost: match stops {
             0 => "a start: some minutes".to_owned(),

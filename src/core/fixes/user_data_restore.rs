@@ -16,7 +16,7 @@ pub fn plan(facts: &Facts, _choices: &Choices) -> Result<Plan, String> {
         downtime: instance.state == "running",
         consent: Consent::Type(instance.id.clone()),
         permissions: PERMISSIONS.iter().filter(|p| !p.contains("Console")).map(|p| (*p).to_owned()).collect(),
-        account: facts.aws.caller.value().map(|c| c.account.clone()),
+        account: facts.account(),
         ..Plan::new("user-data-restore", "put the saved user data back", instance.id.clone(), instance.label())
     };
     let Some(saved) = &state.saved else {

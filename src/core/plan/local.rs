@@ -4,6 +4,7 @@
 //! plans are shown and journaled.
 
 use super::edit::Edit;
+use crate::core::key::{KeyFile, KeyFormat};
 use serde::{Deserialize, Serialize};
 
 /// A form of private keys that can be written.
@@ -42,6 +43,17 @@ impl KeyForm {
             Self::Ppk2 => "ppk2",
             Self::Ppk3 => "ppk3",
             Self::Clean => "clean",
+        }
+    }
+
+    /// Whether a file has this form, so that the programs of the form read it.
+    pub fn is_that_of(self, key: &KeyFile) -> bool {
+        match self {
+            Self::Openssh => key.format == KeyFormat::OpenSsh && key.loads_in.openssh,
+            Self::Pem => matches!(key.format, KeyFormat::Pkcs1 | KeyFormat::Sec1) && key.loads_in.openssh,
+            Self::Ppk2 => key.format == KeyFormat::Ppk { version: 2 } && key.loads_in.putty,
+            Self::Ppk3 => key.format == KeyFormat::Ppk { version: 3 } && key.loads_in.putty,
+            Self::Clean => key.loads_in.openssh,
         }
     }
 

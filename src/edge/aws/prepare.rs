@@ -18,9 +18,7 @@ impl Aws {
     /// Instance profiles whose role has `AmazonSSMManagedInstanceCore`.
     pub(crate) async fn managing_profiles(&self, region: &str, facts: &Facts) -> Fact<Vec<ManagingProfile>> {
         let doing = "look for instance profiles that Systems Manager can use".to_owned();
-        let caller = facts.aws.caller.value().map(|c| c.arn.as_str()).unwrap_or_default();
-        let partition = caller.split(':').nth(1).filter(|p| !p.is_empty()).unwrap_or("aws");
-        let policy = format!("arn:{partition}:iam::aws:policy/AmazonSSMManagedInstanceCore");
+        let policy = crate::core::fixes::ssm_role::policy_arn(facts);
         let client = self.iam(region);
         let listed = client.list_entities_for_policy().policy_arn(&policy).entity_filter(EntityType::Role).send().await;
         let roles: Vec<String> = match listed {

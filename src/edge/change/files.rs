@@ -5,6 +5,7 @@
 //! that it was to make.
 
 use crate::core::plan::{Action, Edit, LocalAction};
+use crate::core::text::hex;
 use crate::edge::tcp::os_words;
 use crate::engine::failure::{Failure, FailureKind};
 use crate::engine::world::{Performed, Settled, StepContext};
@@ -20,13 +21,6 @@ const LONGEST: u64 = 32 * 1024 * 1024;
 /// SHA-256 of a file's content, in hexadecimal digits.
 pub(in crate::edge) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
-}
-
-/// Bytes as hexadecimal digits.
-pub(in crate::edge) fn hex(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() * 2);
-    bytes.iter().for_each(|byte| out.push_str(&format!("{byte:02x}")));
-    out
 }
 
 /// The content of a file; `None` when there is none.

@@ -35,7 +35,7 @@ impl Conversion {
         let bytes = files::content(Path::new(&self.to)).ok().flatten().map(Zeroizing::new)?;
         let (found, original) = (inspect(&bytes), inspect(&load_private(&self.from).ok().map(Zeroizing::new)?));
         let same = found.public.is_some() && found.public == original.public;
-        (convert::has_form(&found, self.form) && same).then_some(bytes)
+        (self.form.is_that_of(&found) && same).then_some(bytes)
     }
 
     /// Writes the copy, or finds it written.

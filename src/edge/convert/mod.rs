@@ -9,7 +9,7 @@ mod ppk;
 #[cfg(test)]
 mod tests;
 
-use crate::core::key::{KeyFile, KeyFormat, inspect, normalise};
+use crate::core::key::{KeyFormat, inspect, normalise};
 use crate::core::plan::KeyForm;
 use ssh_key::private::KeypairData;
 use ssh_key::{LineEnding, PrivateKey};
@@ -104,7 +104,7 @@ pub fn convert(
 ) -> Result<Zeroizing<Vec<u8>>, Trouble> {
     if form == KeyForm::Clean {
         let out = Zeroizing::new(normalise(bytes));
-        let fits = has_form(&inspect(&out), form);
+        let fits = form.is_that_of(&inspect(&out));
         return if fits { Ok(out) } else { Err(other("a clean copy would not be read either")) };
     }
     let key = open(bytes, passphrase)?;
@@ -112,20 +112,9 @@ pub fn convert(
     let out = write(&key, form, secret, name)?;
     // Looked at as a client would, before anybody relies on it.
     let after = inspect(&out);
-    let whole = has_form(&after, form) && after.encrypted == secret.is_some();
+    let whole = form.is_that_of(&after) && after.encrypted == secret.is_some();
     if !whole || open(&out, secret)?.key_data() != key.key_data() {
         return Err(other("the copy is not the same key: report this as a bug"));
     }
     Ok(out)
-}
-
-/// Whether a file has a form, so that the programs of that form read it.
-pub fn has_form(key: &KeyFile, form: KeyForm) -> bool {
-    match form {
-        KeyForm::Openssh => key.format == KeyFormat::OpenSsh && key.loads_in.openssh,
-        KeyForm::Pem => matches!(key.format, KeyFormat::Pkcs1 | KeyFormat::Sec1) && key.loads_in.openssh,
-        KeyForm::Ppk2 => key.format == KeyFormat::Ppk { version: 2 } && key.loads_in.putty,
-        KeyForm::Ppk3 => key.format == KeyFormat::Ppk { version: 3 } && key.loads_in.putty,
-        KeyForm::Clean => key.loads_in.openssh,
-    }
 }

@@ -6,7 +6,7 @@
 use super::{Trouble, other};
 use crate::core::key::normalise;
 use crate::core::key::write::{self, RsaNumbers};
-use crate::edge::change::files::hex;
+use crate::core::text::{hex, unhex};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
@@ -82,11 +82,6 @@ fn derive(passphrase: &str, iv: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
     }
     out.truncate(length);
     out
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 /// Writes PKCS#1 for RSA and SEC 1 for ECDSA, as `ssh-keygen -m PEM` does; Ed25519 has no such form.

@@ -5,7 +5,7 @@
 
 use super::{Trouble, other};
 use crate::core::key::normalise;
-use crate::edge::change::files::hex;
+use crate::core::text::{hex, unhex};
 use argon2::{Algorithm as Argon2Kind, Argon2, Params, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -341,10 +341,4 @@ fn block(line: &mut impl FnMut(&[&[u8]]), name: &str, data: &[u8]) {
 fn put(out: &mut Vec<u8>, content: &[u8]) {
     out.extend_from_slice(&(content.len() as u32).to_be_bytes());
     out.extend_from_slice(content);
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let text = text.trim();
-    let pairs = text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-    text.len().is_multiple_of(2).then(|| pairs.collect())?
 }

@@ -4,6 +4,7 @@
 //! process however that ends. Lock files are never removed: removing one while another process waits
 //! for it would let two in.
 
+use crate::core::text::hex;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
@@ -80,9 +81,6 @@ impl Locks {
 /// A subject can be a path: a hash names the file, and a readable beginning helps people.
 fn file_name(subject: &str) -> String {
     let readable: String = subject.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
-    let hash = Sha256::digest(subject.as_bytes())
-        .iter()
-        .take(8)
-        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let hash = hex(&Sha256::digest(subject.as_bytes())[..8]);
     format!("{readable}.{hash}.lock")
 }

@@ -150,7 +150,7 @@ impl Repair<'_> {
     fn plan(self, facts: &Facts, instance: &Instance) -> Plan {
         let doors = doors::lasting(facts);
         let mut plan = Plan {
-            account: facts.aws.caller.value().map(|c| c.account.clone()),
+            account: facts.account(),
             permissions: permissions_of(&doors),
             cost: "nothing; it takes some seconds".to_owned(),
             ..Plan::new(self.fix, self.title, instance.id.clone(), instance.label())

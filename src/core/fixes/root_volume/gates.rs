@@ -7,6 +7,7 @@ use super::FIX;
 use crate::core::diagnosis::{Diagnosis, DoorState};
 use crate::core::facts::Facts;
 use crate::core::facts::prepared::{Rescue, RootVolume};
+use crate::core::fixes::gates;
 use crate::core::plan::{Gate, GateState, Plan, Risk};
 use crate::core::rules::gates::against_stop;
 
@@ -66,7 +67,7 @@ pub(super) fn hopeless(facts: &Facts, ground: &Rescue) -> Option<Plan> {
     Some(Plan {
         gates,
         risk: Risk::High,
-        account: facts.aws.caller.value().map(|c| c.account.clone()),
+        account: facts.account(),
         ..Plan::new(
             FIX,
             format!("the root volume of {} stays where it is", instance.id),
@@ -110,38 +111,16 @@ pub(super) fn not_mended(seen: &Diagnosis) -> Vec<Gate> {
 pub(super) fn of_the_stop(facts: &Facts, ground: &Rescue) -> Vec<Gate> {
     let Some(instance) = facts.instance() else { return Vec::new() };
     let mut out = Vec::new();
-    for (start, name) in WATCHED.iter().filter(|(start, _)| instance.tags.keys().any(|t| t.starts_with(start))) {
-        let _ = start;
+    for (_, name) in WATCHED.iter().filter(|(start, _)| instance.tags.keys().any(|t| t.starts_with(start))) {
         out.push(warn("watched", format!("{name} may replace an instance that stops")));
     }
     if instance.state != "running" {
         out.push(Gate::new("stop", GateState::Ok, "the instance is stopped already"));
         return out;
     }
-    if !facts.host.stop_protected.is_known() {
-        let why = facts.host.stop_protected.why_not().map_or_else(|| "it was not asked".to_owned(), |w| w.text());
-        out.push(warn("stop-protection", format!("cannot tell whether stop protection is on: {why}")));
-    }
-    if let Some(address) = instance.public_ip {
-        out.push(match ground.elastic.value() {
-            Some(true) => Gate::new("address", GateState::Ok, format!("{address} is an Elastic IP and stays")),
-            Some(false) => warn(
-                "address",
-                format!("{address} is no Elastic IP: the instance gets another public address, and DNS records, known_hosts and allow-lists that name it must follow"),
-            ),
-            None => warn("address", format!("cannot tell whether {address} is an Elastic IP: else it changes with the stop")),
-        });
-    }
-    match facts.host.machine.value() {
-        Some(machine) if machine.instance_storage => {
-            out.push(warn(
-                "local-disks",
-                format!("{} has local disks: what lies on them is lost by a stop", machine.name),
-            ));
-        }
-        Some(_) => {}
-        None => out.push(warn("local-disks", "cannot tell whether it has local disks, whose data a stop loses")),
-    }
+    out.extend(gates::stop_protection(facts));
+    out.extend(gates::address(facts, &ground.elastic));
+    out.extend(gates::local_disks(facts));
     if instance.lifecycle.as_deref() == Some("spot") {
         out.push(warn("spot", "a Spot Instance that is stopped starts again only when there is capacity for it"));
     }

@@ -33,7 +33,7 @@ pub(super) fn plan(facts: &Facts, choices: &Choices, ground: &Rescue, spot: &Spo
         risk: Risk::High,
         verify: vec!["root-volume".to_owned()],
         consent: Consent::Type(instance.id.clone()),
-        account: facts.aws.caller.value().map(|c| c.account.clone()),
+        account: facts.account(),
         permissions: PERMISSIONS.iter().map(|p| (*p).to_owned()).collect(),
         downtime: true,
         ..Plan::new(

@@ -70,7 +70,7 @@ pub(super) fn plan(
         downtime: true,
         reversible: false,
         consent: Consent::Type(instance.id.clone()),
-        account: facts.aws.caller.value().map(|c| c.account.clone()),
+        account: facts.account(),
         promises_login: true,
         cost: format!(
             "about 20 minutes, 5 to 10 of them without the instance; a {} for that time (some cents); a snapshot of at most {} GiB (about 0.05 USD per GiB and month) until you delete it",

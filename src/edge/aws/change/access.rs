@@ -7,7 +7,7 @@ use super::TAG;
 use crate::core::plan::Action;
 use crate::core::plan::access::AccessAction as Deed;
 use crate::core::recognise::strip_controls;
-use crate::core::text::shorten;
+use crate::core::text::{hex, shorten};
 use crate::edge::aws::client::Aws;
 use crate::edge::aws::error;
 use crate::engine::failure::Failure;
@@ -47,8 +47,8 @@ fn tags(step: &StepContext) -> Result<Vec<Tag>, Failure> {
 
 /// A UUID made of a token: the form that `ClientToken` wants.
 fn uuid(token: &str) -> String {
-    let hex = Sha256::digest(token).iter().take(16).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    let digits = hex(&Sha256::digest(token)[..16]);
+    format!("{}-{}-{}-{}-{}", &digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..])
 }
 
 impl Aws {

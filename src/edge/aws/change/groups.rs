@@ -199,19 +199,7 @@ impl Aws {
                 "run the diagnosis again for a fresh plan",
             ));
         }
-        let request = SecurityGroupRuleRequest::builder()
-            .ip_protocol(protocol)
-            .from_port(*from_port)
-            .to_port(*to_port)
-            .set_description(description.clone());
-        let request = match to {
-            IpNet::V4(net) => request.cidr_ipv4(net.to_string()),
-            IpNet::V6(net) => request.cidr_ipv6(net.to_string()),
-        };
-        let update = SecurityGroupRuleUpdate::builder()
-            .security_group_rule_id(rule)
-            .security_group_rule(request.build())
-            .build();
+        let update = rule_with(rule, protocol, (*from_port, *to_port), *to, description.clone());
         match self
             .ec2_once(region)
             .modify_security_group_rules()
@@ -260,16 +248,7 @@ impl Aws {
                 (AUTHORIZE, dry(answer.map(drop), AUTHORIZE))
             }
             Action::ModifyIngress { region, group, rule, protocol, from_port, to_port, to, .. } => {
-                let request =
-                    SecurityGroupRuleRequest::builder().ip_protocol(protocol).from_port(*from_port).to_port(*to_port);
-                let request = match to {
-                    IpNet::V4(net) => request.cidr_ipv4(net.to_string()),
-                    IpNet::V6(net) => request.cidr_ipv6(net.to_string()),
-                };
-                let update = SecurityGroupRuleUpdate::builder()
-                    .security_group_rule_id(rule)
-                    .security_group_rule(request.build())
-                    .build();
+                let update = rule_with(rule, protocol, (*from_port, *to_port), *to, None);
                 let call = self
                     .ec2_once(region)
                     .modify_security_group_rules()
@@ -334,6 +313,26 @@ impl Aws {
             }
         }
     }
+}
+
+/// The rule as it is to be: the whole of it, for the API replaces what it had.
+fn rule_with(
+    rule: &str,
+    protocol: &str,
+    (from_port, to_port): (i32, i32),
+    to: IpNet,
+    description: Option<String>,
+) -> SecurityGroupRuleUpdate {
+    let request = SecurityGroupRuleRequest::builder()
+        .ip_protocol(protocol)
+        .from_port(from_port)
+        .to_port(to_port)
+        .set_description(description);
+    let request = match to {
+        IpNet::V4(net) => request.cidr_ipv4(net.to_string()),
+        IpNet::V6(net) => request.cidr_ipv6(net.to_string()),
+    };
+    SecurityGroupRuleUpdate::builder().security_group_rule_id(rule).security_group_rule(request.build()).build()
 }
 
 pub(super) fn permission(

@@ -8,6 +8,7 @@ mod wait;
 use super::{Dry, dry};
 use crate::core::boothook;
 use crate::core::plan::{Action, Outputs, UserDataAction};
+use crate::core::text::hex;
 use crate::edge::aws::client::Aws;
 use crate::edge::aws::error;
 use crate::edge::kept_file;
@@ -162,7 +163,7 @@ impl Aws {
         let path = kept_file::save(directory, &entry, "user-data.b64", &now.text)
             .map_err(|reason| Failure::failed(&doing, reason, "nothing is set before a copy is on the disk"))?;
         let path = path.display().to_string();
-        let nonce = rand::random::<[u8; 8]>().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        let nonce = hex(&rand::random::<[u8; 8]>());
         Ok(Performed {
             text: format!("the user data ({} bytes, SHA-256 {sha256}) is saved in {path}", now.raw.len()),
             undo: None,
