@@ -12,6 +12,7 @@ use crate::core::probe::ProbeId;
 use crate::core::vpc::types::{InternetGateway, NetworkAcl, RouteTable, SecurityGroup};
 use crate::engine::failure::Failure;
 use crate::engine::inventory::InventoryEvent;
+use crate::engine::terminal::{Opened, Wish};
 use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
@@ -257,6 +258,13 @@ pub trait World: Send + Sync + 'static {
 
     /// Looks what became of a step that was begun and of which no answer is known. Read-only.
     fn settle(&self, action: Action, step: StepContext) -> BoxFuture<'_, Settled>;
+
+    /// Opens a terminal through a door. Changes nothing but what the door itself does (a session, a pushed key), and says
+    /// what failed, and what to do next, when it cannot.
+    fn terminal(&self, wish: Wish) -> BoxFuture<'_, Result<Opened, Failure>> {
+        let doing = format!("open a terminal through {}", wish.door.id());
+        Box::pin(async move { Err(Failure::failed(doing, "this world has no terminals", "take another way in")) })
+    }
 
     /// AWS calls made so far.
     fn api_calls(&self) -> u64;
