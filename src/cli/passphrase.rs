@@ -3,31 +3,28 @@
 //! Must not be asked for a preview, and must not print what is typed.
 
 use super::output;
-use crate::core::plan::{Action, KeyForm, LocalAction, Plan};
+use crate::core::plan::Plan;
 use crate::edge::passphrase::{self, Source};
 use crate::engine::failure::{Failure, FailureKind};
+use crate::engine::secret::LONGEST;
 use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use zeroize::Zeroizing;
 
-/// Asks for every passphrase that a plan needs and that only the terminal can tell.
+/// Asks for the passphrase that a plan needs and that only the terminal can tell.
 pub fn gather(plan: &Plan) -> Result<(), Failure> {
-    for step in &plan.steps {
-        let Some(Action::Local(LocalAction::ConvertKey { from, form, .. })) = &step.action else { continue };
-        let locked = plan.gates.iter().any(|g| g.id == "passphrase");
-        if *form == KeyForm::Clean || !locked || passphrase::source(from) != Some(Source::Terminal) {
-            continue;
-        }
-        let told = read(&format!("Enter passphrase for key '{from}': ")).map_err(|reason| {
-            Failure::new(
-                FailureKind::NotConfirmed,
-                format!("ask for the passphrase of {from}"),
-                reason,
-                "nothing was changed",
-            )
-        })?;
-        passphrase::keep(from, told);
-    }
+    let Some(file) = plan.passphrase.as_deref().filter(|f| passphrase::source(f) == Some(Source::Terminal)) else {
+        return Ok(());
+    };
+    let told = read(&format!("Enter passphrase for key '{file}': ")).map_err(|reason| {
+        Failure::new(
+            FailureKind::NotConfirmed,
+            format!("ask for the passphrase of {file}"),
+            reason,
+            "nothing was changed",
+        )
+    })?;
+    passphrase::keep(file, told);
     Ok(())
 }
 
@@ -45,7 +42,7 @@ fn read(prompt: &str) -> Result<Zeroizing<String>, String> {
     enable_raw_mode().map_err(|e| e.to_string())?;
     let raw = Raw;
     // Room for any passphrase: a text that grows leaves copies behind.
-    let mut typed = Zeroizing::new(String::with_capacity(4096));
+    let mut typed = Zeroizing::new(String::with_capacity(LONGEST));
     let told = loop {
         match crossterm::event::read().map_err(|e| e.to_string())? {
             Event::Key(key) if key.kind == KeyEventKind::Release => {}

@@ -56,6 +56,7 @@ pub async fn show(
         target,
         base,
     };
+    crate::edge::passphrase::may_ask_on_terminal();
     tui::run(world, journal, settings).await.map_err(|e| {
         Failure::usage("draw on the terminal", e.to_string(), "port22 diagnose TARGET works without a full screen")
     })?;

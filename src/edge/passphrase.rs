@@ -47,6 +47,11 @@ pub fn keep(path: &str, passphrase: Zeroizing<String>) {
     TYPED.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), passphrase);
 }
 
+/// Forgets what was typed for a file.
+pub fn forget(path: &str) {
+    TYPED.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+}
+
 /// Where the passphrase of a file would come from; `None` when nobody can be asked. Asks nobody.
 ///
 /// As ssh does (ssh(1), `SSH_ASKPASS_REQUIRE`): the program is asked where there is no terminal, or where it is preferred.

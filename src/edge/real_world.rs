@@ -3,7 +3,9 @@
 use super::aws::{Aws, AwsSettings, PROBE};
 use super::ssh::{SshKey, SshRequest, Stream, Through, Tunnel};
 use super::usual_port;
-use super::{agent, change, control, dns, jump, keys, known_hosts, prepare, source_ip, ssh, ssh_config, tcp};
+use super::{
+    agent, change, control, dns, jump, keys, known_hosts, passphrase, prepare, source_ip, ssh, ssh_config, tcp,
+};
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::aws::Instance;
@@ -17,6 +19,7 @@ use crate::core::rules::offering::Candidate;
 use crate::core::target::{SSH_PORT, TargetKind};
 use crate::engine::failure::Failure;
 use crate::engine::inventory::InventoryEvent;
+use crate::engine::secret::Secret;
 use crate::engine::world::{Observation, Performed, Settled, StepContext, World};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -353,6 +356,10 @@ pub(super) fn known_hosts_files(facts: &Facts) -> Vec<String> {
 }
 
 impl World for RealWorld {
+    fn keep_passphrase(&self, file: &str, passphrase: Secret) {
+        passphrase::keep(file, passphrase.into_inner());
+    }
+
     fn observe(&self, probe: ProbeId, facts: Arc<Facts>) -> BoxFuture<'_, Vec<Observation>> {
         let seen = async move {
             match probe {

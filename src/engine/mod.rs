@@ -9,6 +9,7 @@ pub mod inventory;
 pub mod journal;
 pub mod repair;
 pub mod report;
+pub mod secret;
 pub mod terminal;
 pub mod world;
 

@@ -12,6 +12,7 @@ use crate::core::probe::ProbeId;
 use crate::core::vpc::types::{InternetGateway, NetworkAcl, RouteTable, SecurityGroup};
 use crate::engine::failure::Failure;
 use crate::engine::inventory::InventoryEvent;
+use crate::engine::secret::Secret;
 use crate::engine::terminal::{Opened, Wish};
 use futures_util::future::BoxFuture;
 use ipnet::IpNet;
@@ -258,6 +259,9 @@ pub trait World: Send + Sync + 'static {
 
     /// Looks what became of a step that was begun and of which no answer is known. Read-only.
     fn settle(&self, action: Action, step: StepContext) -> BoxFuture<'_, Settled>;
+
+    /// Keeps the passphrase of a key file for as long as the program runs; the next plan and its steps use it.
+    fn keep_passphrase(&self, _file: &str, _passphrase: Secret) {}
 
     /// Opens a terminal through a door. Changes nothing but what the door itself does (a session, a pushed key), and says
     /// what failed, and what to do next, when it cannot.

@@ -7,6 +7,7 @@ use crate::core::plan::{Choices, Confirmed};
 use crate::engine::diagnose::Request;
 use crate::engine::event::{RunId, Snapshot};
 use crate::engine::journal::Entry;
+use crate::engine::secret::Secret;
 use std::sync::Arc;
 
 /// One deed outside the model.
@@ -28,6 +29,13 @@ pub enum Effect {
     Cancel {
         /// Its number.
         run: RunId,
+    },
+    /// Keep the passphrase of a key file for the plan that follows.
+    KeepPassphrase {
+        /// The key file.
+        file: String,
+        /// What was typed.
+        passphrase: Secret,
     },
     /// Build the plan of a fix and look before the change.
     Plan {

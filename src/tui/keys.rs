@@ -40,6 +40,8 @@ pub enum Context {
     Fix,
     /// Fix, typing the instance id.
     Consent,
+    /// Fix, typing the passphrase of a key file.
+    Secret,
     /// Ways in.
     Doors,
     /// Changes made.
@@ -59,7 +61,10 @@ pub enum Context {
 impl Context {
     /// Whether printable keys are text here.
     pub fn is_text(self) -> bool {
-        matches!(self, Self::Filter | Self::Symptoms | Self::Entry | Self::Form | Self::Consent | Self::Palette)
+        matches!(
+            self,
+            Self::Filter | Self::Symptoms | Self::Entry | Self::Form | Self::Consent | Self::Secret | Self::Palette
+        )
     }
 
     /// Whether it lies on top of a screen.
@@ -93,6 +98,7 @@ impl Context {
             Self::Ask => "A question to you",
             Self::Fix => "Fix",
             Self::Consent => "Fix: consent by typing",
+            Self::Secret => "Fix: passphrase",
             Self::Doors => "Ways in",
             Self::Journal => "Journal",
             Self::Read => "Reading",
@@ -169,6 +175,8 @@ pub enum Action {
     Apply,
     /// Go on with a repair that was cut short.
     Resume,
+    /// The passphrase is typed.
+    Passphrase,
     /// Another way of doing it, where the plan offers one.
     OtherWay,
     /// Undo.

@@ -6,13 +6,14 @@
 use crate::core::diagnosis::Diagnosis;
 use crate::core::facts::Facts;
 use crate::core::facts::aws::Instance;
-use crate::core::plan::Plan;
+use crate::core::plan::{GateState, Plan};
 use crate::core::recognise::Recognised;
 use crate::core::target::Target;
 use crate::engine::diagnose::Request;
 use crate::engine::event::{RepairResult, RunId, Snapshot, StepState};
 use crate::engine::failure::Failure;
 use crate::engine::journal::Entry;
+use crate::engine::secret::Secret;
 use crate::tui::keys::Context;
 use nucleo_matcher::Utf32String;
 use std::collections::{BTreeMap, HashMap};
@@ -255,6 +256,8 @@ pub struct Fixing {
     pub planned_ms: u64,
     /// The entry that is gone on with; `None` for a new repair.
     pub resume: Option<Box<Entry>>,
+    /// The passphrase that is being typed.
+    pub secret: Secret,
 }
 
 /// Where a fix stands.
@@ -432,6 +435,9 @@ impl Model {
             Some(Screen::Diagnosis(_)) if self.guided => Context::Guided,
             Some(Screen::Diagnosis(_)) => Context::Diagnosis,
             Some(Screen::Fix(f)) => match &f.phase {
+                Phase::Preview { plan, .. } if f.wants_passphrase(plan).is_some() && !self.settings.read_only => {
+                    Context::Secret
+                }
                 Phase::Preview { plan, .. } if f.wants_typing(plan) && !self.settings.read_only => Context::Consent,
                 _ => Context::Fix,
             },
@@ -515,6 +521,13 @@ impl Fixing {
     /// Whether consent is a word to type.
     pub fn wants_typing(&self, plan: &Plan) -> bool {
         self.undo.is_none() && plan.refused().is_none() && matches!(plan.consent, crate::core::plan::Consent::Type(_))
+    }
+
+    /// The key file whose passphrase is to be typed before the plan can be applied.
+    pub fn wants_passphrase<'a>(&self, plan: &'a Plan) -> Option<&'a str> {
+        // A wrong one refuses the plan: it can be typed again. Any other refusal cannot be typed away.
+        let hopeless = plan.gates.iter().any(|g| g.state == GateState::Refuse && g.id != "passphrase");
+        plan.passphrase.as_deref().filter(|_| self.undo.is_none() && !hopeless)
     }
 
     /// The plan, if there is one.

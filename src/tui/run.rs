@@ -232,6 +232,7 @@ impl Performer {
                         }
                     });
                 }
+                Effect::KeepPassphrase { file, passphrase } => world.keep_passphrase(&file, passphrase),
                 Effect::Plan { run, fix, facts, choices } => {
                     tokio::spawn(async move {
                         let plan = repair::plan(world.as_ref(), &fix, &facts, &choices).await.map(Box::new);

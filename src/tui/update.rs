@@ -102,7 +102,7 @@ pub fn act(model: &mut Model, context: Context, action: Action) -> Vec<Effect> {
             Context::Instances | Context::Filter | Context::Symptoms => return start::act(model, action),
             Context::Diagnosis | Context::Ask => return diagnosis::act(model, action),
             Context::Guided => return guided::act(model, action),
-            Context::Fix | Context::Consent => return fix::act(model, action),
+            Context::Fix | Context::Consent | Context::Secret => return fix::act(model, action),
             Context::Doors => diagnosis::doors_act(model, action),
             Context::Journal => return journal::act(model, action),
             _ => {}
@@ -124,6 +124,7 @@ fn field(model: &mut Model, context: Context) -> Option<&mut String> {
     match (context, model.stack.last_mut()) {
         (Context::Filter, _) => Some(&mut model.start.filter),
         (Context::Symptoms, _) => Some(&mut model.start.symptoms.query),
+        (Context::Secret, Some(Screen::Fix(f))) => Some(f.secret.text_mut()),
         (Context::Consent, Some(Screen::Fix(f))) => match &mut f.phase {
             crate::tui::model::Phase::Preview { typed, .. } => Some(typed),
             _ => None,

@@ -29,8 +29,13 @@ pub enum Passphrase {
     Opens(String),
     /// It is at hand and does not open the file; where it comes from.
     Wrong(String),
-    /// It will be asked for; how.
+    /// A program will be asked for it; which.
     WillAsk(String),
+    /// The user will be asked for it on the terminal; `again` when what was typed before does not open the file.
+    ToType {
+        /// Whether it was typed before.
+        again: bool,
+    },
     /// Nobody can be asked.
     Missing,
     /// The file cannot be opened, whatever the passphrase; why.

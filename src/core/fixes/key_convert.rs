@@ -52,6 +52,9 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
             continue;
         }
         plan.gates.extend(passphrase_gate(prepared, form));
+        if form != KeyForm::Clean && matches!(prepared.passphrase, Passphrase::ToType { .. }) {
+            plan.passphrase.get_or_insert_with(|| prepared.full.clone());
+        }
         let to = target_path(prepared, form);
         plan.steps.push(step(prepared, &to, form));
         login.keys.iter_mut().filter(|k| **k == probe.path).for_each(|k| k.clone_from(&to));
@@ -266,6 +269,13 @@ fn passphrase_gate(key: &KeyToConvert, form: KeyForm) -> Option<Gate> {
         }
         Passphrase::WillAsk(how) => {
             gate(GateState::Ok, format!("the passphrase of {path} will be asked for {how}; the copy keeps it"))
+        }
+        Passphrase::ToType { again: false } => gate(
+            GateState::Ok,
+            format!("the passphrase of {path} will be asked for on the terminal; the copy keeps it"),
+        ),
+        Passphrase::ToType { again: true } => {
+            gate(GateState::Refuse, format!("the passphrase that you typed does not open {path}: type it again"))
         }
         Passphrase::Wrong(from) => gate(GateState::Refuse, format!("the passphrase from {from} does not open {path}")),
         Passphrase::Missing => gate(

@@ -202,6 +202,9 @@ pub struct Plan {
     /// When what it opens should be closed again, seconds since 1970. Nobody closes it by itself: the journal tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<i64>,
+    /// The key file whose passphrase the user has to type before it can be applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase: Option<String>,
 }
 
 /// A deed without the words in which a time may stand: a plan that is made again a minute later does the same.
@@ -235,6 +238,7 @@ impl Plan {
             created: Vec::new(),
             login: None,
             expires: None,
+            passphrase: None,
         }
     }
 

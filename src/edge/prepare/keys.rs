@@ -10,6 +10,9 @@ use crate::edge::keys::{expand, load_private};
 use crate::edge::passphrase::{self, Source};
 use zeroize::Zeroizing;
 
+/// Where a typed passphrase comes from, in words.
+const TYPED: &str = "as typed";
+
 /// Reads every key file of the login that can be read.
 pub(super) async fn read(facts: &Facts) -> Fact<Vec<KeyToConvert>> {
     let mut out = Vec::new();
@@ -42,12 +45,12 @@ fn unlocked(bytes: &[u8], repairable: bool) -> Passphrase {
 async fn passphrase(full: &str, bytes: &[u8]) -> Passphrase {
     let from = match passphrase::source(full) {
         None => return Passphrase::Missing,
-        Some(Source::Terminal) => return Passphrase::WillAsk("on the terminal".to_owned()),
+        Some(Source::Terminal) => return Passphrase::ToType { again: false },
         // A preview must not ask the user anything.
         Some(Source::Program(program)) => {
             return Passphrase::WillAsk(format!("by {} (SSH_ASKPASS)", program.display()));
         }
-        Some(Source::Typed) => "as typed".to_owned(),
+        Some(Source::Typed) => TYPED.to_owned(),
         Some(Source::Variable) => format!("from {}", passphrase::VARIABLE),
     };
     let Ok(secret) = passphrase::get(full).await else { return Passphrase::Missing };
@@ -55,6 +58,11 @@ async fn passphrase(full: &str, bytes: &[u8]) -> Passphrase {
     let opened = tokio::task::spawn_blocking(move || convert::open(&bytes, Some(&secret)).map(drop)).await;
     match opened {
         Ok(Ok(())) => Passphrase::Opens(from),
+        // What was typed can be typed again; what comes from elsewhere will be the same again.
+        Ok(Err(Trouble::WrongPassphrase)) if from == TYPED => {
+            passphrase::forget(full);
+            Passphrase::ToType { again: true }
+        }
         Ok(Err(Trouble::WrongPassphrase)) => Passphrase::Wrong(from.trim_start_matches("from ").to_owned()),
         Ok(Err(trouble)) => Passphrase::Hopeless(trouble.text()),
         Err(error) => Passphrase::Hopeless(error.to_string()),

@@ -142,6 +142,11 @@ pub const TABLE: &[Binding] = {
         row(C::Consent, "pagedown down", A::ScrollDown, "", "scroll down", 0, always),
         row(C::Consent, "pageup up", A::ScrollUp, "", "scroll up", 0, always),
 
+        row(C::Secret, "enter", A::Passphrase, "go on", "go on with this passphrase", 1, passphrase_is_typed),
+        row(C::Secret, "esc", A::Back, "leave everything as it is", "back; nothing is changed", 2, always),
+        row(C::Secret, "pagedown down", A::ScrollDown, "", "scroll down", 0, always),
+        row(C::Secret, "pageup up", A::ScrollUp, "", "scroll up", 0, always),
+
         // Doors, journal.
         row(C::Doors, "enter", A::Accept, "how", "how to take this way in", 1, always),
         row(C::Doors, "up k", A::Up, "", "up", 0, always),
@@ -298,6 +303,10 @@ fn consent_is_typed(m: &Model) -> bool {
         }
         _ => false,
     })
+}
+
+fn passphrase_is_typed(m: &Model) -> bool {
+    m.fixing().is_some_and(|f| f.secret.count() > 0)
 }
 
 fn can_undo_fix(m: &Model) -> bool {

@@ -1,7 +1,7 @@
 //! Keys and happenings in, model and effects out.
 
 use super::sample::*;
-use crate::core::plan::{Consent, GateState};
+use crate::core::plan::{Consent, Gate, GateState, Plan};
 use crate::engine::diagnose::Request;
 use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, StepState};
 use crate::engine::inventory::InventoryEvent;
@@ -161,6 +161,40 @@ fn typed_consent_takes_the_instance_id_and_nothing_else() {
     press(&mut model, "<backspace>");
     let effects = press(&mut model, &format!("{WEB}<enter>"));
     assert!(matches!(effects[..], [Effect::Apply { .. }]), "{effects:?}");
+}
+
+#[test]
+fn a_passphrase_is_typed_unseen_and_the_plan_made_again_with_it() {
+    let asking = |again: bool| {
+        let gate = Gate::new("passphrase", if again { GateState::Refuse } else { GateState::Ok }, "asked");
+        Plan { passphrase: Some("/home/me/web.ppk".into()), gates: vec![gate], ..plan(Consent::Yes, GateState::Ok) }
+    };
+    let (mut model, run) = planned(diagnosed(SIZE, Story::Blocked), Consent::Yes, GateState::Ok);
+    for again in [false, true] {
+        let run = if again { model.fixing().expect("a fix").run } else { run };
+        let Some(Screen::Fix(fixing)) = model.stack.last_mut() else { panic!("a fix") };
+        fixing.phase = Phase::Planning;
+        update(&mut model, Msg::Planned { run, plan: Ok(Box::new(asking(again))) });
+        assert!(press(&mut model, "<enter>").is_empty(), "nothing was typed");
+        press(&mut model, "y q");
+        update(&mut model, Msg::Pasted("open sesame: ssh -i web.pem ec2-user@203.0.113.7\n".into()));
+        assert!(model.overlays.is_empty(), "a passphrase is not recognised as a text");
+        let shown = screen(&model);
+        assert!(shown.contains("Passphrase of web.ppk") && !shown.contains("sesame"), "{shown}");
+        let effects = press(&mut model, "<enter>");
+        let [Effect::KeepPassphrase { file, passphrase }, Effect::Plan { fix, .. }] = &effects[..] else {
+            panic!("{effects:?}");
+        };
+        assert_eq!((file.as_str(), fix.as_str()), ("/home/me/web.ppk", "sg-allow-my-ip"));
+        assert!(!format!("{effects:?}").contains("sesame"));
+        let typed = passphrase.clone().into_inner();
+        assert_eq!(typed.as_str(), "y qopen sesame: ssh -i web.pem ec2-user@203.0.113.7");
+        assert_eq!(model.fixing().expect("a fix").secret.count(), 0);
+    }
+    // Once it opens the file, the plan is applied as any other.
+    let run = model.fixing().expect("a fix").run;
+    update(&mut model, Msg::Planned { run, plan: Ok(Box::new(plan(Consent::Yes, GateState::Ok))) });
+    assert!(matches!(press(&mut model, "y")[..], [Effect::Apply { .. }]));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::sample::*;
 use crate::core::plan::{Consent, GateState};
 use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, StepState};
 use crate::engine::journal::EntryState;
-use crate::tui::model::{Model, Settings};
+use crate::tui::model::{Model, Phase, Screen, Settings};
 use crate::tui::msg::Msg;
 use crate::tui::text::width;
 use crate::tui::update::update;
@@ -17,6 +17,16 @@ fn preview(size: (u16, u16), consent: Consent, gate: GateState) -> Model {
     press(&mut model, "<enter>");
     let run = model.fixing().expect("a fix").run;
     update(&mut model, Msg::Planned { run, plan: Ok(Box::new(plan(consent, gate))) });
+    model
+}
+
+fn passphrase(size: (u16, u16)) -> Model {
+    let mut model = preview(size, Consent::Yes, GateState::Ok);
+    if let Some(Screen::Fix(fixing)) = model.stack.last_mut()
+        && let Phase::Preview { plan, .. } = &mut fixing.phase
+    {
+        plan.passphrase = Some("/home/me/.ssh/web.ppk".into());
+    }
     model
 }
 
@@ -100,6 +110,7 @@ fn all(size: (u16, u16)) -> Vec<(&'static str, Model)> {
         ("fix_preview", preview(size, Consent::Yes, GateState::Warn)),
         ("fix_refused", preview(size, Consent::Yes, GateState::Refuse)),
         ("fix_typed", with(preview(size, Consent::Type(WEB.into()), GateState::Warn), "i-0a1b")),
+        ("fix_passphrase", with(passphrase(size), "open sesame")),
         ("fix_running", repaired(size, RepairOutcome::Undone)),
         ("fix_fixed", repaired(size, RepairOutcome::Fixed { login: true })),
         ("fix_not_verified", repaired(size, RepairOutcome::NotVerified("tcp-port: no answer within 5 s".into()))),

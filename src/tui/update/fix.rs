@@ -6,6 +6,7 @@
 use crate::core::plan::{Choices, Confirmed, Consent, Plan};
 use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, StepState};
 use crate::engine::journal::Entry;
+use crate::engine::secret::Secret;
 use crate::tui::effect::Effect;
 use crate::tui::keys::Action;
 use crate::tui::model::{Fixing, Model, Phase, Screen, StepRow};
@@ -29,6 +30,7 @@ pub fn open(model: &mut Model, fix: String) -> Vec<Effect> {
         scroll: 0,
         planned_ms: 0,
         resume: None,
+        secret: Secret::default(),
     };
     model.stack.push(Screen::Fix(Box::new(fixing)));
     vec![Effect::Plan { run, fix, facts, choices: Choices::new() }]
@@ -56,6 +58,24 @@ fn choose(model: &mut Model) -> Vec<Effect> {
     vec![Effect::Plan { run, fix: fixing.fix.clone(), facts: fixing.facts.clone(), choices }]
 }
 
+/// The passphrase is typed: the plan is made again with it, which tells whether it opens the file.
+fn typed(model: &mut Model) -> Vec<Effect> {
+    let run = model.new_run();
+    let Some(Screen::Fix(fixing)) = model.stack.last_mut() else { return Vec::new() };
+    let Phase::Preview { plan, .. } = &mut fixing.phase else { return Vec::new() };
+    let Some(file) = plan.passphrase.clone() else { return Vec::new() };
+    let keep = Effect::KeepPassphrase { file, passphrase: fixing.secret.take() };
+    if fixing.resume.is_some() {
+        // The plan of the journal is not made again: its step tells whether the passphrase is right.
+        plan.passphrase = None;
+        return vec![keep];
+    }
+    let (fix, facts, choices) = (fixing.fix.clone(), fixing.facts.clone(), plan.chosen());
+    fixing.run = run;
+    fixing.phase = Phase::Planning;
+    vec![keep, Effect::Plan { run, fix, facts, choices }]
+}
+
 /// Opens the screen that asks whether an entry is to be taken back.
 pub fn open_undo(model: &mut Model, entry: String, plan: Plan) {
     let run = model.new_run();
@@ -67,8 +87,18 @@ pub fn open_undo(model: &mut Model, entry: String, plan: Plan) {
     request.now = model.clock.unix;
     let facts = diagnosis::facts(model).unwrap_or_default();
     let phase = Phase::Preview { plan: Box::new(plan.clone()), typed: String::new() };
-    let fixing =
-        Fixing { run, fix: plan.fix, undo: Some(entry), request, facts, phase, scroll: 0, planned_ms: 0, resume: None };
+    let fixing = Fixing {
+        run,
+        fix: plan.fix,
+        undo: Some(entry),
+        request,
+        facts,
+        phase,
+        scroll: 0,
+        planned_ms: 0,
+        resume: None,
+        secret: Secret::default(),
+    };
     model.stack.push(Screen::Fix(Box::new(fixing)));
 }
 
@@ -180,6 +210,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     match action {
         Action::Apply => return apply(model),
         Action::Undo => undo_this(model),
+        Action::Passphrase => return typed(model),
         Action::OtherWay => return choose(model),
         Action::Accept => return back(model),
         Action::Back => {

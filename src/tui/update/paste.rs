@@ -4,6 +4,7 @@ use crate::core::recognise::{Recognised, identify};
 use crate::core::target::Target;
 use crate::engine::diagnose::Request;
 use crate::tui::effect::Effect;
+use crate::tui::keys::Context;
 use crate::tui::model::{Model, Overlay, Pane, PasteBox};
 use crate::tui::update::{diagnosis, insert, start};
 use std::net::IpAddr;
@@ -16,6 +17,9 @@ pub fn pasted(model: &mut Model, text: &str) -> Vec<Effect> {
     let single = !word.is_empty() && !word.contains(char::is_whitespace);
     if let Some(Overlay::Entry { text: typed }) = model.overlays.last_mut() {
         typed.push_str(text);
+    } else if context == Context::Secret {
+        // Spaces belong to it, and nothing else may read it.
+        insert(model, context, text.trim_end_matches(['\r', '\n']));
     } else if context.is_text() && single {
         insert(model, context, word);
     } else if single && model.stack.is_empty() && model.overlays.is_empty() {

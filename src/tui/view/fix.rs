@@ -196,7 +196,8 @@ fn preview(model: &Model, f: &Fixing, plan: &Plan, typed: &str, pen: &mut Pen, a
     let theme = pen.theme;
     let gates = gate_lines(model, f, plan, area.width - 4, pen);
     let typing = f.wants_typing(plan) && !model.settings.read_only;
-    let gate_rows = (gates.len() as u16).min(area.height / 2) + u16::from(typing) * 2;
+    let asked = f.wants_passphrase(plan).filter(|_| !model.settings.read_only);
+    let gate_rows = (gates.len() as u16).min(area.height / 2) + u16::from(typing || asked.is_some()) * 2;
     let inside = pen.frame(area, "What will happen", &plan.target, true);
     let divider = area.bottom() - 2 - gate_rows;
     let steps = step_lines(model, f, plan, None, inside.width - 2, pen);
@@ -209,7 +210,15 @@ fn preview(model: &Model, f: &Fixing, plan: &Plan, typed: &str, pen: &mut Pen, a
         }
         pen.put(inside.x + 3, y, inside.width - 4, text, *style);
     }
-    if let (true, Consent::Type(word)) = (typing, &plan.consent) {
+    if let Some(file) = asked {
+        // Not even their number is shown beyond what fits: stars tell that keys arrive.
+        let stars = "*".repeat(f.secret.count().min(24));
+        let name = file.rsplit('/').next().unwrap_or(file);
+        let (words, end) =
+            (format!("Passphrase of {name}, then Enter: "), [(stars.as_str(), theme.strong()), ("▌", theme.key())]);
+        let spans = [(words.as_str(), theme.strong()), end[0], end[1]];
+        pen.spans(inside.x + 1, area.bottom() - 2, inside.width - 2, &spans);
+    } else if let (true, Consent::Type(word)) = (typing, &plan.consent) {
         let y = area.bottom() - 2;
         pen.spans(
             inside.x + 1,
