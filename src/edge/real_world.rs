@@ -20,6 +20,7 @@ use crate::core::target::{SSH_PORT, TargetKind};
 use crate::engine::failure::Failure;
 use crate::engine::inventory::InventoryEvent;
 use crate::engine::secret::Secret;
+use crate::engine::terminal::{Opened, Wish};
 use crate::engine::world::{Observation, Performed, Settled, StepContext, World};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -447,6 +448,10 @@ impl World for RealWorld {
             settled.unwrap_or_else(|| Settled::CannotTell("nothing looks for it".to_owned()))
         }
         .boxed()
+    }
+
+    fn terminal(&self, wish: Wish) -> BoxFuture<'_, Result<Opened, Failure>> {
+        async move { Box::pin(self.open_terminal(&wish)).await }.boxed()
     }
 
     fn api_calls(&self) -> u64 {

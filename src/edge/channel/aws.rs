@@ -64,15 +64,35 @@ struct AwsSession {
     id: String,
 }
 
-/// Opens a terminal on a target (instance id, or `mi-…`), or runs a command without a terminal, its standard error
-/// apart and its exit status told. The user's default document is used for terminals, since many policies allow only
-/// that.
-pub async fn open_shell(aws: &Aws, region: &str, target: &str, command: Option<&str>) -> Result<Shell, Failed> {
-    let parameters: Vec<(&str, String)> = match command {
-        Some(command) => vec![("command", command.to_owned()), ("separateOutputStream", "True".to_owned())],
-        None => Vec::new(),
-    };
-    let document = command.map(|_| "AWS-StartNonInteractiveCommand");
+/// What a shell session runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program<'a> {
+    /// The account's default document: a login shell in a terminal. Many policies allow only that.
+    Login,
+    /// A command in a terminal (`AWS-StartInteractiveCommand`): its exit status is told by nobody.
+    Terminal(&'a str),
+    /// A command without a terminal and without standard input (`AWS-StartNonInteractiveCommand`): standard error comes
+    /// apart, and the exit status is told. The agent splits the text into words itself and runs no shell
+    /// (amazon-ssm-agent, `agent/session/shell/shell_unix.go`).
+    Plain(&'a str),
+}
+
+impl Program<'_> {
+    fn request(self) -> (Option<&'static str>, Vec<(&'static str, String)>) {
+        match self {
+            Self::Login => (None, Vec::new()),
+            Self::Terminal(command) => (Some("AWS-StartInteractiveCommand"), vec![("command", command.to_owned())]),
+            Self::Plain(command) => (
+                Some("AWS-StartNonInteractiveCommand"),
+                vec![("command", command.to_owned()), ("separateOutputStream", "True".to_owned())],
+            ),
+        }
+    }
+}
+
+/// Opens a terminal on a target (instance id, or `mi-…`), or runs a command there.
+pub async fn open_shell(aws: &Aws, region: &str, target: &str, program: Program<'_>) -> Result<Shell, Failed> {
+    let (document, parameters) = program.request();
     let (session, grant) = begin(aws, region, target, document, parameters).await?;
     let handle = start(Wanted::Shell, session, grant, Timing::default());
     Shell::of(handle).map_err(|e| Failed::Why(Why::failed("open a shell", e.to_string())))

@@ -3,7 +3,7 @@
 use super::*;
 use port22::core::channel::end::End;
 use port22::edge::aws::{Aws, AwsSettings};
-use port22::edge::channel::{Failed, PortTarget, open_port, open_shell};
+use port22::edge::channel::{Failed, PortTarget, Program, open_port, open_shell};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ fn started(fake: &Fake) -> Value {
 async fn a_terminal_names_no_document_and_a_command_its_own() {
     let script = "printf 'hi\\n'";
     let fake = service(Opening::Plain, Backend::Shell(script.to_owned()), Faults::default()).await;
-    let shell = within(10, open_shell(&aws(&fake).await, REGION, "i-0a", None)).await.expect("a shell");
+    let shell = within(10, open_shell(&aws(&fake).await, REGION, "i-0a", Program::Login)).await.expect("a shell");
     let (mut stream, _, handle) = shell.into_parts();
     let mut text = String::new();
     within(10, stream.read_to_string(&mut text)).await.expect("the output");
@@ -36,7 +36,8 @@ async fn a_terminal_names_no_document_and_a_command_its_own() {
     assert_eq!(started(&fake), json!({ "Target": "i-0a", "Reason": "port22" }));
 
     let fake = service(Opening::Plain, Backend::Shell(script.to_owned()), Faults::default()).await;
-    let shell = within(10, open_shell(&aws(&fake).await, REGION, "i-0a", Some("id"))).await.expect("a command");
+    let shell =
+        within(10, open_shell(&aws(&fake).await, REGION, "i-0a", Program::Plain("id"))).await.expect("a command");
     within(10, shell.wait()).await;
     let parameters = json!({ "command": ["id"], "separateOutputStream": ["True"] });
     assert_eq!(started(&fake)["DocumentName"], "AWS-StartNonInteractiveCommand");
@@ -92,7 +93,8 @@ async fn every_upgrade_is_signed_anew_for_ssmmessages() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_control_plane_refuses_is_said() {
     let fake = service(smux(), Backend::Echo, Faults::default()).await;
-    let failed = within(10, open_shell(&aws(&fake).await, REGION, "i-away", None)).await.err().expect("refused");
+    let failed =
+        within(10, open_shell(&aws(&fake).await, REGION, "i-away", Program::Login)).await.err().expect("refused");
     assert!(matches!(&failed, Failed::NotConnected { target } if target == "i-away"), "{failed}");
     for (kind, words) in [
         ("", "timed out or was terminated"),
@@ -101,7 +103,7 @@ async fn what_the_control_plane_refuses_is_said() {
     ] {
         let faults = Faults { cuts: vec![2], resume: Some(kind.to_owned()), ..Faults::default() };
         let fake = service(Opening::Plain, Backend::Echo, faults).await;
-        let shell = within(10, open_shell(&aws(&fake).await, REGION, "i-0a", None)).await.expect("a shell");
+        let shell = within(10, open_shell(&aws(&fake).await, REGION, "i-0a", Program::Login)).await.expect("a shell");
         shell.resize(80, 24);
         let outcome = within(20, shell.wait()).await;
         assert!(outcome.end.to_string().contains(words), "{kind}: {}", outcome.end);
