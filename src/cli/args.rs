@@ -112,6 +112,8 @@ pub enum Command {
     Proxy(ProxyArgs),
     /// A local port that leads to one of the instance, or of a host that it reaches; prints the address it listens on.
     Forward(ForwardArgs),
+    /// Your own ssh with these arguments, untouched; where the login to an instance fails, says why in a few lines.
+    Ssh(WrapArgs),
     /// The practice account: nothing real is touched.
     Lab(LabArgs),
     /// A cause, check, symptom, fix or word on one page, offline.
@@ -241,6 +243,14 @@ pub struct ForwardArgs {
     /// Local port (any free one when not said), host as the instance names it (itself when not said), and port.
     #[arg(value_name = "[LOCALPORT:][HOST:]PORT")]
     pub way: String,
+}
+
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub struct WrapArgs {
+    /// ssh's own arguments; options of port22 stand before the word ssh.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "SSH ARGUMENTS")]
+    pub words: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, Args)]

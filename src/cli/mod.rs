@@ -12,6 +12,7 @@ mod journal;
 mod lab;
 mod output;
 mod passphrase;
+mod ssh;
 mod tunnel;
 mod wizard;
 
@@ -46,6 +47,9 @@ pub fn main() -> ExitCode {
     if let Err(failure) = start_log(&cli) {
         return output::report(&failure, false).into();
     }
+    if let Some(Command::Ssh(args)) = &cli.command {
+        return ssh::main(&cli, &args.words);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -69,6 +73,8 @@ async fn run(cli: Cli) -> Exit {
         Some(Command::Resume(args)) => journal::resume(&cli, args).await,
         Some(Command::Proxy(args)) => tunnel::proxy(&cli, args).await,
         Some(Command::Forward(args)) => tunnel::forward(&cli, args).await,
+        // Runs before there is anything that could slow ssh down.
+        Some(Command::Ssh(_)) => Ok(Exit::Ok),
         Some(Command::Lab(args)) => lab::run(&cli, args).await,
         Some(Command::Explain(args)) => explain::explain(args),
         Some(Command::Policy(args)) => explain::policy(args),

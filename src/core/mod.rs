@@ -25,6 +25,7 @@ pub mod redact;
 pub mod report;
 pub mod rescue;
 pub mod rules;
+pub mod ssh_args;
 pub mod target;
 pub mod text;
 pub mod user_data;

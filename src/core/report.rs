@@ -2,6 +2,10 @@
 //!
 //! Pure: a report is made from facts and a diagnosis, so that a replay prints the same.
 
+mod brief;
+
+pub use brief::brief;
+
 use crate::core::catalogue;
 use crate::core::cause::{Certainty, Finding};
 use crate::core::check::{HopState, Verdict};

@@ -35,6 +35,11 @@ pub fn text(snapshot: &Snapshot, ascii: bool) -> String {
     report::text(&snapshot.facts, &snapshot.diagnosis, &run_of(snapshot), ascii)
 }
 
+/// The answer in a few lines.
+pub fn brief(snapshot: &Snapshot) -> Vec<String> {
+    report::brief(&snapshot.facts, &snapshot.diagnosis)
+}
+
 /// The ssh command that logs in.
 pub fn ssh_command(facts: &Facts) -> String {
     report::ssh_command(facts)

@@ -35,3 +35,5 @@ mod user_data_guest;
 mod user_data_lab;
 mod user_data_moto;
 mod waves;
+#[cfg(unix)]
+mod wrapper;

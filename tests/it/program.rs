@@ -111,7 +111,16 @@ impl Home {
 
     /// Runs the program with this standard input.
     pub fn run_with(&self, arguments: &[&str], input: &[u8]) -> Run {
-        let mut words = self.through.iter().map(String::as_str).chain([PORT22]).chain(arguments.iter().copied());
+        self.run_program(PORT22, arguments, input)
+    }
+
+    /// Runs another program in the same place.
+    pub fn run_other(&self, program: &str, arguments: &[&str]) -> Run {
+        self.run_program(program, arguments, b"")
+    }
+
+    fn run_program(&self, program: &str, arguments: &[&str], input: &[u8]) -> Run {
+        let mut words = self.through.iter().map(String::as_str).chain([program]).chain(arguments.iter().copied());
         let mut child = Command::new(words.next().expect("a program"))
             .args(words)
             .env_clear()
