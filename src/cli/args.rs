@@ -108,6 +108,8 @@ pub enum Command {
     Undo(UndoArgs),
     /// Go on with a repair that was cut short.
     Resume(UndoArgs),
+    /// A terminal on the instance, through the cheapest open door; works in pipes, as ssh does.
+    Shell(ShellArgs),
     /// A port's bytes on standard input and output, for ssh's ProxyCommand; through Session Manager, without a plug-in.
     Proxy(ProxyArgs),
     /// A local port that leads to one of the instance, or of a host that it reaches; prints the address it listens on.
@@ -214,6 +216,62 @@ pub struct UndoArgs {
     #[arg(long)]
     pub json: bool,
 }
+
+/// Ways in that give a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TerminalDoor {
+    /// Session Manager.
+    Ssm,
+    /// EC2 Instance Connect: a key that is good for 60 seconds.
+    Eic,
+    /// EC2 Instance Connect Endpoint, for private instances.
+    Eice,
+    /// The serial console.
+    Serial,
+    /// SSH with your own key.
+    Ssh,
+}
+
+impl From<TerminalDoor> for crate::engine::terminal::Door {
+    fn from(door: TerminalDoor) -> Self {
+        match door {
+            TerminalDoor::Ssm => Self::Ssm,
+            TerminalDoor::Eic => Self::Eic,
+            TerminalDoor::Eice => Self::Eice,
+            TerminalDoor::Serial => Self::Serial,
+            TerminalDoor::Ssh => Self::Ssh,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = SHELL_HELP)]
+pub struct ShellArgs {
+    /// Instance id, Name tag, IP, DNS name or ssh_config alias, optionally user@.
+    pub target: String,
+    #[command(flatten)]
+    pub ssh: SshArgs,
+    /// The way in; the cheapest open one, found by a diagnosis, when not said.
+    #[arg(long, value_enum)]
+    pub door: Option<TerminalDoor>,
+    /// Run AWS's session-manager-plugin instead of the built-in client.
+    #[arg(long)]
+    pub use_plugin: bool,
+    /// A terminal for the command, too.
+    #[arg(short = 't')]
+    pub tty: bool,
+    /// No terminal.
+    #[arg(short = 'T', conflicts_with = "tty")]
+    pub no_tty: bool,
+    /// Command instead of a shell, after --.
+    #[arg(last = true)]
+    pub command: Vec<String>,
+}
+
+const SHELL_HELP: &str =
+    "Exit status: that of the remote command or shell where the door tells it (Session Manager: of commands without a
+terminal), 255 when the connection failed, 2 for bad usage. In a terminal, ~. after Enter leaves. Session Manager gives
+commands no standard input. A shell changes nothing by itself, so --read-only does not forbid it.";
 
 /// Ways in that carry a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

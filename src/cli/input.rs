@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const MAX_TEXT: u64 = 4 << 20;
 
 /// Commands of the contract that are not targets, also while this version lacks them.
-const RESERVED: &[&str] = &["shell", "fleet"];
+const RESERVED: &[&str] = &["fleet"];
 
 /// Seconds since 1970.
 pub fn now() -> i64 {

@@ -12,6 +12,7 @@ mod journal;
 mod lab;
 mod output;
 mod passphrase;
+mod shell;
 mod ssh;
 mod tunnel;
 mod wizard;
@@ -71,6 +72,7 @@ async fn run(cli: Cli) -> Exit {
         Some(Command::Journal(args)) => journal::list(args),
         Some(Command::Undo(args)) => journal::undo(&cli, args).await,
         Some(Command::Resume(args)) => journal::resume(&cli, args).await,
+        Some(Command::Shell(args)) => shell::run(&cli, args).await,
         Some(Command::Proxy(args)) => tunnel::proxy(&cli, args).await,
         Some(Command::Forward(args)) => tunnel::forward(&cli, args).await,
         // Runs before there is anything that could slow ssh down.

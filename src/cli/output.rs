@@ -20,6 +20,8 @@ pub enum Exit {
     Refused,
     /// Not confirmed: 5.
     NotConfirmed,
+    /// The status of a remote command, or of ssh's kind.
+    Remote(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -31,6 +33,7 @@ impl From<Exit> for ExitCode {
             Exit::Unclear => 3,
             Exit::Refused => 4,
             Exit::NotConfirmed => 5,
+            Exit::Remote(status) => status,
         })
     }
 }

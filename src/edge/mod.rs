@@ -23,7 +23,7 @@ pub mod source_ip;
 pub mod ssh;
 pub mod ssh_config;
 pub mod tcp;
-mod terminal;
+pub mod terminal;
 mod usual_port;
 
 pub use real_world::{RealWorld, Settings};

@@ -230,6 +230,22 @@ impl Aws {
         self.endpoint_of("SSM").is_some_and(|url| !is_aws(&url))
     }
 
+    /// The address of SSM in a region, for a program that asks it itself; empty when it cannot be told.
+    pub(crate) async fn ssm_endpoint(&self, region: &str) -> String {
+        use aws_sdk_ssm::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
+        if let Some(url) = self.endpoint_of("SSM") {
+            return url;
+        }
+        let params = Params::builder()
+            .region(region)
+            .set_use_fips(self.config.use_fips())
+            .set_use_dual_stack(self.config.use_dual_stack())
+            .build();
+        let Ok(params) = params else { return String::new() };
+        let endpoint = DefaultResolver::new().resolve_endpoint(&params).await;
+        endpoint.map(|endpoint| endpoint.url().to_owned()).unwrap_or_default()
+    }
+
     /// The credential chain.
     pub(crate) fn credentials(&self) -> Option<aws_credential_types::provider::SharedCredentialsProvider> {
         self.config.credentials_provider()

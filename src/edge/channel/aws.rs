@@ -92,8 +92,8 @@ impl Program<'_> {
 
 /// Opens a terminal on a target (instance id, or `mi-…`), or runs a command there.
 pub async fn open_shell(aws: &Aws, region: &str, target: &str, program: Program<'_>) -> Result<Shell, Failed> {
-    let (document, parameters) = program.request();
-    let (session, grant) = begin(aws, region, target, document, parameters).await?;
+    let Started { id, grant, .. } = start_session(aws, region, target, program).await?;
+    let session = AwsSession { aws: aws.clone(), region: region.to_owned(), id };
     let handle = start(Wanted::Shell, session, grant, Timing::default());
     Shell::of(handle).map_err(|e| Failed::Why(Why::failed("open a shell", e.to_string())))
 }
@@ -110,8 +110,31 @@ pub async fn open_port(aws: &Aws, region: &str, target: &str, port: &PortTarget)
             vec![("host", host.clone()), ("portNumber", port.to_string())],
         ),
     };
-    let (session, grant) = begin(aws, region, target, Some(document), parameters).await?;
+    let Started { id, grant, .. } = begin(aws, region, target, Some(document), parameters).await?;
+    let session = AwsSession { aws: aws.clone(), region: region.to_owned(), id };
     Ok(Ports::of(start(Wanted::Port, session, grant, Timing::default())))
+}
+
+/// A session that nobody has joined yet.
+#[derive(Debug)]
+pub struct Started {
+    /// Its id.
+    pub id: String,
+    /// Opens its data channel, once.
+    pub grant: Grant,
+    /// What was asked for, as the API names it.
+    pub request: serde_json::Value,
+}
+
+/// Starts a shell session that another program will join.
+pub async fn start_session(aws: &Aws, region: &str, target: &str, program: Program<'_>) -> Result<Started, Failed> {
+    let (document, parameters) = program.request();
+    begin(aws, region, target, document, parameters).await
+}
+
+/// Ends a session. What the service answers changes nothing.
+pub async fn terminate_session(aws: &Aws, region: &str, id: &str) {
+    let _ = aws.ssm_once(region).terminate_session().session_id(id).send().await;
 }
 
 async fn begin(
@@ -120,11 +143,16 @@ async fn begin(
     target: &str,
     document: Option<&str>,
     parameters: Vec<(&str, String)>,
-) -> Result<(AwsSession, Grant), Failed> {
+) -> Result<Started, Failed> {
     let doing = format!("open a Session Manager session on {target}");
+    let mut request = serde_json::json!({ "Target": target, "Reason": "port22" });
     let mut call = aws.ssm_once(region).start_session().target(target).reason("port22");
-    call = call.set_document_name(document.map(str::to_owned));
+    if let Some(document) = document {
+        request["DocumentName"] = document.into();
+        call = call.document_name(document);
+    }
     for (name, value) in parameters {
+        request["Parameters"][name] = serde_json::json!([value]);
         call = call.parameters(name, vec![value]);
     }
     let answer = call.send().await.map_err(|e| match error::code(&e) {
@@ -135,7 +163,7 @@ async fn begin(
         return Err(Failed::Why(Why::failed(doing, "the answer names no session")));
     };
     let grant = Grant { url: url.to_owned(), token: Token::new(token.to_owned()) };
-    Ok((AwsSession { aws: aws.clone(), region: region.to_owned(), id: id.to_owned() }, grant))
+    Ok(Started { id: id.to_owned(), grant, request })
 }
 
 impl Service for AwsSession {
@@ -161,7 +189,7 @@ impl Service for AwsSession {
     }
 
     async fn terminate(&self) {
-        let _ = self.aws.ssm_once(&self.region).terminate_session().session_id(&self.id).send().await;
+        terminate_session(&self.aws, &self.region, &self.id).await;
     }
 
     async fn sign(&self, url: &str) -> Result<Vec<(String, String)>, ServiceError> {

@@ -25,7 +25,7 @@ mod service;
 mod shared;
 mod task;
 
-pub use aws::{Failed, PortTarget, Program, open_port, open_shell};
+pub use aws::{Failed, PortTarget, Program, Started, open_port, open_shell, start_session, terminate_session};
 pub use handle::{Errors, Handle, PortStream, Ports, Shell, resize};
 pub use service::{Grant, Service, ServiceError, Token};
 pub use shared::Outcome;

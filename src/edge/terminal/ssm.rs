@@ -42,9 +42,7 @@ impl RealWorld {
     pub(super) async fn ssm_terminal(&self, wish: &Wish) -> Result<Opened, Failure> {
         let facts = &wish.facts;
         let doing = format!("open a Session Manager session on {}", facts.target.name);
-        let (id, region) = node(facts, self.regions()).ok_or_else(|| {
-            Failure::usage(&doing, "its instance id and Region are not known", "give the instance id and --region")
-        })?;
+        let (id, region) = node(facts, self.regions()).ok_or_else(|| unknown(&doing))?;
         if wish.plugin {
             return Err(Failure::usage(
                 &doing,
@@ -78,8 +76,13 @@ impl RealWorld {
     }
 }
 
+/// The failure for a target that cannot be named to the service.
+pub(super) fn unknown(doing: &str) -> Failure {
+    Failure::usage(doing, "its instance id and Region are not known", "give the instance id and --region")
+}
+
 /// Instance (or managed node) and Region. An id in the only Region needs nothing else.
-fn node(facts: &Facts, regions: &[String]) -> Option<(String, String)> {
+pub(super) fn node(facts: &Facts, regions: &[String]) -> Option<(String, String)> {
     if let Some(instance) = facts.instance() {
         return Some((instance.id.clone(), instance.region.clone()));
     }
@@ -93,7 +96,7 @@ fn node(facts: &Facts, regions: &[String]) -> Option<(String, String)> {
 
 /// A line for a shell in the words that the agent splits: it runs them without a shell, on Windows as arguments of
 /// PowerShell (amazon-ssm-agent, `StartCommandExecutor`).
-fn words(command: &str, windows: bool) -> String {
+pub(super) fn words(command: &str, windows: bool) -> String {
     let quoted = format!("'{}'", command.replace('\'', r"'\''"));
     if windows { quoted } else { format!("sh -c {quoted}") }
 }
