@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd as Owned;
 #[cfg(windows)]
 use std::os::windows::io::OwnedSocket as Owned;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -38,6 +38,9 @@ const RDP_CONFIRM: [u8; 19] = [3, 0, 0, 19, 14, 0xd0, 0, 0, 0x12, 0x34, 0, 2, 0,
 
 /// sshd hangs up on a client that has not logged in by then (LoginGraceTime).
 const GRACE: Duration = Duration::from_mins(2);
+
+/// Bytes on the way between an agent and a port.
+const PIPE: usize = 64 * 1024;
 
 /// One address and what runs there now.
 struct Host {
@@ -199,56 +202,97 @@ async fn accept(
             tokio::time::sleep(RETRY).await;
             continue;
         };
-        let (shared, instance, mut power) = (shared.clone(), instance.clone(), power.clone());
-        tokio::spawn(async move {
-            match mode {
-                Mode::Sshd => {
-                    let _ = stream.set_nodelay(true);
-                    sshd::serve(stream, shared, instance, power).await;
-                }
-                Mode::Http => {
-                    // A web server waits for a request; an SSH client greets at once.
-                    let mut stream = stream;
-                    let mut heard = [0_u8; 1024];
-                    let _ = tokio::time::timeout(PATIENCE, stream.read(&mut heard)).await;
-                    let _ = stream.write_all(HTTP_ANSWER).await;
-                    let _ = stream.shutdown().await;
-                    let _ = tokio::time::timeout(PATIENCE, stream.read(&mut heard)).await;
-                }
-                Mode::Rdp => {
-                    // It waits for a request; what would follow the confirmation is not acted out.
-                    let mut stream = stream;
-                    let mut heard = [0_u8; 256];
-                    let asked = async { matches!(stream.read(&mut heard).await, Ok(1..)) && heard[0] == 3 };
-                    let asked = tokio::select! {
-                        asked = asked => asked,
-                        () = sshd::power_off(&mut power) => false,
-                    };
-                    if asked {
-                        let _ = stream.write_all(&RDP_CONFIRM).await;
-                        let _ = tokio::time::timeout(PATIENCE, stream.read(&mut heard)).await;
-                    }
-                }
-                Mode::Penalty => {
-                    let mut stream = stream;
-                    let _ = stream.write_all(b"Not allowed at this time\r\n").await;
-                }
-                Mode::Silent | Mode::Stall => {
-                    let mut stream = stream;
-                    if mode == Mode::Stall {
-                        let _ = stream.write_all(sshd::greeting(&shared, &instance).as_bytes()).await;
-                    }
-                    let mut heard = [0_u8; 256];
-                    let listen = async { while matches!(stream.read(&mut heard).await, Ok(1..)) {} };
-                    let grace = if mode == Mode::Stall { GRACE } else { Duration::MAX };
-                    tokio::select! {
-                        () = listen => {}
-                        () = tokio::time::sleep(grace) => {}
-                        () = sshd::power_off(&mut power) => {}
-                    }
-                }
-                Mode::Closed | Mode::Blocked | Mode::Refused => {}
+        let (shared, instance, power) = (shared.clone(), instance.clone(), power.clone());
+        let _ = stream.set_nodelay(true);
+        tokio::spawn(meet(stream, mode, shared, instance, power));
+    }
+}
+
+/// A connection from within an instance, as its agent makes it: to a port of its own, or of a host of its VPC. The error
+/// is in the words of the agent's system calls.
+pub(super) async fn open_inside(
+    shared: &Arc<Shared>,
+    instance: &str,
+    host: Option<&str>,
+    port: u16,
+    power: watch::Receiver<bool>,
+) -> Result<DuplexStream, String> {
+    let refused = |place: &str| Err(format!("dial tcp {place}:{port}: connect: connection refused"));
+    let (mode, instance) = {
+        let world = shared.world();
+        let Some(here) = world.instance(instance).filter(|instance| instance.up()) else {
+            return refused("127.0.0.1");
+        };
+        let own =
+            host.is_none_or(|host| host == "localhost" || host == "127.0.0.1" || host == here.private.to_string());
+        if own {
+            (reach::inside(&world, here, port), here.id.clone())
+        } else {
+            let host = host.unwrap_or_default();
+            let Ok(address) = host.parse() else {
+                return Err(format!("dial tcp: lookup {host}: no such host"));
+            };
+            reach::onward(&world, here, address, port).unwrap_or((Mode::Blocked, String::new()))
+        }
+    };
+    match mode {
+        Mode::Refused => refused(host.unwrap_or("127.0.0.1")),
+        Mode::Blocked => {
+            tokio::time::sleep(sshd::LOST_FOR).await;
+            Err(format!("dial tcp {}:{port}: connect: connection timed out", host.unwrap_or_default()))
+        }
+        mode => {
+            let (near, far) = tokio::io::duplex(PIPE);
+            tokio::spawn(meet(far, mode, shared.clone(), instance, power));
+            Ok(near)
+        }
+    }
+}
+
+/// What a client meets on a connection that was made.
+async fn meet<S>(mut stream: S, mode: Mode, shared: Arc<Shared>, instance: String, mut power: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    match mode {
+        Mode::Sshd => sshd::serve(stream, shared, instance, power).await,
+        Mode::Http => {
+            // A web server waits for a request; an SSH client greets at once.
+            let mut heard = [0_u8; 1024];
+            let _ = tokio::time::timeout(PATIENCE, stream.read(&mut heard)).await;
+            let _ = stream.write_all(HTTP_ANSWER).await;
+            let _ = stream.shutdown().await;
+            let _ = tokio::time::timeout(PATIENCE, stream.read(&mut heard)).await;
+        }
+        Mode::Rdp => {
+            // It waits for a request; what would follow the confirmation is not acted out.
+            let mut heard = [0_u8; 256];
+            let asked = async { matches!(stream.read(&mut heard).await, Ok(1..)) && heard[0] == 3 };
+            let asked = tokio::select! {
+                asked = asked => asked,
+                () = sshd::power_off(&mut power) => false,
+            };
+            if asked {
+                let _ = stream.write_all(&RDP_CONFIRM).await;
+                let _ = tokio::time::timeout(PATIENCE, stream.read(&mut heard)).await;
             }
-        });
+        }
+        Mode::Penalty => {
+            let _ = stream.write_all(b"Not allowed at this time\r\n").await;
+        }
+        Mode::Silent | Mode::Stall => {
+            if mode == Mode::Stall {
+                let _ = stream.write_all(sshd::greeting(&shared, &instance).as_bytes()).await;
+            }
+            let mut heard = [0_u8; 256];
+            let listen = async { while matches!(stream.read(&mut heard).await, Ok(1..)) {} };
+            let grace = if mode == Mode::Stall { GRACE } else { Duration::MAX };
+            tokio::select! {
+                () = listen => {}
+                () = tokio::time::sleep(grace) => {}
+                () = sshd::power_off(&mut power) => {}
+            }
+        }
+        Mode::Closed | Mode::Blocked | Mode::Refused => {}
     }
 }

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use super::Shared;
 use super::api;
 use super::ids;
+use super::session;
 
 /// Requests of the tools are a few kilobytes.
 const BODY_LIMIT: usize = 1 << 20;
@@ -63,12 +64,16 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         connections.spawn(async move {
             let service = service_fn(move |request| respond(request, shared.clone()));
             // A client that breaks the connection is not the lab's concern.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = stream.set_nodelay(true);
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await;
         });
     }
 }
 
 async fn respond(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.uri().path().starts_with(session::PATH) {
+        return Ok(session::upgrade(request, &shared));
+    }
     let (head, body) = request.into_parts();
     let target = header(&head.headers, "x-amz-target");
     let (region, date) = (region(&head.headers), header(&head.headers, "x-amz-date"));

@@ -17,6 +17,7 @@
 //! | `inside` | what a look inside a host shows |
 //! | `host`, `sshd`, `shell` | listeners, logins, a small shell |
 //! | `http`, `api`, `xml` | the endpoint |
+//! | `session` | the data channels of Session Manager, and the agent behind them |
 //! | `keys`, `bignum`, `ids`, `console`, `home` | key pairs, ids and times, console text, the user's files |
 
 mod api;
@@ -37,6 +38,7 @@ mod reach;
 mod rescue;
 mod scenario;
 mod script;
+mod session;
 mod shell;
 mod sshd;
 #[cfg(test)]
@@ -54,6 +56,7 @@ use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 pub use scenario::ScenarioInfo;
 use world::World;
@@ -101,6 +104,10 @@ pub(crate) struct Shared {
     api: scenario::ApiSpec,
     ssh_port: u16,
     requests: AtomicU64,
+    /// The agents that serve sessions.
+    running: session::Running,
+    /// The lab has ended.
+    stop: CancellationToken,
 }
 
 impl Shared {
@@ -184,6 +191,7 @@ impl Lab {
             .await
             .map_err(|error| format!("the practice endpoint cannot listen on {place}: {error}"))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
+        world.channel = format!("ws://{address}");
         let shared = Arc::new(Shared {
             world: Mutex::new(world),
             elsewhere: Mutex::new(World::empty(options.seed, "elsewhere", ACCOUNT, CALLER)),
@@ -192,6 +200,8 @@ impl Lab {
             api: api.clone(),
             ssh_port,
             requests: AtomicU64::new(1),
+            running: session::Running::default(),
+            stop: CancellationToken::new(),
         });
         let mut hosts = host::Hosts::new(shared.clone());
         let next = hosts.apply().await;
@@ -244,6 +254,7 @@ impl Lab {
 
     /// Ends the lab: all listeners are closed when this returns, and the home directory is gone.
     pub async fn stop(mut self) {
+        self.shared.stop.cancel();
         for task in std::mem::take(&mut self.tasks) {
             task.abort();
             let _ = task.await;
@@ -253,6 +264,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        self.shared.stop.cancel();
         for task in &self.tasks {
             task.abort();
         }

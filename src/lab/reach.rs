@@ -119,6 +119,23 @@ pub(super) fn onward(world: &World, from: &Instance, to: Ipv4Addr, port: u16) ->
     Some((if open { answer(&way, port, world.ssh_port) } else { Mode::Blocked }, target.id.clone()))
 }
 
+/// What a connection from within a host to one of its own ports meets: no rule and no firewall stands between.
+pub(super) fn inside(world: &World, instance: &Instance, port: u16) -> Mode {
+    if port == RDP_PORT && is_windows(world, instance) {
+        return if instance.machine.desktop { Mode::Rdp } else { Mode::Refused };
+    }
+    // Where this machine lends no port 22, the story's port 22 is another one.
+    let port = if port == 22 && instance.sshd.port.is_none() { world.ssh_port } else { port };
+    if instance.sshd.port.unwrap_or(world.ssh_port) != port {
+        return Mode::Refused;
+    }
+    let way = Way { instance, subnet: &instance.subnet, groups: &instance.groups, public: false };
+    match answer(&way, port, world.ssh_port) {
+        Mode::Blocked => Mode::Sshd,
+        mode => mode,
+    }
+}
+
 /// What is behind an open way.
 fn answer(way: &Way<'_>, port: u16, usual: u16) -> Mode {
     let here = way.instance.sshd.port.unwrap_or(usual) == port;

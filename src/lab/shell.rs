@@ -1,6 +1,6 @@
 //! The shell of a practice host: a prompt and the handful of commands that show who and where one is.
 //!
-//! Used by `sshd`. Must not run anything on this machine.
+//! Used by `sshd`, `script` and `session`. Must not run anything on this machine.
 
 use super::Shared;
 use super::world::{Instance, World};
@@ -25,7 +25,16 @@ pub(super) struct Shell {
     status: u32,
     ended: bool,
     kernel: &'static str,
+    /// The agent's shell says nothing else before a command.
+    prompt: Option<&'static str>,
+    /// Columns and rows of the terminal.
+    size: (u16, u16),
 }
+
+/// What a terminal has that was told no size.
+const USUAL_SIZE: (u16, u16) = (80, 24);
+/// Longest list that `seq` prints.
+const LONGEST_LIST: u32 = 200_000;
 
 impl Shell {
     pub fn new(shared: &Shared, instance: &str, user: &str, terminal: bool) -> Self {
@@ -51,6 +60,8 @@ impl Shell {
             status: 0,
             ended: false,
             kernel: "6.1.147-172.266",
+            prompt: None,
+            size: USUAL_SIZE,
         }
     }
 
@@ -66,10 +77,52 @@ impl Shell {
             status: 0,
             ended: false,
             kernel: "6.1.147-172.266",
+            prompt: None,
+            size: USUAL_SIZE,
         }
     }
 
+    /// The shell of Session Manager: `sh` of the user `ssm-user`, which the agent makes.
+    pub fn of_agent(world: &World, id: &str) -> Self {
+        let unknown = || Self {
+            user: String::new(),
+            uid: 0,
+            host: "localhost".to_owned(),
+            release: String::new(),
+            terminal: true,
+            line: String::new(),
+            status: 0,
+            ended: false,
+            kernel: "6.1.147-172.266",
+            prompt: None,
+            size: USUAL_SIZE,
+        };
+        let Some(instance) = world.instance(id) else { return unknown() };
+        let dash =
+            world.image_of(instance).is_some_and(|image| matches!(image.spec.family.as_str(), "ubuntu" | "debian"));
+        Self {
+            user: "ssm-user".to_owned(),
+            uid: 1001,
+            terminal: true,
+            prompt: Some(if dash { "$ " } else { "sh-5.2$ " }),
+            ..Self::of_root(world, instance)
+        }
+    }
+
+    /// A command whose output is a pipe.
+    pub fn without_terminal(&mut self) {
+        self.terminal = false;
+    }
+
+    /// The terminal has this size.
+    pub fn resize(&mut self, columns: u16, rows: u16) {
+        self.size = (columns, rows);
+    }
+
     fn prompt(&self) -> String {
+        if let Some(prompt) = self.prompt.filter(|_| self.terminal) {
+            return prompt.to_owned();
+        }
         if self.terminal { format!("[{}@{} ~]$ ", self.user, self.host) } else { String::new() }
     }
 
@@ -81,7 +134,9 @@ impl Shell {
     /// What is shown at login.
     pub fn greet(&mut self) -> Reply {
         let mut reply = Reply::default();
-        if self.terminal {
+        if self.prompt.is_some() {
+            reply.out = self.prompt();
+        } else if self.terminal {
             reply.out = format!(
                 "{}\r\nYou are in: this is a practice host. \"exit\" leaves it.\r\n{}",
                 self.release,
@@ -213,12 +268,22 @@ impl Shell {
             "echo" => say(format!("{}\n", rest.join(" ").replace(['"', '\''], ""))),
             "uptime" => say(" 09:00:00 up 12 days,  1:30,  1 user,  load average: 0.00, 0.01, 0.00\n".to_owned()),
             "cat" if rest == ["/etc/os-release"] => say(format!("PRETTY_NAME=\"{}\"\n", self.release)),
+            "stty" if rest == ["size"] && self.terminal => say(format!("{} {}\n", self.size.1, self.size.0)),
+            "stty" if rest == ["size"] => Reply {
+                err: "stty: 'standard input': Inappropriate ioctl for device\n".to_owned(),
+                exit: Some(1),
+                ..Reply::default()
+            },
+            "seq" => {
+                let last = rest.first().and_then(|last| last.parse::<u32>().ok()).unwrap_or(0);
+                say((1..=last.min(LONGEST_LIST)).map(|n| format!("{n}\n")).collect())
+            }
             "true" | ":" | "ls" | "cd" | "clear" => say(String::new()),
             "false" => Reply { exit: Some(1), ..Reply::default() },
             "exit" => {
                 Reply { exit: Some(rest.first().and_then(|code| code.parse().ok()).unwrap_or(0)), ..Reply::default() }
             }
-            "help" => say("Commands here: whoami id hostname uname pwd echo uptime exit\n".to_owned()),
+            "help" => say("Commands here: whoami id hostname uname pwd echo seq stty uptime exit\n".to_owned()),
             other => Reply { err: format!("bash: {other}: command not found\n"), exit: Some(127), ..Reply::default() },
         }
     }
@@ -239,6 +304,8 @@ mod tests {
             status: 0,
             ended: false,
             kernel: "6.1",
+            prompt: None,
+            size: USUAL_SIZE,
         }
     }
 

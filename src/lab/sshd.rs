@@ -28,7 +28,7 @@ use super::shell::{Reply, Shell};
 use super::world::{Instance, Node, User, World};
 
 /// How long a jump host waits for a host that does not answer; Linux waits two minutes.
-const LOST_FOR: Duration = Duration::from_secs(20);
+pub(super) const LOST_FOR: Duration = Duration::from_secs(20);
 
 /// How long the forced command of cloud images holds a root login open; they take ten seconds.
 const TOLD_FOR: Duration = Duration::from_secs(2);
@@ -59,6 +59,7 @@ where
         shell: None,
         script: None,
         terminal: false,
+        size: (80, 24),
     };
     let start = tokio::select! {
         started = run_stream(Arc::new(config), stream, handler) => started,
@@ -241,6 +242,8 @@ struct Login {
     /// What root's shell reads, where sudo has begun one.
     script: Option<String>,
     terminal: bool,
+    /// Columns and rows, where there is a terminal.
+    size: (u16, u16),
 }
 
 impl Login {
@@ -379,15 +382,32 @@ impl Handler for Login {
         &mut self,
         channel: ChannelId,
         _term: &str,
-        _columns: u32,
-        _rows: u32,
+        columns: u32,
+        rows: u32,
         _width: u32,
         _height: u32,
         _modes: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         self.terminal = true;
+        self.size = (columns as u16, rows as u16);
         session.channel_success(channel)
+    }
+
+    async fn window_change_request(
+        &mut self,
+        _channel: ChannelId,
+        columns: u32,
+        rows: u32,
+        _width: u32,
+        _height: u32,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.size = (columns as u16, rows as u16);
+        if let Some(shell) = &mut self.shell {
+            shell.resize(self.size.0, self.size.1);
+        }
+        Ok(())
     }
 
     async fn env_request(
@@ -406,6 +426,7 @@ impl Handler for Login {
             return Self::tell(channel, told, self.terminal, session);
         }
         let mut shell = Shell::new(&self.shared, &self.instance, &self.user, self.terminal);
+        shell.resize(self.size.0, self.size.1);
         let reply = shell.greet();
         self.shell = Some(shell);
         Self::answer(channel, reply, session)

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::ids;
 use super::keys::Pair;
 use super::scenario::{ImageSpec, Reason};
+use super::session::SessionRecord;
 
 mod machine;
 mod network;
@@ -62,8 +63,10 @@ pub(super) struct World {
     pub scaling: Scaling,
     /// What was run through Systems Manager, by command id.
     pub commands: BTreeMap<String, CommandRun>,
-    /// Open sessions of Session Manager: their id and instance.
-    pub sessions: BTreeMap<String, String>,
+    /// Sessions of Session Manager that have not ended.
+    pub sessions: BTreeMap<String, SessionRecord>,
+    /// Where their data channels are: `ws://ADDRESS:PORT`.
+    pub channel: String,
     pub tags: BTreeMap<String, BTreeMap<String, String>>,
     /// Every address that any host of this account has or had: none of them may answer by chance.
     pub known: BTreeSet<Ipv4Addr>,
@@ -210,6 +213,7 @@ impl World {
             scaling: Scaling::default(),
             commands: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            channel: String::new(),
             tags: BTreeMap::new(),
             known: BTreeSet::new(),
             counter: 0,

@@ -71,7 +71,12 @@ impl RealWorld {
             (Some(_), _) => Kind::Terminal,
         };
         let (stream, errors, handle) = shell.into_parts();
-        handle.running().await.map_err(|end| Failure::failed(&doing, end.to_string(), next()))?;
+        // A command that says nothing may have ended before it was seen to run.
+        if let Err(end) = handle.running().await
+            && !end.is_normal()
+        {
+            return Err(Failure::failed(&doing, end.to_string(), next()));
+        }
         Ok(opened(format!("Session Manager, {name}"), kind, stream, errors, handle))
     }
 }

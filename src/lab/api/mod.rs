@@ -24,6 +24,7 @@ mod power;
 mod profile;
 mod roles;
 mod scaling;
+mod sessions;
 mod ssm;
 
 use std::time::{Duration, Instant};

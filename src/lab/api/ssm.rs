@@ -1,14 +1,13 @@
-//! Systems Manager: its list of nodes, settings, documents, automations, sessions. JSON in and out.
-//!
-//! The data channel of a session is not served here: StartSession gives what a client needs to ask for it.
+//! Systems Manager: its list of nodes, settings, documents, automations. JSON in and out.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::{Problem, commands, unknown};
+use super::{Problem, commands, sessions, unknown};
 use crate::lab::ids;
 use crate::lab::managed::{self, Presence};
+use crate::lab::session::AGENT;
 use crate::lab::world::{Instance, World};
 
 /// The result of one action.
@@ -27,12 +26,10 @@ pub(super) fn run(world: &mut World, action: &str, body: &str) -> Reply {
         "DescribeAutomationExecutions" => Ok(automations(world, &request)),
         "GetAutomationExecution" => automation(world, &request),
         "DescribeDocument" => document(world, &request),
-        "StartSession" => start_session(world, &request),
-        "TerminateSession" => {
-            let id = text(&request, "SessionId")?;
-            world.sessions.remove(id);
-            Ok(json!({ "SessionId": id }))
-        }
+        "StartSession" => sessions::start(world, &request),
+        "ResumeSession" => sessions::resume(world, &request),
+        "TerminateSession" => sessions::terminate(world, &request),
+        "DescribeSessions" => sessions::describe(world, &request),
         "SendCommand" => commands::send(world, &request),
         "GetCommandInvocation" => commands::invocation(world, &request),
         other => Err(unknown(other)),
@@ -138,7 +135,7 @@ fn node(world: &World, instance: &Instance, presence: Presence) -> Value {
         "InstanceId": instance.id,
         "PingStatus": if online { "Online" } else { "ConnectionLost" },
         "LastPingDateTime": seconds(last),
-        "AgentVersion": "3.3.2299.0",
+        "AgentVersion": AGENT,
         "IsLatestVersion": true,
         "PlatformType": if image.is_some_and(|image| image.windows) { "Windows" } else { "Linux" },
         "PlatformName": platform,
@@ -257,7 +254,7 @@ fn execution(world: &World, instance: &Instance, number: usize) -> String {
 }
 
 /// Amazon's documents with their parameters: name, type, default value, allowed values.
-type Parameter = (&'static str, &'static str, Option<&'static str>, &'static [&'static str]);
+pub(super) type Parameter = (&'static str, &'static str, Option<&'static str>, &'static [&'static str]);
 
 const TROUBLESHOOT_SSH: &[Parameter] = &[
     ("InstanceId", "String", None, &[]),
@@ -279,12 +276,29 @@ const RUN_SHELL: &[Parameter] = &[
     ("executionTimeout", "String", Some("3600"), &[]),
 ];
 const SSH_SESSION: &[Parameter] = &[("portNumber", "String", Some("22"), &[])];
-const DOCUMENTS: &[(&str, &str, &[Parameter])] = &[
+const FORWARD: &[Parameter] =
+    &[("portNumber", "String", Some("80"), &[]), ("localPortNumber", "String", Some("0"), &[])];
+const FORWARD_TO_HOST: &[Parameter] = &[
+    ("host", "String", None, &[]),
+    ("portNumber", "String", Some("80"), &[]),
+    ("localPortNumber", "String", Some("0"), &[]),
+];
+const INTERACTIVE: &[Parameter] = &[("command", "String", None, &[])];
+const NON_INTERACTIVE: &[Parameter] = &[
+    ("command", "String", None, &[]),
+    ("separateOutputStream", "String", Some("False"), &["True", "False"]),
+    ("stdOutSeparatorPrefix", "String", Some(""), &[]),
+    ("stdErrSeparatorPrefix", "String", Some(""), &[]),
+];
+pub(super) const DOCUMENTS: &[(&str, &str, &[Parameter])] = &[
     ("AWSSupport-TroubleshootSSH", "Automation", TROUBLESHOOT_SSH),
     ("AWSSupport-ResetAccess", "Automation", RESET_ACCESS),
     ("AWS-RunShellScript", "Command", RUN_SHELL),
     ("AWS-StartSSHSession", "Session", SSH_SESSION),
-    ("AWS-StartPortForwardingSession", "Session", SSH_SESSION),
+    ("AWS-StartPortForwardingSession", "Session", FORWARD),
+    ("AWS-StartPortForwardingSessionToRemoteHost", "Session", FORWARD_TO_HOST),
+    ("AWS-StartInteractiveCommand", "Session", INTERACTIVE),
+    ("AWS-StartNonInteractiveCommand", "Session", NON_INTERACTIVE),
     ("SSM-SessionManagerRunShell", "Session", &[]),
 ];
 
@@ -320,24 +334,4 @@ fn document(world: &World, request: &Value) -> Reply {
         "Parameters": parameters,
         "Tags": [],
     }}))
-}
-
-fn start_session(world: &mut World, request: &Value) -> Reply {
-    let target = text(request, "Target")?;
-    let connected = world.instance(target).is_some_and(|instance| managed::connected(world, instance));
-    if !connected {
-        return Err(Problem::new("TargetNotConnected", format!("{target} is not connected.")));
-    }
-    if let Some(name) = request["DocumentName"].as_str() {
-        match DOCUMENTS.iter().find(|(known, ..)| *known == name) {
-            Some((_, "Session", _)) => {}
-            _ => return Err(Problem::new("InvalidDocument", format!("Document with name {name} does not exist."))),
-        }
-    }
-    let tail = world.fresh_id("s");
-    let id = format!("practice-{}", tail.trim_start_matches("s-"));
-    let token = ids::hex(&ids::bytes(world.seed, "session", &id));
-    world.sessions.insert(id.clone(), target.to_owned());
-    let url = format!("wss://ssmmessages.{}.amazonaws.com/v1/data-channel/{id}?role=publish_subscribe", world.region);
-    Ok(json!({ "SessionId": id, "TokenValue": token, "StreamUrl": url }))
 }
