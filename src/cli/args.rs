@@ -1,5 +1,6 @@
 //! The arguments, as clap reads them. Help, completions and the manual page come from here.
 
+use crate::engine::failure::Failure;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -49,9 +50,9 @@ pub struct SshArgs {
 /// Options of every command.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Global {
-    /// AWS profile.
-    #[arg(long, global = true)]
-    pub profile: Option<String>,
+    /// AWS profile; for fleet repeatable, or several with commas between them.
+    #[arg(long, global = true, value_delimiter = ',')]
+    pub profile: Vec<String>,
     /// AWS Region; repeatable.
     #[arg(long, global = true)]
     pub region: Vec<String>,
@@ -82,6 +83,21 @@ pub struct Global {
     /// Write a log to this file (also PORT22_LOG).
     #[arg(long, global = true, value_name = "FILE")]
     pub log: Option<PathBuf>,
+}
+
+impl Global {
+    /// The profile, where there can be only one.
+    pub fn one_profile(&self) -> Result<Option<String>, Failure> {
+        match self.profile.as_slice() {
+            [] => Ok(None),
+            [one] => Ok(Some(one.clone())),
+            several => Err(Failure::usage(
+                "read --profile",
+                format!("{} profiles are named, and only fleet takes several", several.len()),
+                "name one profile",
+            )),
+        }
+    }
 }
 
 /// Languages of the contract.
@@ -116,6 +132,8 @@ pub enum Command {
     Forward(ForwardArgs),
     /// Your own ssh with these arguments, untouched; where the login to an instance fails, says why in a few lines.
     Ssh(WrapArgs),
+    /// Every instance of Regions and profiles: who can be reached by SSH from here, by which door, and why not.
+    Fleet(FleetArgs),
     /// The practice account: nothing real is touched.
     Lab(LabArgs),
     /// A cause, check, symptom, fix or word on one page, offline.
@@ -312,6 +330,52 @@ pub struct WrapArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = FLEET_HELP)]
+pub struct FleetArgs {
+    /// Print JSON lines: an object for each instance, as it is settled.
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Print CSV with the same columns.
+    #[arg(long)]
+    pub csv: bool,
+    /// Try the port of every running instance that has an address to dial (the default).
+    #[arg(long, overrides_with = "no_probe")]
+    pub probe: bool,
+    /// Judge by the lists of AWS alone; dial nobody.
+    #[arg(long, overrides_with = "probe")]
+    pub no_probe: bool,
+    /// Every profile of the AWS configuration.
+    #[arg(long, conflicts_with = "profile")]
+    pub all_profiles: bool,
+    /// Every Region that is switched on in the account.
+    #[arg(long, conflicts_with = "region")]
+    pub all_regions: bool,
+    /// Consent to look inside the instances with this tag, by one command (--inside: inside all of them).
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub inside_tag: Option<String>,
+    /// Port.
+    #[arg(short = 'p', value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// Login user, for the look inside.
+    #[arg(short = 'l', value_name = "USER")]
+    pub login: Option<String>,
+    /// ssh_config file.
+    #[arg(short = 'F', value_name = "FILE")]
+    pub config: Option<String>,
+}
+
+const FLEET_HELP: &str = "Exit status: 0 it could be looked, 2 bad usage or nothing could be listed, 3 stopped before the end.
+Terminated instances are left out. A Region that cannot be listed is an object with \"error\" in JSON, and said on stderr.
+Ports are tried 50 at once and 50 a second: one connection each, which reads the greeting and leaves.";
+
+impl FleetArgs {
+    /// The ssh options among them.
+    pub fn ssh(&self) -> SshArgs {
+        SshArgs { port: self.port, login: self.login.clone(), config: self.config.clone(), ..SshArgs::default() }
+    }
+}
+
+#[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct LabArgs {
     /// Begin with this scenario.
@@ -365,6 +429,7 @@ impl Cli {
             Some(Command::Diagnose(a)) => a.json,
             Some(Command::Fix(a)) => a.json,
             Some(Command::Identify(a)) => a.json,
+            Some(Command::Fleet(a)) => a.json,
             Some(Command::Journal(a)) => a.json,
             Some(Command::Undo(a) | Command::Resume(a)) => a.json,
             _ => false,

@@ -12,9 +12,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// More than any paste; a console log has 64 KiB.
 const MAX_TEXT: u64 = 4 << 20;
 
-/// Commands of the contract that are not targets, also while this version lacks them.
-const RESERVED: &[&str] = &["fleet"];
-
 /// Seconds since 1970.
 pub fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|d| i64::try_from(d.as_secs()).ok()).unwrap_or(0)
@@ -31,18 +28,6 @@ pub fn target(name: &str, ssh: &SshArgs, global: &Global) -> Result<Target, Fail
     })?;
     options(&mut target, ssh, global)?;
     Ok(target)
-}
-
-/// Refuses a bare word that is a command of the contract which this version lacks.
-pub fn not_a_command(name: &str) -> Result<(), Failure> {
-    if RESERVED.contains(&name) {
-        return Err(Failure::usage(
-            format!("run '{name}'"),
-            "this version does not have that command",
-            "port22 --help lists the commands; port22 diagnose takes an instance of that name",
-        ));
-    }
-    Ok(())
 }
 
 /// Puts the ssh options into a target.
@@ -89,7 +74,7 @@ pub fn request(target: Target, global: &Global) -> Request {
 
 /// The real world of these options.
 pub async fn world(global: &Global) -> RealWorld {
-    let aws = AwsSettings { profile: global.profile.clone(), regions: global.region.clone(), ..AwsSettings::default() };
+    let aws = AwsSettings { profile: global.profile.first().cloned(), regions: global.region.clone(), ..AwsSettings::default() };
     let limit = global.timeout.map(Duration::from_secs);
     RealWorld::new(Settings { aws, source_ip: global.source_ip, limit, read_only: global.read_only, state: None }).await
 }
@@ -261,12 +246,5 @@ mod tests {
         for bytes in [&noise[..], b"", b"  \n", &[0; 64]] {
             assert_eq!(decode(bytes).unwrap_err().kind, crate::engine::failure::FailureKind::Usage);
         }
-    }
-
-    #[test]
-    fn commands_of_the_contract_are_no_targets() {
-        assert!(not_a_command("shell").is_err());
-        assert!(not_a_command("web-1").is_ok());
-        assert!(target("web-1", &SshArgs::default(), &Global::default()).is_ok());
     }
 }

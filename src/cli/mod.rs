@@ -6,6 +6,7 @@ mod args;
 mod diagnose;
 mod explain;
 mod fix;
+mod fleet;
 mod identify;
 mod input;
 mod journal;
@@ -64,6 +65,9 @@ pub fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Exit {
     let json = cli.wants_json();
+    if let (Err(failure), false) = (cli.global.one_profile(), matches!(cli.command, Some(Command::Fleet(_)))) {
+        return output::report(&failure, json);
+    }
     let result = match &cli.command {
         None => wizard::run(&cli).await,
         Some(Command::Identify(args)) => identify::run(args),
@@ -75,6 +79,7 @@ async fn run(cli: Cli) -> Exit {
         Some(Command::Shell(args)) => shell::run(&cli, args).await,
         Some(Command::Proxy(args)) => tunnel::proxy(&cli, args).await,
         Some(Command::Forward(args)) => tunnel::forward(&cli, args).await,
+        Some(Command::Fleet(args)) => fleet::run(&cli, args).await,
         // Runs before there is anything that could slow ssh down.
         Some(Command::Ssh(_)) => Ok(Exit::Ok),
         Some(Command::Lab(args)) => lab::run(&cli, args).await,

@@ -15,7 +15,6 @@ use std::sync::Arc;
 pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
     let mut base = Target::default();
     input::options(&mut base, &cli.ssh, &cli.global)?;
-    cli.target.as_deref().map_or(Ok(()), input::not_a_command)?;
     let target = cli.target.as_deref().map(|name| input::target(name, &cli.ssh, &cli.global)).transpose()?;
     needs_terminal()?;
     let target = target.map(|t| input::request(t, &cli.global));
@@ -52,7 +51,7 @@ pub async fn show(
         color: !no_color,
         read_only: global.read_only,
         lab,
-        profile: global.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok()),
+        profile: global.profile.first().cloned().or_else(|| std::env::var("AWS_PROFILE").ok()),
         target,
         base,
     };

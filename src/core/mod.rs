@@ -13,6 +13,7 @@ pub mod diagnosis;
 pub mod fact;
 pub mod facts;
 pub mod fixes;
+pub mod fleet;
 pub mod iam;
 pub mod inside;
 pub mod jump;

@@ -9,6 +9,7 @@ pub mod channel;
 pub mod control;
 mod convert;
 pub mod dns;
+mod fleet;
 mod inside;
 pub mod journal_file;
 pub mod jump;
@@ -26,4 +27,5 @@ pub mod tcp;
 pub mod terminal;
 mod usual_port;
 
+pub use fleet::{Chosen, RealFleet, profiles};
 pub use real_world::{RealWorld, Settings};

@@ -1,6 +1,7 @@
 //! The real world: joins the edge's parts into the engine's trait.
 
 use super::aws::{Aws, AwsSettings, PROBE};
+use super::fleet::RealFleet;
 use super::ssh::{SshKey, SshRequest, Stream, Through, Tunnel};
 use super::usual_port;
 use super::{
@@ -16,8 +17,9 @@ use crate::core::plan::{Action, Plan};
 use crate::core::probe::ProbeId;
 use crate::core::rules;
 use crate::core::rules::offering::Candidate;
-use crate::core::target::{SSH_PORT, TargetKind};
+use crate::core::target::{SSH_PORT, Target, TargetKind};
 use crate::engine::failure::Failure;
+use crate::engine::fleet::FleetWorld;
 use crate::engine::inventory::InventoryEvent;
 use crate::engine::secret::Secret;
 use crate::engine::terminal::{Opened, Wish};
@@ -452,6 +454,11 @@ impl World for RealWorld {
 
     fn terminal(&self, wish: Wish) -> BoxFuture<'_, Result<Opened, Failure>> {
         async move { Box::pin(self.open_terminal(&wish)).await }.boxed()
+    }
+
+    fn fleet(&self, base: &Target) -> Option<Arc<dyn FleetWorld>> {
+        let limit = self.settings.limit;
+        Some(Arc::new(RealFleet::of(&self.aws, self.profile(), base.config_file.as_deref(), limit)))
     }
 
     fn api_calls(&self) -> u64 {

@@ -36,6 +36,11 @@ use tap::Tap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+/// Exchanges identification strings over a new connection: the server's, or what came instead of it.
+pub(super) async fn greeting(stream: &mut TcpStream, limit: Duration) -> Result<String, SshServer> {
+    banner::exchange(stream, algorithms::CLIENT, limit).await.map(|found| found.text)
+}
+
 /// Attempts that one probe may make, if nothing else is said.
 pub const DEFAULT_CAP: u32 = 3;
 

@@ -28,6 +28,34 @@ pub async fn effective(target: &Target) -> Fact<SshConfig> {
     effective_by(find("ssh", std::env::var_os("PATH")).as_deref(), target).await
 }
 
+/// Configuration files read once, for the hosts of a whole fleet. No ssh is started: `Match exec` is passed over.
+pub struct Files {
+    parsed: Result<Vec<ssh2_config::SshConfig>, String>,
+}
+
+impl Files {
+    /// Reads the given file, else the user's and the system's.
+    pub fn read(config_file: Option<&str>) -> Self {
+        let target = Target { config_file: config_file.map(str::to_owned), ..Target::default() };
+        Self { parsed: parse::read(&config_files(&target)) }
+    }
+
+    /// What they say of a host that may be typed by any of these names: by the first that a Host block names, else by
+    /// the last of them.
+    pub fn of(&self, names: &[&str]) -> Fact<SshConfig> {
+        match &self.parsed {
+            Err(reason) => Fact::unknown(Why::failed("reading the ssh configuration", reason.clone())),
+            Ok(files) => {
+                let plain = names.iter().filter(|name| is_plain(name));
+                let mut found = plain.map(|name| parse::of(files, name)).collect::<Vec<_>>();
+                let at = found.iter().position(|c| c.matched).unwrap_or(found.len().saturating_sub(1));
+                let config = if found.is_empty() { SshConfig::default() } else { found.swap_remove(at) };
+                Fact::known(config, "ssh configuration")
+            }
+        }
+    }
+}
+
 /// Version line of the local ssh client (`ssh -V`), such as `OpenSSH_9.6p1, OpenSSL 3.0.13`.
 pub async fn client_version() -> Fact<String> {
     let Some(ssh) = find("ssh", std::env::var_os("PATH")) else {

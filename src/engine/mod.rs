@@ -5,6 +5,7 @@
 pub mod diagnose;
 pub mod event;
 pub mod failure;
+pub mod fleet;
 pub mod inventory;
 pub mod journal;
 pub mod repair;

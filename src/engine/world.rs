@@ -10,7 +10,9 @@ use crate::core::kexinit::KexLists;
 use crate::core::plan::{Action, Outputs, Plan};
 use crate::core::probe::ProbeId;
 use crate::core::vpc::types::{InternetGateway, NetworkAcl, RouteTable, SecurityGroup};
+use crate::core::target::Target;
 use crate::engine::failure::Failure;
+use crate::engine::fleet::FleetWorld;
 use crate::engine::inventory::InventoryEvent;
 use crate::engine::secret::Secret;
 use crate::engine::terminal::{Opened, Wish};
@@ -268,6 +270,13 @@ pub trait World: Send + Sync + 'static {
     fn terminal(&self, wish: Wish) -> BoxFuture<'_, Result<Opened, Failure>> {
         let doing = format!("open a terminal through {}", wish.door.id());
         Box::pin(async move { Err(Failure::failed(doing, "this world has no terminals", "take another way in")) })
+    }
+
+    /// The same profile and Regions as a fleet; `base` holds the ssh options that apply to every instance. `None` for a
+    /// world that has none.
+    fn fleet(&self, base: &Target) -> Option<Arc<dyn FleetWorld>> {
+        let _ = base;
+        None
     }
 
     /// AWS calls made so far.

@@ -19,5 +19,8 @@ pub use time::expiry;
 /// Version of the script's output that this program reads.
 pub const VERSION: u32 = 1;
 
+/// How the last line of a whole output begins.
+pub const END_LINE: &str = "port22-inside-end";
+
 #[cfg(test)]
 mod tests;

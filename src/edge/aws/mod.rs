@@ -8,6 +8,8 @@ mod convert;
 mod doors;
 pub(crate) mod error;
 mod find;
+mod fleet;
+mod fleet_inside;
 mod host;
 mod inside;
 mod list;
@@ -21,4 +23,5 @@ mod rescue;
 mod scaling;
 
 pub(crate) use client::PROBE;
+pub(crate) use fleet_inside::Script as FleetScript;
 pub use client::{Aws, AwsSettings};

@@ -64,7 +64,7 @@ impl Aws {
             ProbeId::InternetGateways => Observation::Gateways(self.gateways(instance, doing).await),
             ProbeId::Subnet => Observation::Subnet(self.subnet(instance, doing).await),
             ProbeId::PrefixLists => Observation::PrefixLists(
-                self.prefix_lists(instance, crate::engine::diagnose::prefix_lists(facts), doing).await,
+                self.prefix_list_entries(&instance.region, crate::engine::diagnose::prefix_lists(facts), doing).await,
             ),
             ProbeId::KeyPair => Observation::KeyPair(self.key_pair(instance, doing).await),
             ProbeId::Image => Observation::Image(self.image(instance, doing).await),
@@ -192,13 +192,14 @@ impl Aws {
         }
     }
 
-    async fn prefix_lists(
+    /// The entries of prefix lists by id; those that could be read, or why none could.
+    pub(super) async fn prefix_list_entries(
         &self,
-        instance: &Instance,
+        region: &str,
         ids: Vec<String>,
         doing: String,
     ) -> Fact<BTreeMap<String, Vec<IpNet>>> {
-        let client = self.ec2(&instance.region);
+        let client = self.ec2(region);
         let calls = ids.iter().cloned().map(|id| {
             let client = client.clone();
             async move {

@@ -37,7 +37,12 @@ impl Settings {
 
 /// Parses files, the first one counting most. A file that is not there says nothing.
 pub(super) fn files(paths: &[PathBuf], name: &str) -> Result<SshConfig, String> {
-    let mut config = SshConfig::default();
+    Ok(of(&read(paths)?, name))
+}
+
+/// Reads files once, for many names.
+pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<ssh2_config::SshConfig>, String> {
+    let mut all = Vec::new();
     for path in paths {
         let file = match File::open(path) {
             Ok(file) => file,
@@ -48,13 +53,22 @@ pub(super) fn files(paths: &[PathBuf], name: &str) -> Result<SshConfig, String> 
         let parsed = ssh2_config::SshConfig::default()
             .parse(&mut BufReader::new(file), rules)
             .map_err(|error| format!("{}: {error}", path.display()))?;
+        all.push(parsed);
+    }
+    Ok(all)
+}
+
+/// What files that were read say of a name.
+pub(super) fn of(files: &[ssh2_config::SshConfig], name: &str) -> SshConfig {
+    let mut config = SshConfig::default();
+    for parsed in files {
         let named = parsed
             .intersecting_hosts(name)
             .any(|host| host.pattern.iter().any(|clause| !clause.negated && clause.pattern != "*"));
         merge(&mut config, parsed.query(name), name);
         config.matched |= named;
     }
-    Ok(config)
+    config
 }
 
 /// The first value obtained for a setting counts (ssh_config(5)); identity files add up.
