@@ -74,7 +74,11 @@ pub fn request(target: Target, global: &Global) -> Request {
 
 /// The real world of these options.
 pub async fn world(global: &Global) -> RealWorld {
-    let aws = AwsSettings { profile: global.profile.first().cloned(), regions: global.region.clone(), ..AwsSettings::default() };
+    let aws = AwsSettings {
+        profile: global.profile.first().cloned(),
+        regions: global.region.clone(),
+        ..AwsSettings::default()
+    };
     let limit = global.timeout.map(Duration::from_secs);
     RealWorld::new(Settings { aws, source_ip: global.source_ip, limit, read_only: global.read_only, state: None }).await
 }

@@ -199,7 +199,10 @@ impl FleetWorld for RealFleet {
     fn places(&self) -> Vec<Place> {
         let of = |a: &Account| {
             let profile = a.profile.clone();
-            a.regions.iter().map(move |region| Place { profile: profile.clone(), region: region.clone() }).collect::<Vec<_>>()
+            a.regions
+                .iter()
+                .map(move |region| Place { profile: profile.clone(), region: region.clone() })
+                .collect::<Vec<_>>()
         };
         self.accounts.iter().flat_map(of).collect()
     }

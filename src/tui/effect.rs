@@ -3,9 +3,12 @@
 //! Must not hold closures: an effect can be compared, logged and asserted on.
 
 use crate::core::facts::Facts;
+use crate::core::fleet::Row;
 use crate::core::plan::{Choices, Confirmed};
+use crate::core::target::Target;
 use crate::engine::diagnose::Request;
 use crate::engine::event::{RunId, Snapshot};
+use crate::engine::fleet::Wish;
 use crate::engine::journal::Entry;
 use crate::engine::secret::Secret;
 use std::sync::Arc;
@@ -77,6 +80,17 @@ pub enum Effect {
         /// Whom it was for.
         request: Box<Request>,
     },
+    /// Look at the fleet.
+    Fleet {
+        /// Its number.
+        run: RunId,
+        /// What is to be found out.
+        wish: Box<Wish>,
+        /// The ssh options that apply to every instance.
+        base: Box<Target>,
+    },
+    /// Write rows of the fleet into the current directory, as JSON lines and as CSV.
+    ExportFleet(Vec<Row>),
     /// Read the journal.
     LoadJournal,
     /// Put a text on the clipboard of the terminal (OSC 52).

@@ -44,6 +44,10 @@ pub enum Context {
     Secret,
     /// Ways in.
     Doors,
+    /// Every instance, by cause.
+    Fleet,
+    /// Fleet: filter.
+    FleetFilter,
     /// Changes made.
     Journal,
     /// Something to read.
@@ -63,7 +67,14 @@ impl Context {
     pub fn is_text(self) -> bool {
         matches!(
             self,
-            Self::Filter | Self::Symptoms | Self::Entry | Self::Form | Self::Consent | Self::Secret | Self::Palette
+            Self::Filter
+                | Self::Symptoms
+                | Self::Entry
+                | Self::Form
+                | Self::Consent
+                | Self::Secret
+                | Self::Palette
+                | Self::FleetFilter
         )
     }
 
@@ -100,6 +111,8 @@ impl Context {
             Self::Consent => "Fix: consent by typing",
             Self::Secret => "Fix: passphrase",
             Self::Doors => "Ways in",
+            Self::Fleet => "Fleet",
+            Self::FleetFilter => "Fleet: filter",
             Self::Journal => "Journal",
             Self::Read => "Reading",
             Self::Help => "Help",
@@ -151,6 +164,8 @@ pub enum Action {
     Doors,
     /// Write the report.
     Export,
+    /// Every instance of the Regions, by cause.
+    Fleet,
     /// Journal.
     Journal,
     /// Answer the question of the selected check.
@@ -332,11 +347,13 @@ mod tests {
     }
 
     /// Keys that mean one thing now and another later; their conditions exclude each other.
-    const IN_TURN: [(Context, &str); 6] = [
+    const IN_TURN: [(Context, &str); 8] = [
         (Context::Diagnosis, "enter"),
         (Context::Diagnosis, "1"),
         (Context::Diagnosis, "esc"),
         (Context::Guided, "esc"),
+        (Context::Fleet, "enter"),
+        (Context::Fleet, "esc"),
         (Context::Fix, "esc"),
         (Context::Fix, "y"),
     ];

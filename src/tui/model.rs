@@ -3,6 +3,8 @@
 //! A state that makes no sense should not be writable: a fix is in exactly one [`Phase`], the
 //! screens are a stack, what lies on top of a screen is a stack of [`Overlay`]s.
 
+pub mod fleet;
+
 use crate::core::diagnosis::Diagnosis;
 use crate::core::facts::Facts;
 use crate::core::facts::aws::Instance;
@@ -84,6 +86,8 @@ pub enum Screen {
         /// Selected row.
         cursor: usize,
     },
+    /// Every instance, by cause.
+    Fleet(Box<fleet::FleetList>),
     /// Changes made.
     Journal(JournalList),
 }
@@ -442,6 +446,8 @@ impl Model {
                 _ => Context::Fix,
             },
             Some(Screen::Doors { .. }) => Context::Doors,
+            Some(Screen::Fleet(list)) if list.filtering => Context::FleetFilter,
+            Some(Screen::Fleet(_)) => Context::Fleet,
             Some(Screen::Journal(_)) => Context::Journal,
         }
     }

@@ -3,6 +3,7 @@
 use crate::core::plan::Plan;
 use crate::engine::event::{RepairEvent, RunId, Snapshot};
 use crate::engine::failure::Failure;
+use crate::engine::fleet::FleetEvent;
 use crate::engine::inventory::InventoryEvent;
 use crate::engine::journal::Entry;
 use crossterm::event::KeyEvent;
@@ -45,6 +46,13 @@ pub enum Msg {
         run: RunId,
         /// What happened.
         event: Box<RepairEvent>,
+    },
+    /// The fleet was learned of.
+    Fleet {
+        /// Number of the run.
+        run: RunId,
+        /// What was learned.
+        event: FleetEvent,
     },
     /// The journal was read.
     JournalRead(Result<Vec<Entry>, Failure>),

@@ -3,10 +3,12 @@
 //! Draws only when something changed and the queue is empty; ticks only while a time is shown. The
 //! terminal is restored on every way out: return, error, panic, signal.
 
+use crate::core::fleet::{CSV_HEADER, Row, csv_line, json_line};
 use crate::engine::event::{RunId, Snapshot};
+use crate::engine::fleet::FleetEvent;
 use crate::engine::journal::Journal;
 use crate::engine::world::World;
-use crate::engine::{diagnose, repair};
+use crate::engine::{diagnose, fleet, repair};
 use crate::tui::effect::Effect;
 use crate::tui::model::{Model, Settings};
 use crate::tui::msg::Msg;
@@ -38,6 +40,13 @@ const FRAME: usize = 256 * 1024;
 
 /// The report's file name, in the current directory.
 const REPORT: &str = "port22-report.md";
+
+/// The fleet's file names, in the current directory.
+const FLEET_JSON: &str = "port22-fleet.jsonl";
+const FLEET_CSV: &str = "port22-fleet.csv";
+
+/// Answers of the fleet that are passed on in one go.
+const MANY: usize = 10_000;
 
 /// Whether the terminal is in our hands.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -260,6 +269,21 @@ impl Performer {
                         Box::pin(repair::resume(means, *entry)).await;
                     });
                 }
+                Effect::Fleet { run, wish, base } => {
+                    let token = CancellationToken::new();
+                    self.running.retain(|_, t| !t.is_cancelled());
+                    self.running.insert(run, token.clone());
+                    let (out, events) = unbounded_channel();
+                    if let Some(fleet) = world.fleet(&base) {
+                        tokio::spawn(fleet::run(fleet, *wish, out, token));
+                    }
+                    tokio::spawn(fleet_told(run, events, sender));
+                }
+                Effect::ExportFleet(rows) => {
+                    tokio::task::spawn_blocking(move || {
+                        let _ = sender.send(Msg::Exported(export_fleet(&rows)));
+                    });
+                }
                 Effect::LoadJournal => {
                     tokio::task::spawn_blocking(move || {
                         let _ = sender.send(Msg::JournalRead(journal.entries()));
@@ -286,6 +310,47 @@ impl Performer {
         });
         out
     }
+}
+
+/// Passes the fleet's answers on, those that come close together as one: each makes the list be grouped anew.
+async fn fleet_told(run: RunId, mut events: UnboundedReceiver<FleetEvent>, sender: UnboundedSender<Msg>) {
+    let mut ended = false;
+    let mut waiting = Vec::new();
+    while events.recv_many(&mut waiting, MANY).await > 0 {
+        let mut rows = Vec::new();
+        for event in waiting.drain(..) {
+            match event {
+                FleetEvent::Rows(more) => rows.extend(more),
+                other => {
+                    ended |= matches!(other, FleetEvent::Ended(_));
+                    if !rows.is_empty() {
+                        let event = FleetEvent::Rows(std::mem::take(&mut rows));
+                        let _ = sender.send(Msg::Fleet { run, event });
+                    }
+                    let _ = sender.send(Msg::Fleet { run, event: other });
+                }
+            }
+        }
+        if !rows.is_empty() {
+            let _ = sender.send(Msg::Fleet { run, event: FleetEvent::Rows(rows) });
+        }
+        tokio::time::sleep(TICK).await;
+    }
+    if !ended {
+        // A world without a fleet, or one that stopped.
+        let _ = sender.send(Msg::Fleet { run, event: FleetEvent::Ended(fleet::Progress::default()) });
+    }
+}
+
+/// Writes rows as JSON lines and as CSV.
+fn export_fleet(rows: &[Row]) -> Result<String, String> {
+    let join = |lines: &mut dyn Iterator<Item = String>| lines.map(|line| line + "\n").collect::<String>();
+    let json = join(&mut rows.iter().map(json_line));
+    let csv = join(&mut std::iter::once(CSV_HEADER.to_owned()).chain(rows.iter().map(csv_line)));
+    for (name, text) in [(FLEET_JSON, json), (FLEET_CSV, csv)] {
+        std::fs::write(name, text).map_err(|e| format!("{name}: {e}"))?;
+    }
+    Ok(format!("{FLEET_JSON} and {FLEET_CSV}"))
 }
 
 fn export(snapshot: &Snapshot) -> Result<String, String> {

@@ -3,6 +3,7 @@
 
 pub mod diagnosis;
 pub mod fix;
+pub mod fleet;
 pub mod form;
 pub mod guided;
 pub mod journal;
@@ -39,6 +40,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Resized(width, height) => {
             model.size = (width, height);
             start::clamp(model);
+            fleet::resized(model);
             Vec::new()
         }
         Msg::Inventory { load, event } => {
@@ -55,6 +57,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         }
         Msg::Repaired { run, event } => {
             fix::repaired(model, run, *event);
+            Vec::new()
+        }
+        Msg::Fleet { run, event } => {
+            fleet::arrived(model, run, event);
             Vec::new()
         }
         Msg::JournalRead(entries) => {
@@ -104,6 +110,7 @@ pub fn act(model: &mut Model, context: Context, action: Action) -> Vec<Effect> {
             Context::Guided => return guided::act(model, action),
             Context::Fix | Context::Consent | Context::Secret => return fix::act(model, action),
             Context::Doors => diagnosis::doors_act(model, action),
+            Context::Fleet | Context::FleetFilter => return fleet::act(model, action),
             Context::Journal => return journal::act(model, action),
             _ => {}
         },
@@ -125,6 +132,7 @@ fn field(model: &mut Model, context: Context) -> Option<&mut String> {
         (Context::Filter, _) => Some(&mut model.start.filter),
         (Context::Symptoms, _) => Some(&mut model.start.symptoms.query),
         (Context::Secret, Some(Screen::Fix(f))) => Some(f.secret.text_mut()),
+        (Context::FleetFilter, Some(Screen::Fleet(list))) => Some(&mut list.filter),
         (Context::Consent, Some(Screen::Fix(f))) => match &mut f.phase {
             crate::tui::model::Phase::Preview { typed, .. } => Some(typed),
             _ => None,
@@ -166,6 +174,7 @@ pub fn insert(model: &mut Model, context: Context, inserted: &str) {
 fn edited(model: &mut Model, context: Context) {
     match context {
         Context::Filter => start::filtered(model),
+        Context::FleetFilter => fleet::filtered(model),
         Context::Symptoms => start::symptom_filtered(model),
         Context::Palette => overlay::palette_filtered(model),
         _ => {}

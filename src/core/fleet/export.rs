@@ -6,8 +6,20 @@ use serde_json::{Value, json};
 
 /// The columns, in order.
 const COLUMNS: [&str; 14] = [
-    "schema", "id", "name", "region", "account", "profile", "state", "address", "port", "reachable", "door", "cause",
-    "certainty", "detail",
+    "schema",
+    "id",
+    "name",
+    "region",
+    "account",
+    "profile",
+    "state",
+    "address",
+    "port",
+    "reachable",
+    "door",
+    "cause",
+    "certainty",
+    "detail",
 ];
 
 /// The first line of the CSV form.

@@ -101,8 +101,6 @@ pub fn groups(rows: &[Row], take: impl Fn(usize, &Row) -> bool) -> Vec<Group> {
         Reach::Unknown => 1,
         Reach::Yes => 2,
     };
-    out.sort_by(|a, b| {
-        (order(a.reachable), b.rows.len(), &a.key).cmp(&(order(b.reachable), a.rows.len(), &b.key))
-    });
+    out.sort_by(|a, b| (order(a.reachable), b.rows.len(), &a.key).cmp(&(order(b.reachable), a.rows.len(), &b.key)));
     out
 }

@@ -303,7 +303,12 @@ fn unknown(facts: &Facts, diagnosis: &Diagnosis) -> Answer {
     };
     // A right that is missing elsewhere is not what keeps this question open.
     let looking = looking.filter(|f| f.evidence.iter().any(|e| detail.contains(&e.source) || detail.contains(&e.text)));
-    Answer { reach: Reach::Unknown, cause: looking.map(|f| f.id.clone()), certainty: looking.map(|f| f.certainty), detail }
+    Answer {
+        reach: Reach::Unknown,
+        cause: looking.map(|f| f.id.clone()),
+        certainty: looking.map(|f| f.certainty),
+        detail,
+    }
 }
 
 /// Checks that decide whether a packet gets there.

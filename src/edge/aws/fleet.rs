@@ -58,14 +58,10 @@ impl Aws {
             network_acls,
             |a| Some(convert::acl(a))
         );
-        let route_tables = list!(
-            ProbeId::RouteTables,
-            region,
-            self.ec2(region).describe_route_tables(),
-            100,
-            route_tables,
-            |t| Some(convert::route_table(t))
-        );
+        let route_tables =
+            list!(ProbeId::RouteTables, region, self.ec2(region).describe_route_tables(), 100, route_tables, |t| Some(
+                convert::route_table(t)
+            ));
         let gateways = list!(
             ProbeId::InternetGateways,
             region,
@@ -74,10 +70,9 @@ impl Aws {
             internet_gateways,
             |g| Some(convert::gateway(g))
         );
-        let subnets =
-            list!(ProbeId::Subnet, region, self.ec2(region).describe_subnets(), 1000, subnets, |s| Some(
-                convert::subnet(s)
-            ));
+        let subnets = list!(ProbeId::Subnet, region, self.ec2(region).describe_subnets(), 1000, subnets, |s| Some(
+            convert::subnet(s)
+        ));
         let agents = list!(
             ProbeId::Ssm,
             region,

@@ -59,7 +59,9 @@ impl Aws {
         let target = |key: &str, values: Vec<String>| Target::builder().key(key).set_values(Some(values)).build();
         let commands: Vec<(Vec<String>, Target)> = match whom {
             Whom::Tag(key, value) => vec![(ids.to_vec(), target(&format!("tag:{key}"), vec![value.clone()]))],
-            Whom::Everyone => ids.chunks(IDS).map(|some| (some.to_vec(), target("InstanceIds", some.to_vec()))).collect(),
+            Whom::Everyone => {
+                ids.chunks(IDS).map(|some| (some.to_vec(), target("InstanceIds", some.to_vec()))).collect()
+            }
         };
         stream::iter(commands)
             .for_each_concurrent(COMMANDS, |(some, target)| self.one_command(region, some, target, script, out))

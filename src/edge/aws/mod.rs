@@ -23,5 +23,5 @@ mod rescue;
 mod scaling;
 
 pub(crate) use client::PROBE;
-pub(crate) use fleet_inside::Script as FleetScript;
 pub use client::{Aws, AwsSettings};
+pub(crate) use fleet_inside::Script as FleetScript;

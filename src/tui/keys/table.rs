@@ -4,6 +4,7 @@
 
 use super::{Action, Binding, Context};
 use crate::engine::journal::EntryState;
+use crate::tui::model::fleet::FleetList;
 use crate::tui::model::{Diagnosing, Model, Phase, Screen};
 use crate::tui::update::diagnosis::Choice;
 
@@ -35,6 +36,7 @@ pub const TABLE: &[Binding] = {
         row(C::Instances, "tab right", A::NextPane, "symptom", "go to the symptoms", 2, always),
         row(C::Instances, "v", A::Entry, "type or paste", "type an error, an ssh command or an address", 3, always),
         row(C::Instances, "t", A::Details, "login details", "user, port, keys, your address for the next diagnosis", 4, always),
+        row(C::Instances, "f", A::Fleet, "fleet", "every instance at once: who is reached, and why not", 3, always),
         row(C::Instances, "r", A::Again, "reload", "read the instance list again", 5, list_is_done),
         row(C::Instances, "esc", A::Back, "clear", "clear the filter and the waiting paste", 6, start_can_clear),
         row(C::Instances, "up k", A::Up, "", "up", 0, always),
@@ -153,6 +155,28 @@ pub const TABLE: &[Binding] = {
         row(C::Doors, "down j", A::Down, "", "down", 0, always),
         row(C::Doors, "esc d", A::Back, "back", "back to the diagnosis", 2, always),
 
+        row(C::Fleet, "enter", A::Accept, "diagnose", "diagnose the selected instance", 1, fleet_has_row),
+        row(C::Fleet, "enter", A::Accept, "fold", "hide or show the instances of this cause", 1, fleet_has_group),
+        row(C::Fleet, "/", A::Filter, "filter", "filter by name, id, address, Region, way in or cause", 2, always),
+        row(C::Fleet, "e", A::Export, "export", "write port22-fleet.jsonl and .csv here", 4, fleet_has_rows),
+        row(C::Fleet, "i", A::Inside, "look inside", "look inside all, read-only, after your consent", 5, fleet_is_done),
+        row(C::Fleet, "r", A::Again, "run again", "look at the fleet again", 6, fleet_is_done),
+        row(C::Fleet, "up k", A::Up, "", "up", 0, always),
+        row(C::Fleet, "down j", A::Down, "", "down", 0, always),
+        row(C::Fleet, "pageup ctrl-b", A::PageUp, "", "a page up", 0, always),
+        row(C::Fleet, "pagedown ctrl-f", A::PageDown, "", "a page down", 0, always),
+        row(C::Fleet, "home", A::First, "", "first line", 0, always),
+        row(C::Fleet, "end G", A::Last, "", "last line", 0, always),
+        row(C::Fleet, "esc", A::Stop, "stop", "stop; what is known stays", 3, fleet_is_running),
+        row(C::Fleet, "esc", A::Back, "back", "clear the filter, then back to the start", 3, fleet_goes_back),
+
+        row(C::FleetFilter, "enter", A::Accept, "keep it", "keep the filter, back to the list", 1, always),
+        row(C::FleetFilter, "esc", A::Back, "clear filter", "clear the filter", 2, always),
+        row(C::FleetFilter, "up", A::Up, "", "up", 0, always),
+        row(C::FleetFilter, "down", A::Down, "", "down", 0, always),
+        row(C::FleetFilter, "pageup", A::PageUp, "", "a page up", 0, always),
+        row(C::FleetFilter, "pagedown", A::PageDown, "", "a page down", 0, always),
+
         row(C::Journal, "enter u", A::Undo, "undo", "show what undoing this change would do", 1, can_undo_entry),
         row(C::Journal, "g", A::Resume, "go on", "go on with a repair that was cut short", 1, can_resume_entry),
         row(C::Journal, "r", A::Again, "reload", "read the journal again", 3, always),
@@ -191,6 +215,37 @@ pub const TABLE: &[Binding] = {
         row(C::Always, "ctrl-c", A::Leave, "", "leave the program", 0, always),
     ]
 };
+
+fn fleet(m: &Model) -> Option<&FleetList> {
+    match m.stack.last() {
+        Some(Screen::Fleet(list)) => Some(list),
+        _ => None,
+    }
+}
+
+fn fleet_has_row(m: &Model) -> bool {
+    fleet(m).is_some_and(|list| list.selected_row().is_some())
+}
+
+fn fleet_has_group(m: &Model) -> bool {
+    fleet(m).is_some_and(|list| list.selected_row().is_none() && !list.lines.is_empty())
+}
+
+fn fleet_has_rows(m: &Model) -> bool {
+    fleet(m).is_some_and(|list| !list.rows.is_empty())
+}
+
+fn fleet_is_done(m: &Model) -> bool {
+    fleet(m).is_some_and(|list| list.ended)
+}
+
+fn fleet_goes_back(m: &Model) -> bool {
+    fleet(m).is_some_and(|list| list.ended || !list.filter.is_empty())
+}
+
+fn fleet_is_running(m: &Model) -> bool {
+    !fleet_goes_back(m)
+}
 
 fn has_instance(m: &Model) -> bool {
     m.selected_row().is_some()

@@ -33,7 +33,7 @@ pub enum Choice {
 pub fn open(model: &mut Model, mut request: Request) -> Vec<Effect> {
     let mut effects = stop(model);
     // One diagnosis at a time: a new one takes the place of the one before.
-    model.stack.retain(|s| matches!(s, Screen::Fix(f) if f.is_running()));
+    model.stack.retain(|s| matches!(s, Screen::Fix(f) if f.is_running()) || matches!(s, Screen::Fleet(_)));
     model.overlays.clear();
     request.now = model.clock.unix;
     let run = model.new_run();

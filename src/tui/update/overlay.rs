@@ -3,10 +3,10 @@
 use crate::core::catalogue;
 use crate::tui::effect::Effect;
 use crate::tui::keys::{self, Action, Binding, Context};
-use crate::tui::model::{Model, Overlay, Part, Reading};
+use crate::tui::model::{Model, Overlay, Part, Reading, Screen};
 use crate::tui::text::safe;
 use crate::tui::update::start::step;
-use crate::tui::update::{diagnosis, form, guided, paste};
+use crate::tui::update::{diagnosis, fleet, form, guided, paste};
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
@@ -48,6 +48,9 @@ pub fn act(model: &mut Model, context: Context, action: Action) -> Vec<Effect> {
 /// The user agreed: the diagnosis runs again, with the look inside.
 fn look_inside(model: &mut Model) -> Vec<Effect> {
     model.overlays.pop();
+    if matches!(model.stack.last(), Some(Screen::Fleet(_))) {
+        return fleet::begin(model, true);
+    }
     if let Some(d) = model.diagnosing_mut() {
         d.request.inside = true;
     }

@@ -300,6 +300,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Entry => overlay::open_entry(model),
         Action::Details => form::open(model),
         Action::Again => return reload(model),
+        Action::Fleet => return super::fleet::open(model),
         Action::Back => back(model),
         _ => moved(model, action),
     }

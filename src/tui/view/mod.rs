@@ -3,6 +3,7 @@
 pub mod diagnosis;
 pub mod doors;
 pub mod fix;
+pub mod fleet;
 pub mod guided;
 pub mod help;
 pub mod journal;
@@ -42,6 +43,7 @@ fn screen(model: &Model, pen: &mut Pen) {
         Some(Screen::Diagnosis(d)) => diagnosis::draw(model, d, pen),
         Some(Screen::Fix(f)) => fix::draw(model, f, pen),
         Some(Screen::Doors { cursor }) => doors::draw(model, *cursor, pen),
+        Some(Screen::Fleet(list)) => fleet::draw(model, list, pen),
         Some(Screen::Journal(list)) => journal::draw(model, list, pen),
     }
     for overlay in &model.overlays {
@@ -53,6 +55,7 @@ fn screen(model: &Model, pen: &mut Pen) {
             Overlay::Form(form) => popup::form(form, pen),
             Overlay::Read(reading) => popup::read(reading, pen),
             Overlay::Leave => popup::leave(pen),
+            Overlay::Inside if matches!(model.stack.last(), Some(Screen::Fleet(_))) => popup::inside_many(pen),
             Overlay::Inside => popup::inside(pen),
         }
     }

@@ -94,6 +94,12 @@ pub fn inside(pen: &mut Pen) {
     question(pen, "Look inside?", text, "look inside", "no");
 }
 
+/// The question before a look inside many instances.
+pub fn inside_many(pen: &mut Pen) {
+    let text = "May port22 look inside every running instance whose Systems Manager agent is online? Run Command runs one read-only script on them as root, some at a time. The script reads sshd's settings, account, login files, firewall and log; it changes nothing and reads no private keys. Systems Manager and CloudTrail note that it ran.";
+    question(pen, "Look inside all of them?", text, "look inside", "no");
+}
+
 fn question(pen: &mut Pen, title: &str, text: &str, yes: &str, no: &str) {
     let theme = pen.theme;
     let columns = 64;
