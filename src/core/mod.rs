@@ -27,6 +27,7 @@ pub mod report;
 pub mod rescue;
 pub mod rules;
 pub mod ssh_args;
+pub mod suggest;
 pub mod target;
 pub mod text;
 pub mod user_data;

@@ -11,6 +11,8 @@ use crate::engine::event::{RunId, Snapshot};
 use crate::engine::fleet::Wish;
 use crate::engine::journal::Entry;
 use crate::engine::secret::Secret;
+use crate::engine::terminal::Wish;
+use crate::tui::pane::emulator::Scroll;
 use std::sync::Arc;
 
 /// One deed outside the model.
@@ -97,6 +99,49 @@ pub enum Effect {
     Copy(String),
     /// Write the report of a diagnosis into the current directory.
     Export(Box<Snapshot>),
+    /// Open a terminal; one that is open ends.
+    OpenShell {
+        /// Its number.
+        run: RunId,
+        /// Which.
+        wish: Box<Wish>,
+    },
+    /// Send what was typed.
+    ShellInput {
+        /// Number of the terminal.
+        run: RunId,
+        /// The bytes.
+        typed: Typed,
+    },
+    /// The pane has another size.
+    ShellResize {
+        /// Number of the terminal.
+        run: RunId,
+        /// Columns and rows.
+        size: (u16, u16),
+    },
+    /// Move the view of a terminal.
+    ShellScroll {
+        /// Its number.
+        run: RunId,
+        /// How.
+        by: Scroll,
+    },
+    /// End a terminal.
+    CloseShell {
+        /// Its number.
+        run: RunId,
+    },
     /// Leave the program.
     Quit,
+}
+
+/// Bytes for the other side. They may be a password: not even their number is shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Typed(pub Vec<u8>);
+
+impl std::fmt::Debug for Typed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Typed(…)")
+    }
 }

@@ -60,6 +60,16 @@ pub enum Context {
     Leave,
     /// May port22 look inside?
     Inside,
+    /// A session: the keys are the other side's.
+    Shell,
+    /// After the escape key of a session.
+    ShellKeys,
+    /// The scroll-back of a session.
+    ShellScroll,
+    /// A terminal that is not open: opening, ended, failed.
+    ShellOver,
+    /// End the session?
+    EndShell,
 }
 
 impl Context {
@@ -90,7 +100,13 @@ impl Context {
                 | Self::Palette
                 | Self::Leave
                 | Self::Inside
+                | Self::EndShell
         )
+    }
+
+    /// Whether keys belong to the other side here, so that none of the common ones works.
+    pub fn is_shell(self) -> bool {
+        matches!(self, Self::Shell | Self::ShellKeys | Self::ShellScroll)
     }
 
     /// Heading of the help page and of README.
@@ -119,6 +135,11 @@ impl Context {
             Self::Palette => "Command palette",
             Self::Leave => "Leave?",
             Self::Inside => "Look inside?",
+            Self::Shell => "Shell",
+            Self::ShellKeys => "Shell: after Ctrl-]",
+            Self::ShellScroll => "Shell: scroll-back",
+            Self::ShellOver => "Shell: opening or ended",
+            Self::EndShell => "End the session?",
         }
     }
 }
@@ -200,6 +221,20 @@ pub enum Action {
     ScrollDown,
     /// Scroll the detail up.
     ScrollUp,
+    /// A terminal through a way in.
+    Shell,
+    /// port22's keys, for one key.
+    ShellKeys,
+    /// The terminal over the whole screen, and back.
+    Zoom,
+    /// Put the suggested command at the prompt.
+    Suggest,
+    /// Look at what has scrolled off.
+    ScrollBack,
+    /// Send the escape key through.
+    SendEscape,
+    /// End the session.
+    EndShell,
     /// Help.
     Help,
     /// Command palette.
@@ -231,9 +266,11 @@ pub struct Binding {
 
 /// The rows that apply in a context, in the order of dispatch: its own, then the common ones.
 pub fn rows(context: Context) -> impl Iterator<Item = &'static Binding> {
-    let common = !context.is_text() && !context.is_overlay();
+    let (common, all) = (!context.is_text() && !context.is_overlay(), !context.is_shell());
     let own = TABLE.iter().filter(move |b| b.context == context);
-    own.chain(TABLE.iter().filter(move |b| (common && b.context == Context::Common) || b.context == Context::Always))
+    own.chain(
+        TABLE.iter().filter(move |b| all && ((common && b.context == Context::Common) || b.context == Context::Always)),
+    )
 }
 
 /// What a key does in a context now.
@@ -315,6 +352,13 @@ pub fn parse(name: &str) -> Option<(KeyCode, KeyModifiers)> {
 }
 
 fn same((code, modifiers): (KeyCode, KeyModifiers), key: KeyEvent) -> bool {
+    // Terminals send one byte for Ctrl-5 and Ctrl-], and crossterm names it after the digit.
+    let key = match key.code {
+        KeyCode::Char('5') if key.modifiers == KeyModifiers::CONTROL => {
+            KeyEvent::new(KeyCode::Char(']'), key.modifiers)
+        }
+        _ => key,
+    };
     // Terminals disagree on whether Shift is reported with a capital letter or with Shift-Tab.
     key.code == code && (key.modifiers - KeyModifiers::SHIFT) == modifiers
 }
@@ -347,7 +391,7 @@ mod tests {
     }
 
     /// Keys that mean one thing now and another later; their conditions exclude each other.
-    const IN_TURN: [(Context, &str); 8] = [
+    const IN_TURN: [(Context, &str); 11] = [
         (Context::Diagnosis, "enter"),
         (Context::Diagnosis, "1"),
         (Context::Diagnosis, "esc"),
@@ -356,6 +400,9 @@ mod tests {
         (Context::Fleet, "esc"),
         (Context::Fix, "esc"),
         (Context::Fix, "y"),
+        (Context::Doors, "enter"),
+        (Context::ShellOver, "esc"),
+        (Context::ShellOver, "enter"),
     ];
 
     #[test]

@@ -1,6 +1,7 @@
 //! How many rows each list has at a terminal size. Shared by `update`, which clamps selections and
 //! scrolling, and `view`, which draws.
 
+use crate::tui::model::Shelling;
 use ratatui::layout::Rect;
 
 /// The smallest terminal that is drawn.
@@ -48,6 +49,51 @@ pub fn instance_rows(size: (u16, u16)) -> usize {
 pub fn symptom_rows(size: (u16, u16)) -> usize {
     let l = start(size);
     usize::from(l.symptoms.height.saturating_sub(l.detail_rows + 4))
+}
+
+/// The parts of the pane's screen, from top to bottom: header, finding, commands, a rule, the terminal, footer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShellLayout {
+    /// Lines of the finding, below the header.
+    pub finding: Rect,
+    /// Lines of the commands.
+    pub commands: Rect,
+    /// Row of the rule above the terminal; `None` when it has the whole screen.
+    pub rule: Option<u16>,
+    /// The terminal.
+    pub terminal: Rect,
+}
+
+/// Lays the pane's screen out. The terminal has all columns, so that zooming changes none of them.
+pub fn shell((w, h): (u16, u16), s: &Shelling) -> ShellLayout {
+    if s.zoom {
+        let none = Rect::new(0, 0, w, 0);
+        return ShellLayout {
+            finding: none,
+            commands: none,
+            rule: None,
+            terminal: Rect::new(0, 0, w, h.saturating_sub(1)),
+        };
+    }
+    let high = h >= 36;
+    let evidence = if high { s.finding.evidence.len().min(2) as u16 } else { 0 };
+    // One line says so when there are none.
+    let commands = s.commands.len().clamp(1, if high { 6 } else { 3 }) as u16;
+    let finding = Rect::new(0, 1, w, 1 + evidence);
+    let commands = Rect::new(0, finding.bottom(), w, commands);
+    let top = commands.bottom() + 1;
+    ShellLayout {
+        finding,
+        commands,
+        rule: Some(commands.bottom()),
+        terminal: Rect::new(0, top, w, h.saturating_sub(top + 1)),
+    }
+}
+
+/// Columns and rows of the terminal in the pane.
+pub fn shell_size(size: (u16, u16), s: &Shelling) -> (u16, u16) {
+    let terminal = shell(size, s).terminal;
+    (terminal.width.max(1), terminal.height.max(1))
 }
 
 /// Rows of a list on a screen with header, footer and a frame.

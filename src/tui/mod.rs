@@ -9,6 +9,7 @@ pub mod keys;
 pub mod layout;
 pub mod model;
 pub mod msg;
+pub mod pane;
 pub mod run;
 pub mod text;
 pub mod theme;

@@ -10,13 +10,16 @@ use crate::core::facts::Facts;
 use crate::core::facts::aws::Instance;
 use crate::core::plan::{GateState, Plan};
 use crate::core::recognise::Recognised;
+use crate::core::suggest::Suggestion;
 use crate::core::target::Target;
 use crate::engine::diagnose::Request;
 use crate::engine::event::{RepairResult, RunId, Snapshot, StepState};
 use crate::engine::failure::Failure;
 use crate::engine::journal::Entry;
 use crate::engine::secret::Secret;
+use crate::engine::terminal::{Door, End};
 use crate::tui::keys::Context;
+use crate::tui::pane::frame::Frame;
 use nucleo_matcher::Utf32String;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -90,6 +93,8 @@ pub enum Screen {
     Fleet(Box<fleet::FleetList>),
     /// Changes made.
     Journal(JournalList),
+    /// A terminal on the instance.
+    Shell(Box<Shelling>),
 }
 
 /// What lies on top of a screen.
@@ -122,6 +127,8 @@ pub enum Overlay {
     Leave,
     /// May port22 look inside the operating system?
     Inside,
+    /// End the session that runs in the pane?
+    EndShell,
 }
 
 /// Which pane of the start screen has the keys.
@@ -318,6 +325,74 @@ pub struct StepRow {
     pub told: String,
 }
 
+/// A terminal on the screen.
+#[derive(Debug)]
+pub struct Shelling {
+    /// Its number.
+    pub run: RunId,
+    /// The way in.
+    pub door: Door,
+    /// What is known of the target.
+    pub facts: Arc<Facts>,
+    /// What to call it, once it is open.
+    pub title: String,
+    /// Where it stands.
+    pub phase: ShellPhase,
+    /// Who gets the keys.
+    pub mode: ShellMode,
+    /// Whether the terminal has the whole screen.
+    pub zoom: bool,
+    /// Columns and rows of the terminal.
+    pub size: (u16, u16),
+    /// What it shows; `None` before the first output.
+    pub frame: Option<Arc<Frame>>,
+    /// What was told last about the connection, and when.
+    pub told: Option<(String, u64)>,
+    /// The finding that brought the user here.
+    pub finding: ShellFinding,
+    /// What to try inside.
+    pub commands: Vec<Suggestion>,
+    /// Which of them is next.
+    pub marked: usize,
+    /// When it was asked for, on the model's clock.
+    pub began_ms: u64,
+}
+
+/// A finding as the pane shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShellFinding {
+    /// How certain it is; `None` without a cause.
+    pub certainty: Option<crate::core::cause::Certainty>,
+    /// The cause in one line, or that there is none.
+    pub title: String,
+    /// What was seen.
+    pub evidence: Vec<String>,
+}
+
+/// Where a terminal stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ShellPhase {
+    /// The door is being opened.
+    Opening,
+    /// It is open.
+    Open,
+    /// It is over.
+    Ended(End),
+    /// It could not be opened.
+    Failed(Failure),
+}
+
+/// Who gets the keys of a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShellMode {
+    /// The other side.
+    Remote,
+    /// port22, for one key.
+    Keys,
+    /// The scroll-back.
+    Scroll,
+}
+
 /// The journal on the screen.
 #[derive(Debug, Default)]
 pub struct JournalList {
@@ -423,6 +498,7 @@ impl Model {
             Some(Overlay::Read(_)) => Context::Read,
             Some(Overlay::Leave) => Context::Leave,
             Some(Overlay::Inside) => Context::Inside,
+            Some(Overlay::EndShell) => Context::EndShell,
             None => self.screen_context(),
         }
     }
@@ -449,6 +525,12 @@ impl Model {
             Some(Screen::Fleet(list)) if list.filtering => Context::FleetFilter,
             Some(Screen::Fleet(_)) => Context::Fleet,
             Some(Screen::Journal(_)) => Context::Journal,
+            Some(Screen::Shell(s)) => match (s.mode, &s.phase) {
+                (ShellMode::Scroll, _) => Context::ShellScroll,
+                (_, ShellPhase::Opening | ShellPhase::Ended(_) | ShellPhase::Failed(_)) => Context::ShellOver,
+                (ShellMode::Remote, ShellPhase::Open) => Context::Shell,
+                (ShellMode::Keys, ShellPhase::Open) => Context::ShellKeys,
+            },
         }
     }
 
@@ -476,6 +558,27 @@ impl Model {
         }
     }
 
+    /// The terminal that is seen.
+    pub fn shell(&self) -> Option<&Shelling> {
+        match self.stack.last() {
+            Some(Screen::Shell(s)) => Some(s),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn shell_mut(&mut self) -> Option<&mut Shelling> {
+        match self.stack.last_mut() {
+            Some(Screen::Shell(s)) => Some(s),
+            _ => None,
+        }
+    }
+
+    /// Whether a session runs in the pane.
+    pub fn is_in_session(&self) -> bool {
+        self.stack.iter().any(|s| matches!(s, Screen::Shell(s) if s.phase == ShellPhase::Open))
+    }
+
     /// Whether a change is being made right now.
     pub fn is_changing(&self) -> bool {
         self.stack.iter().any(|s| matches!(s, Screen::Fix(f) if f.is_running()))
@@ -486,6 +589,7 @@ impl Model {
         match self.stack.last() {
             Some(Screen::Diagnosis(d)) => !d.finished(),
             Some(Screen::Fix(f)) => f.is_running() || matches!(f.phase, Phase::Planning),
+            Some(Screen::Shell(s)) => s.phase == ShellPhase::Opening,
             _ => false,
         }
     }

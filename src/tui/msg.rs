@@ -6,10 +6,14 @@ use crate::engine::failure::Failure;
 use crate::engine::fleet::FleetEvent;
 use crate::engine::inventory::InventoryEvent;
 use crate::engine::journal::Entry;
+use crate::engine::terminal::End;
+use crate::tui::pane::frame::Frame;
 use crossterm::event::KeyEvent;
+use std::fmt;
+use std::sync::Arc;
 
 /// One happening.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Msg {
     /// Time has passed; the only way in which the model learns of it.
     Clock {
@@ -58,4 +62,62 @@ pub enum Msg {
     JournalRead(Result<Vec<Entry>, Failure>),
     /// The report was written: its path, or why not.
     Exported(Result<String, String>),
+    /// A terminal was opened.
+    ShellOpened {
+        /// Its number.
+        run: RunId,
+        /// What to call it.
+        title: String,
+    },
+    /// A terminal could not be opened.
+    ShellFailed {
+        /// Its number.
+        run: RunId,
+        /// Why.
+        failure: Failure,
+    },
+    /// A terminal shows something else.
+    ShellDrawn {
+        /// Its number.
+        run: RunId,
+        /// What it shows.
+        frame: Arc<Frame>,
+    },
+    /// There is something to tell about the connection of a terminal.
+    ShellNotice {
+        /// Its number.
+        run: RunId,
+        /// What, in a few words.
+        text: String,
+    },
+    /// A terminal ended.
+    ShellEnded {
+        /// Its number.
+        run: RunId,
+        /// How.
+        end: End,
+    },
+}
+
+/// The kind alone: keys and pastes may be passwords.
+impl fmt::Debug for Msg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Clock { .. } => "Clock",
+            Self::Key(_) => "Key",
+            Self::Pasted(_) => "Pasted",
+            Self::Resized(..) => "Resized",
+            Self::Inventory { .. } => "Inventory",
+            Self::Learned(_) => "Learned",
+            Self::Planned { .. } => "Planned",
+            Self::Repaired { .. } => "Repaired",
+            Self::JournalRead(_) => "JournalRead",
+            Self::Exported(_) => "Exported",
+            Self::ShellOpened { .. } => "ShellOpened",
+            Self::ShellFailed { .. } => "ShellFailed",
+            Self::ShellDrawn { .. } => "ShellDrawn",
+            Self::ShellNotice { .. } => "ShellNotice",
+            Self::ShellEnded { .. } => "ShellEnded",
+        })
+    }
 }

@@ -12,6 +12,8 @@ use crate::engine::{diagnose, fleet, repair};
 use crate::tui::effect::Effect;
 use crate::tui::model::{Model, Settings};
 use crate::tui::msg::Msg;
+use crate::tui::pane::frame::Frame;
+use crate::tui::pane::session::{self, Handle};
 use crate::tui::update::{begin, update};
 use crate::tui::view::draw;
 use base64::Engine as _;
@@ -84,10 +86,25 @@ fn show(terminal: &mut Screen, model: &Model) -> io::Result<()> {
 /// Terminal events, or why there are none any more.
 type Keys = UnboundedReceiver<io::Result<Event>>;
 
-/// The loop, over any source of terminal events and any way to draw.
+/// The loop, over any source of terminal events and any way to draw. A session that is open at its end is ended in
+/// order.
 async fn turn(
+    model: Model,
+    (mut performer, queue): (Performer, UnboundedReceiver<Msg>),
+    keys: Keys,
+    draw: impl FnMut(&Model) -> io::Result<()>,
+) -> io::Result<()> {
+    let result = turns(model, &mut performer, queue, keys, draw).await;
+    if let Some(shell) = performer.shell.take() {
+        shell.close().await;
+    }
+    result
+}
+
+async fn turns(
     mut model: Model,
-    (mut performer, mut queue): (Performer, UnboundedReceiver<Msg>),
+    performer: &mut Performer,
+    mut queue: UnboundedReceiver<Msg>,
     mut keys: Keys,
     mut draw: impl FnMut(&Model) -> io::Result<()>,
 ) -> io::Result<()> {
@@ -126,6 +143,10 @@ async fn turn(
                 update(&mut model, performer.clock());
             }
             () = signals.any() => return Ok(()),
+            (run, frame) = drawn(&mut performer.shell) => {
+                update(&mut model, performer.clock());
+                effects.extend(update(&mut model, Msg::ShellDrawn { run, frame }));
+            }
             () = CRASHED.notified() => return Err(io::Error::other("a task of the program stopped unexpectedly")),
         }
         effects.extend(drain(&mut model, &mut queue, &mut keys));
@@ -184,6 +205,8 @@ struct Performer {
     journal: Arc<dyn Journal>,
     sender: UnboundedSender<Msg>,
     running: HashMap<RunId, CancellationToken>,
+    /// The terminal of the pane.
+    shell: Option<Handle>,
     begun: Instant,
 }
 
@@ -191,7 +214,7 @@ impl Performer {
     /// A performer, and the queue on which results come back.
     fn new(world: Arc<dyn World>, journal: Arc<dyn Journal>) -> (Self, UnboundedReceiver<Msg>) {
         let (sender, queue) = unbounded_channel();
-        (Self { world, journal, sender, running: HashMap::new(), begun: Instant::now() }, queue)
+        (Self { world, journal, sender, running: HashMap::new(), shell: None, begun: Instant::now() }, queue)
     }
 
     fn clock(&self) -> Msg {
@@ -209,6 +232,32 @@ impl Performer {
             match effect {
                 Effect::Quit => return Ok(true),
                 Effect::Copy(text) => copy(&text)?,
+                Effect::OpenShell { run, wish } => {
+                    self.shell = Some(Handle::open(world, run, *wish, sender));
+                }
+                Effect::ShellInput { run, typed } => {
+                    if let Some(shell) = self.shell(run)
+                        && !shell.send(typed.0)
+                    {
+                        let text = "the other side takes no input at the moment".to_owned();
+                        let _ = sender.send(Msg::ShellNotice { run, text });
+                    }
+                }
+                Effect::ShellResize { run, size } => {
+                    if let Some(shell) = self.shell(run) {
+                        shell.resize(size);
+                    }
+                }
+                Effect::ShellScroll { run, by } => {
+                    if let Some(shell) = self.shell(run) {
+                        shell.scroll(by);
+                    }
+                }
+                Effect::CloseShell { run } => {
+                    if let Some(shell) = self.shell.take_if(|s| s.run() == run) {
+                        tokio::spawn(shell.close());
+                    }
+                }
                 Effect::Cancel { run } => {
                     if let Some(token) = self.running.remove(&run) {
                         token.cancel();
@@ -299,6 +348,11 @@ impl Performer {
         Ok(false)
     }
 
+    /// The terminal with this number.
+    fn shell(&self, run: RunId) -> Option<&Handle> {
+        self.shell.as_ref().filter(|s| s.run() == run)
+    }
+
     /// A channel whose repair events come back as messages of a run.
     fn repair_events(&self, run: RunId) -> UnboundedSender<crate::engine::event::RepairEvent> {
         let (out, mut events) = unbounded_channel();
@@ -353,6 +407,14 @@ fn export_fleet(rows: &[Row]) -> Result<String, String> {
     Ok(format!("{FLEET_JSON} and {FLEET_CSV}"))
 }
 
+/// Waits for the next frame of the terminal, if there is one.
+async fn drawn(shell: &mut Option<Handle>) -> (RunId, Arc<Frame>) {
+    match shell {
+        Some(shell) => shell.drawn().await,
+        None => std::future::pending().await,
+    }
+}
+
 fn export(snapshot: &Snapshot) -> Result<String, String> {
     let text = crate::engine::report::markdown(snapshot);
     std::fs::write(REPORT, text).map(|()| REPORT.to_owned()).map_err(|e| format!("{REPORT}: {e}"))
@@ -400,6 +462,9 @@ fn hook_panics() {
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
+            if session::is_guarded() {
+                return;
+            }
             give_back();
             before(info);
             CRASHED.notify_one();

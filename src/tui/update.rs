@@ -9,6 +9,7 @@ pub mod guided;
 pub mod journal;
 pub mod overlay;
 pub mod paste;
+pub mod shell;
 pub mod start;
 
 use crate::core::plan::Plan;
@@ -41,7 +42,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             model.size = (width, height);
             start::clamp(model);
             fleet::resized(model);
-            Vec::new()
+            shell::resized(model)
         }
         Msg::Inventory { load, event } => {
             start::arrived(model, load, event);
@@ -74,12 +75,20 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             });
             Vec::new()
         }
+        Msg::ShellOpened { run, title } => shell::opened(model, run, title),
+        Msg::ShellFailed { run, failure } => shell::failed(model, run, failure),
+        Msg::ShellDrawn { run, frame } => shell::drawn(model, run, frame),
+        Msg::ShellNotice { run, text } => shell::told(model, run, text),
+        Msg::ShellEnded { run, end } => shell::ended(model, run, end),
     }
 }
 
 fn pressed(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
     model.notice = None;
     let context = model.context();
+    if matches!(context, Context::Shell | Context::ShellKeys) {
+        return shell::pressed(model, context, key);
+    }
     if let Some(action) = keys::action(model, context, key) {
         return act(model, context, action);
     }
@@ -94,7 +103,7 @@ pub fn act(model: &mut Model, context: Context, action: Action) -> Vec<Effect> {
     match action {
         Action::Help => overlay::toggle_help(model),
         Action::Palette => model.overlays.push(Overlay::Palette { query: String::new(), cursor: 0 }),
-        Action::Leave if model.is_changing() => {
+        Action::Leave if model.is_changing() || model.is_in_session() => {
             if !matches!(model.overlays.last(), Some(Overlay::Leave)) {
                 model.overlays.push(Overlay::Leave);
             }
@@ -109,7 +118,10 @@ pub fn act(model: &mut Model, context: Context, action: Action) -> Vec<Effect> {
             Context::Diagnosis | Context::Ask => return diagnosis::act(model, action),
             Context::Guided => return guided::act(model, action),
             Context::Fix | Context::Consent | Context::Secret => return fix::act(model, action),
-            Context::Doors => diagnosis::doors_act(model, action),
+            Context::Doors => return diagnosis::doors_act(model, action),
+            Context::Shell | Context::ShellKeys | Context::ShellScroll | Context::ShellOver => {
+                return shell::act(model, action);
+            }
             Context::Fleet | Context::FleetFilter => return fleet::act(model, action),
             Context::Journal => return journal::act(model, action),
             _ => {}

@@ -136,8 +136,7 @@ fn signals_reach_ssh_and_a_stop_of_ssh_stops_the_wrapper() {
 #[test]
 fn a_shared_connection_that_goes_on_in_the_background_is_not_waited_for() {
     let home = Home::new();
-    let script =
-        "sh -c 'echo $$ > \"$HOME/pid\"; exec sleep 60' & while ! [ -s \"$HOME/pid\" ]; do :; done; echo told >&2; exit 3";
+    let script = "sh -c 'echo $$ > \"$HOME/pid\"; exec sleep 60' & while ! [ -s \"$HOME/pid\" ]; do :; done; echo told >&2; exit 3";
     let mut command = with_own_ssh(&home, script);
     let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("port22");
     assert_eq!(child.wait().expect("its end").code(), Some(3));

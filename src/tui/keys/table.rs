@@ -5,7 +5,7 @@
 use super::{Action, Binding, Context};
 use crate::engine::journal::EntryState;
 use crate::tui::model::fleet::FleetList;
-use crate::tui::model::{Diagnosing, Model, Phase, Screen};
+use crate::tui::model::{Diagnosing, Model, Phase, Screen, ShellPhase};
 use crate::tui::update::diagnosis::Choice;
 
 fn always(_: &Model) -> bool {
@@ -78,6 +78,7 @@ pub const TABLE: &[Binding] = {
         // Diagnosis.
         row(C::Diagnosis, "enter 1", A::Choose(0), "fix 1", "do the first thing offered", 1, first_is_fix),
         row(C::Diagnosis, "enter 1", A::Choose(0), "try again", "run again with the right user name", 1, first_is_try),
+        row(C::Diagnosis, "enter 1", A::Choose(0), "log in 1", "open a terminal through the way in that is offered", 1, first_is_door),
         row(C::Diagnosis, "enter 1", A::Choose(0), "how to 1", "read the first thing offered", 1, first_is_text),
         row(C::Diagnosis, "enter 1", A::Choose(0), "copy the login", "copy the ssh command of a login that works", 1, first_is_login),
         row(C::Diagnosis, "2", A::Choose(1), "", "do the second thing offered", 0, has_choice::<1>),
@@ -92,6 +93,7 @@ pub const TABLE: &[Binding] = {
         row(C::Diagnosis, "pageup", A::ScrollUp, "", "scroll the detail up", 0, has_checks),
         row(C::Diagnosis, "home", A::First, "", "first check", 0, has_checks),
         row(C::Diagnosis, "end G", A::Last, "", "last check", 0, has_checks),
+        row(C::Diagnosis, "s", A::Shell, "shell", "a shell through the cheapest way in that is open", 4, has_checks),
         row(C::Diagnosis, "d", A::Doors, "doors", "ways in, open and closed", 5, has_checks),
         row(C::Diagnosis, "i", A::Inside, "look inside", "look inside, read-only, after your consent", 4, may_look_inside),
         row(C::Diagnosis, "g", A::Guided, "guided", "one question at a time", 6, always),
@@ -113,6 +115,7 @@ pub const TABLE: &[Binding] = {
         row(C::Guided, "h", A::ByHand, "by hand", "how to do this step by hand", 3, has_checks),
         row(C::Guided, "w", A::Glossary, "words", "the words on the screen", 4, always),
         row(C::Guided, "g", A::Guided, "triage", "everything at once", 4, always),
+        row(C::Guided, "s", A::Shell, "shell", "a shell through the cheapest way in that is open", 5, has_checks),
         row(C::Guided, "d", A::Doors, "doors", "ways in, open and closed", 6, has_checks),
         row(C::Guided, "e", A::Export, "export", "write port22-report.md into the current directory", 7, has_checks),
         row(C::Guided, "r", A::Again, "run again", "run the checks again", 6, is_finished),
@@ -150,7 +153,9 @@ pub const TABLE: &[Binding] = {
         row(C::Secret, "pageup up", A::ScrollUp, "", "scroll up", 0, always),
 
         // Doors, journal.
-        row(C::Doors, "enter", A::Accept, "how", "how to take this way in", 1, always),
+        row(C::Doors, "enter s", A::Shell, "log in", "open a terminal through this way in", 1, door_gives_terminal),
+        row(C::Doors, "enter", A::Accept, "how", "how to take this way in by hand", 1, door_gives_no_terminal),
+        row(C::Doors, "h", A::ByHand, "by hand", "how to take this way in by hand", 2, door_gives_terminal),
         row(C::Doors, "up k", A::Up, "", "up", 0, always),
         row(C::Doors, "down j", A::Down, "", "down", 0, always),
         row(C::Doors, "esc d", A::Back, "back", "back to the diagnosis", 2, always),
@@ -184,6 +189,46 @@ pub const TABLE: &[Binding] = {
         row(C::Journal, "down j", A::Down, "", "down", 0, always),
         row(C::Journal, "esc", A::Back, "back", "back", 2, always),
 
+        // Shell.
+        row(C::Shell, "ctrl-]", A::ShellKeys, "keys of port22", "the next key is port22's; all others go to the other side", 1, always),
+
+        row(C::ShellKeys, "c", A::Suggest, "command", "put the marked command at the prompt; it is not run", 1, has_suggestion::<0>),
+        row(C::ShellKeys, "1", A::Choose(0), "", "put the first command at the prompt", 0, has_suggestion::<0>),
+        row(C::ShellKeys, "2", A::Choose(1), "", "put the second command at the prompt", 0, has_suggestion::<1>),
+        row(C::ShellKeys, "3", A::Choose(2), "", "put the third command at the prompt", 0, has_suggestion::<2>),
+        row(C::ShellKeys, "4", A::Choose(3), "", "put the fourth command at the prompt", 0, has_suggestion::<3>),
+        row(C::ShellKeys, "5", A::Choose(4), "", "put the fifth command at the prompt", 0, has_suggestion::<4>),
+        row(C::ShellKeys, "6", A::Choose(5), "", "put the sixth command at the prompt", 0, has_suggestion::<5>),
+        row(C::ShellKeys, "7", A::Choose(6), "", "put the seventh command at the prompt", 0, has_suggestion::<6>),
+        row(C::ShellKeys, "8", A::Choose(7), "", "put the eighth command at the prompt", 0, has_suggestion::<7>),
+        row(C::ShellKeys, "9", A::Choose(8), "", "put the ninth command at the prompt", 0, has_suggestion::<8>),
+        row(C::ShellKeys, "down j", A::Down, "", "mark the next command", 0, has_suggestion::<1>),
+        row(C::ShellKeys, "up k", A::Up, "", "mark the command before", 0, has_suggestion::<1>),
+        row(C::ShellKeys, "z", A::Zoom, "zoom", "the terminal over the whole screen, and back", 2, always),
+        row(C::ShellKeys, "[ pageup", A::ScrollBack, "scroll back", "look at what has scrolled off", 2, always),
+        row(C::ShellKeys, "ctrl-]", A::SendEscape, "send Ctrl-]", "send Ctrl-] to the other side", 4, always),
+        row(C::ShellKeys, "q", A::EndShell, "leave", "end the session and go back, after asking", 2, always),
+        row(C::ShellKeys, "? f1", A::Help, "help", "this page", 3, always),
+        row(C::ShellKeys, "esc", A::Back, "shell", "the keys go to the other side again", 1, always),
+
+        row(C::ShellScroll, "up k", A::Up, "scroll", "a line up", 1, always),
+        row(C::ShellScroll, "down j", A::Down, "", "a line down", 0, always),
+        row(C::ShellScroll, "pageup ctrl-b", A::PageUp, "page", "a page up", 2, always),
+        row(C::ShellScroll, "pagedown space ctrl-f", A::PageDown, "", "a page down", 0, always),
+        row(C::ShellScroll, "home g", A::First, "oldest", "the oldest line", 3, always),
+        row(C::ShellScroll, "end G", A::Last, "newest", "the newest line", 3, always),
+        row(C::ShellScroll, "? f1", A::Help, "help", "this page", 4, always),
+        row(C::ShellScroll, "esc q enter ctrl-] ctrl-c", A::Back, "shell", "back to what is there now", 1, always),
+
+        row(C::ShellOver, "r", A::Again, "try again", "open the same way in again", 1, shell_is_over),
+        row(C::ShellOver, "esc enter", A::Back, "back", "back to where you came from", 1, shell_is_over),
+        row(C::ShellOver, "esc", A::Back, "stop", "stop opening, and go back", 1, shell_is_opening),
+        row(C::ShellOver, "[ pageup", A::ScrollBack, "scroll back", "look at what has scrolled off", 2, shell_has_history),
+        row(C::ShellOver, "z", A::Zoom, "zoom", "the terminal over the whole screen, and back", 3, shell_has_history),
+
+        row(C::EndShell, "y", A::Yes, "end it", "end the session and go back", 1, always),
+        row(C::EndShell, "esc n", A::Back, "stay", "stay in the session", 1, always),
+
         // Popups.
         row(C::Read, "y", A::Copy, "copy", "copy the commands", 1, can_copy),
         row(C::Read, "down j pagedown space", A::ScrollDown, "scroll", "scroll down", 3, always),
@@ -202,8 +247,8 @@ pub const TABLE: &[Binding] = {
         row(C::Inside, "y", A::Yes, "look inside", "run the read-only script, then the checks again", 1, always),
         row(C::Inside, "esc n", A::Back, "no", "stay outside", 1, always),
 
-        row(C::Leave, "y", A::LeaveNow, "leave", "leave; the journal keeps what was begun", 1, always),
-        row(C::Leave, "esc n", A::Back, "stay", "stay until the change has ended", 1, always),
+        row(C::Leave, "y", A::LeaveNow, "leave", "leave; the journal keeps what was begun, a session ends", 1, always),
+        row(C::Leave, "esc n", A::Back, "stay", "stay", 1, always),
 
         // Everywhere.
         row(C::Common, "u", A::Journal, "journal", "changes made, and undo", 9, not_in_journal),
@@ -279,12 +324,40 @@ fn first_is_try(m: &Model) -> bool {
     matches!(first(m), Some(Choice::TryAs(_)))
 }
 
+fn first_is_door(m: &Model) -> bool {
+    matches!(first(m), Some(Choice::Enter(..)))
+}
+
 fn first_is_text(m: &Model) -> bool {
     matches!(first(m), Some(Choice::ByHand(_) | Choice::Explain))
 }
 
 fn first_is_login(m: &Model) -> bool {
     matches!(first(m), Some(Choice::CopyLogin))
+}
+
+fn door_gives_terminal(m: &Model) -> bool {
+    crate::tui::update::diagnosis::selected_door(m).is_some()
+}
+
+fn door_gives_no_terminal(m: &Model) -> bool {
+    !door_gives_terminal(m)
+}
+
+fn has_suggestion<const N: usize>(m: &Model) -> bool {
+    m.shell().is_some_and(|s| s.commands.len() > N)
+}
+
+fn shell_is_opening(m: &Model) -> bool {
+    m.shell().is_some_and(|s| s.phase == ShellPhase::Opening)
+}
+
+fn shell_is_over(m: &Model) -> bool {
+    !shell_is_opening(m)
+}
+
+fn shell_has_history(m: &Model) -> bool {
+    m.shell().is_some_and(|s| s.frame.as_ref().is_some_and(|f| f.history > 0))
 }
 
 fn can_copy(m: &Model) -> bool {

@@ -2,16 +2,18 @@
 
 use crate::core::catalogue;
 use crate::core::check::{CheckResult, Verdict};
+use crate::core::diagnosis::DoorState;
 use crate::core::diagnosis::Overall;
 use crate::core::{fixes, rules};
 use crate::engine::diagnose::Request;
 use crate::engine::event::{ProbeState, RunId, Snapshot};
+use crate::engine::terminal::Door;
 use crate::tui::effect::Effect;
 use crate::tui::keys::Action;
 use crate::tui::model::{Diagnosing, Model, Overlay, Part, Reading, Screen, Walk};
 use crate::tui::theme::Mark;
 use crate::tui::update::start::step;
-use crate::tui::update::{fix, form, leave_screen, overlay};
+use crate::tui::update::{fix, form, leave_screen, overlay, shell};
 use std::sync::Arc;
 
 /// One thing that the cause panel offers.
@@ -21,6 +23,8 @@ pub enum Choice {
     TryAs(String),
     /// A fix that can be applied here.
     Fix(String),
+    /// A way in that is taken here: a terminal, by the fix with this id. It changes nothing by itself.
+    Enter(String, Door),
     /// A fix that is described.
     ByHand(String),
     /// What to do by hand about a cause that has no fix.
@@ -181,13 +185,31 @@ pub fn choices(d: &Diagnosing) -> Vec<Choice> {
     }
     let words = catalogue::get().causes.get(&cause.id);
     for id in words.map(|w| w.fixes.as_slice()).unwrap_or_default() {
-        out.push(if fixes::applicable(id) { Choice::Fix(id.clone()) } else { Choice::ByHand(id.clone()) });
+        out.push(match door_of(id).filter(|door| may_enter(snapshot, *door)) {
+            Some(door) => Choice::Enter(id.clone(), door),
+            None if fixes::applicable(id) => Choice::Fix(id.clone()),
+            None => Choice::ByHand(id.clone()),
+        });
     }
     if words.is_some_and(|w| w.fixes.is_empty() && !w.by_hand.is_empty()) {
         out.push(Choice::Explain);
     }
     out.truncate(4);
     out
+}
+
+/// The door that a fix opens, for the fixes that are a way in.
+pub fn door_of(fix: &str) -> Option<Door> {
+    match fix {
+        "ssm-shell" => Some(Door::Ssm),
+        "serial-console" => Some(Door::Serial),
+        _ => None,
+    }
+}
+
+/// Whether a door may be tried: it is open, or nobody knows.
+pub fn may_enter(snapshot: &Snapshot, door: Door) -> bool {
+    snapshot.diagnosis.doors.iter().any(|d| d.id == door.id() && d.state != DoorState::Closed)
 }
 
 /// The check of the selected row or guided step whose question may be asked now.
@@ -229,6 +251,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Export => return export(model),
         Action::Ask => ask(model),
         Action::Details => form::open(model),
+        Action::Shell => return shell::cheapest(model),
         Action::Doors => model.stack.push(Screen::Doors { cursor: 0 }),
         Action::ByHand => by_hand(model),
         Action::Explain => explain(model),
@@ -275,6 +298,7 @@ pub fn choose(model: &mut Model, n: usize) -> Vec<Effect> {
             again(model)
         }
         Choice::Fix(id) => fix::open(model, id),
+        Choice::Enter(_, door) => shell::open(model, door),
         Choice::ByHand(id) => {
             overlay::fix_by_hand(model, &id);
             Vec::new()
@@ -401,17 +425,29 @@ pub fn explain(model: &mut Model) {
 }
 
 /// Does an action of the list of ways in.
-pub fn doors_act(model: &mut Model, action: Action) {
+pub fn doors_act(model: &mut Model, action: Action) -> Vec<Effect> {
+    if action == Action::Shell {
+        return selected_door(model).map(|door| shell::open(model, door)).unwrap_or_default();
+    }
     let total = model.diagnosing().and_then(|d| d.diagnosis()).map_or(0, |d| d.doors.len());
-    let Some(Screen::Doors { cursor }) = model.stack.last_mut() else { return };
+    let Some(Screen::Doors { cursor }) = model.stack.last_mut() else { return Vec::new() };
     match action {
-        Action::Accept => {
+        Action::Accept | Action::ByHand => {
             let at = *cursor;
             overlay::door(model, at);
         }
         Action::Back => leave_screen(model),
         _ => *cursor = step(*cursor, total, 5, action),
     }
+    Vec::new()
+}
+
+/// The door of the selected row of the list of ways in, when it gives a terminal and is not closed.
+pub fn selected_door(model: &Model) -> Option<Door> {
+    let Some(Screen::Doors { cursor }) = model.stack.last() else { return None };
+    let snapshot = model.diagnosing()?.snapshot.as_ref()?;
+    let door = Door::of(&snapshot.diagnosis.doors.get(*cursor)?.id)?;
+    may_enter(snapshot, door).then_some(door)
 }
 
 /// The facts of the diagnosis that is seen or lies below.

@@ -6,7 +6,7 @@ use crate::tui::keys::{self, Action, Binding, Context};
 use crate::tui::model::{Model, Overlay, Part, Reading, Screen};
 use crate::tui::text::safe;
 use crate::tui::update::start::step;
-use crate::tui::update::{diagnosis, fleet, form, guided, paste};
+use crate::tui::update::{diagnosis, fleet, form, guided, paste, shell};
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
@@ -35,6 +35,10 @@ pub fn act(model: &mut Model, context: Context, action: Action) -> Vec<Effect> {
         (Context::Entry, Action::Accept) => entered(model),
         (Context::Entry, Action::Yes) => next_line(model),
         (Context::Inside, Action::Yes) => return look_inside(model),
+        (Context::EndShell, Action::Yes) => {
+            model.overlays.pop();
+            return shell::leave(model);
+        }
         (_, Action::ScrollDown) => scroll(model, 2),
         (_, Action::ScrollUp) => scroll(model, -2),
         (_, Action::Back) => {

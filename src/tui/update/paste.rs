@@ -6,13 +6,16 @@ use crate::engine::diagnose::Request;
 use crate::tui::effect::Effect;
 use crate::tui::keys::Context;
 use crate::tui::model::{Model, Overlay, Pane, PasteBox};
-use crate::tui::update::{diagnosis, insert, start};
+use crate::tui::update::{diagnosis, insert, shell, start};
 use std::net::IpAddr;
 
 /// A text was pasted.
 pub fn pasted(model: &mut Model, text: &str) -> Vec<Effect> {
     model.notice = None;
     let context = model.context();
+    if model.shell().is_some() {
+        return shell::pasted(model, context, text);
+    }
     let word = text.trim();
     let single = !word.is_empty() && !word.contains(char::is_whitespace);
     if let Some(Overlay::Entry { text: typed }) = model.overlays.last_mut() {

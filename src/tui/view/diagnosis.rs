@@ -382,6 +382,9 @@ fn choice_line(at: usize, choice: &Choice) -> PanelLine {
             });
             (words.map_or_else(|| id.clone(), |w| w.title.clone()), risk)
         }
+        Choice::Enter(id, _) => {
+            (fixes.get(id).map_or_else(|| id.clone(), |w| w.title.clone()), ("changes nothing".to_owned(), Role::Good))
+        }
         Choice::ByHand(id) => {
             (fixes.get(id).map_or_else(|| id.clone(), |w| w.title.clone()), ("by hand".to_owned(), Role::Muted))
         }

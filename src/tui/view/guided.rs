@@ -201,7 +201,7 @@ fn conclusion(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen,
             let fixes = &catalogue::get().fixes;
             let text = match choice {
                 Choice::TryAs(user) => format!("try again as {user}"),
-                Choice::Fix(id) => fixes.get(id).map_or_else(|| id.clone(), |f| f.title.clone()),
+                Choice::Fix(id) | Choice::Enter(id, _) => fixes.get(id).map_or_else(|| id.clone(), |f| f.title.clone()),
                 Choice::ByHand(id) => format!("{} (by hand)", fixes.get(id).map_or(id.as_str(), |f| f.title.as_str())),
                 Choice::Explain => "read what to do by hand".to_owned(),
                 Choice::CopyLogin => "copy the ssh command".to_owned(),

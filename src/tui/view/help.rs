@@ -23,6 +23,9 @@ pub fn help(model: &Model, scroll: usize, pen: &mut Pen) {
     let inside = pen.frame(area, &format!("Keys: {}", context.title()), "what works now is bright", true);
     let mut lines: Vec<(String, Style)> = Vec::new();
     for (section, title) in [(context, ""), (Context::Common, "On every screen"), (Context::Always, "")] {
+        if context.is_shell() && section != context {
+            continue;
+        }
         if section == Context::Common && (context.is_text() || context.is_overlay()) {
             continue;
         }

@@ -10,6 +10,7 @@ pub mod journal;
 pub mod paste;
 pub mod path;
 pub mod popup;
+pub mod shell;
 pub mod start;
 pub mod widgets;
 
@@ -34,6 +35,9 @@ pub fn draw(model: &Model, frame: &mut Frame) {
     if theme.ascii {
         to_ascii(buffer);
     }
+    if let Some(place) = shell::cursor(model) {
+        frame.set_cursor_position(place);
+    }
 }
 
 fn screen(model: &Model, pen: &mut Pen) {
@@ -45,6 +49,7 @@ fn screen(model: &Model, pen: &mut Pen) {
         Some(Screen::Doors { cursor }) => doors::draw(model, *cursor, pen),
         Some(Screen::Fleet(list)) => fleet::draw(model, list, pen),
         Some(Screen::Journal(list)) => journal::draw(model, list, pen),
+        Some(Screen::Shell(s)) => shell::draw(model, s, pen),
     }
     for overlay in &model.overlays {
         match overlay {
@@ -54,12 +59,14 @@ fn screen(model: &Model, pen: &mut Pen) {
             Overlay::Entry { text } => popup::entry(text, pen),
             Overlay::Form(form) => popup::form(form, pen),
             Overlay::Read(reading) => popup::read(reading, pen),
-            Overlay::Leave => popup::leave(pen),
+            Overlay::Leave => popup::leave(model, pen),
+            Overlay::EndShell => popup::end_shell(pen),
             Overlay::Inside if matches!(model.stack.last(), Some(Screen::Fleet(_))) => popup::inside_many(pen),
             Overlay::Inside => popup::inside(pen),
         }
     }
     widgets::footer(model, pen);
+    shell::corner(model, pen);
 }
 
 fn too_small(pen: &mut Pen) {

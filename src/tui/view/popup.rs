@@ -1,7 +1,8 @@
 //! Small popups: text entry, login details, something to read, leave.
 
+use crate::engine::failure::Failure;
 use crate::tui::layout::popup;
-use crate::tui::model::{Form, Part, Reading};
+use crate::tui::model::{Form, Model, Part, Reading};
 use crate::tui::text::wrap;
 use crate::tui::view::widgets::{Pen, wrapped};
 use ratatui::layout::Rect;
@@ -83,9 +84,36 @@ pub fn read(reading: &Reading, pen: &mut Pen) {
 }
 
 /// Draws the question before leaving in the middle of a change.
-pub fn leave(pen: &mut Pen) {
+pub fn leave(model: &Model, pen: &mut Pen) {
+    if model.is_in_session() {
+        let text = "A session runs in the pane. It ends when you leave, with what runs in its foreground.";
+        return question(pen, "Leave now?", text, "leave", "stay");
+    }
     let text = "A change is being made right now. When you leave, it may stop in the middle; the journal knows how far it came, and port22 undo looks at it before it takes anything back.";
     question(pen, "Leave now?", text, "leave", "stay");
+}
+
+/// Draws the question before a session is ended.
+pub fn end_shell(pen: &mut Pen) {
+    let text = "The session still runs. Leaving ends it, with what runs in its foreground.";
+    question(pen, "End the session?", text, "end it", "stay");
+}
+
+/// Draws a failure: what could not be done, why, and what to do next.
+pub fn failure(failure: &Failure, pen: &mut Pen) {
+    let theme = pen.theme;
+    let columns = pen.area.width.min(84) - 8;
+    let room = columns - 4;
+    let mut lines: Vec<(String, Style)> = Vec::new();
+    wrapped(&mut lines, &failure.reason, room, "", theme.text());
+    if !failure.next.is_empty() {
+        lines.push((String::new(), theme.text()));
+        wrapped(&mut lines, &format!("next: {}", failure.next), room, "", theme.accent());
+    }
+    let area = popup((pen.area.width, pen.area.height), columns, lines.len() as u16 + 2);
+    pen.clear(area);
+    let inside = pen.frame(area, &format!("✗ Could not {}", failure.doing), "", true);
+    pen.lines(Rect::new(inside.x + 1, inside.y, inside.width - 2, inside.height), &lines, 0);
 }
 
 /// Draws the question before a look inside the operating system.

@@ -113,6 +113,25 @@ impl Pen<'_> {
         self.titles(area, y, title, right, focused);
     }
 
+    /// Draws a line over all columns, with a title at the left and words in a style at the right.
+    pub fn rule(&mut self, y: u16, title: &str, right: Span, focused: bool) {
+        let (style, w) = (self.theme.frame(focused), self.area.width);
+        self.put(0, y, w, &"─".repeat(usize::from(w)), style);
+        let words = safe(right.0).into_owned();
+        let room = (w / 2).saturating_sub(4);
+        let words = fit(&words, usize::from(if title.is_empty() { w - 4 } else { room })).into_owned();
+        let end = if words.is_empty() { w } else { w - width(&words) as u16 - 4 };
+        if !words.is_empty() {
+            self.put(end, y, w - end, &format!(" {words} "), right.1);
+        }
+        if !title.is_empty() {
+            let clean = safe(title);
+            let cut = fit(&clean, usize::from(end.saturating_sub(6)));
+            let style = if focused { self.theme.key() } else { self.theme.strong() };
+            self.put(2, y, end.saturating_sub(2), &format!(" {cut} "), style);
+        }
+    }
+
     fn titles(&mut self, area: Rect, y: u16, title: &str, right: &str, focused: bool) {
         let room = area.width.saturating_sub(4);
         let style = if focused { self.theme.key() } else { self.theme.strong() };

@@ -1,0 +1,1 @@
+//! Tests of the pane: data cases, hostile output, a session over an in-memory connection.
