@@ -108,6 +108,7 @@ impl fmt::Debug for Msg {
             Self::Pasted(_) => "Pasted",
             Self::Resized(..) => "Resized",
             Self::Inventory { .. } => "Inventory",
+            Self::Fleet { .. } => "Fleet",
             Self::Learned(_) => "Learned",
             Self::Planned { .. } => "Planned",
             Self::Repaired { .. } => "Repaired",
