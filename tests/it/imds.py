@@ -19,12 +19,15 @@ def tree(facts):
         "mac": mac, "owner-id": "123456789012", "security-groups": "default", "subnet-ipv4-cidr-block": "169.254.0.0/16",
         "vpc-ipv4-cidr-block": "169.254.0.0/16",
     }
-    return {
+    shown = {
         "ami-id": "ami-0000000000000a004", "ami-launch-index": "0", "hostname": facts["host"], "instance-action": "none",
         "instance-id": facts["id"], "instance-type": "t3.micro", "local-hostname": facts["host"], "local-ipv4": facts["private"], "mac": mac,
         "network": {"interfaces": {"macs": {mac: interface}}}, "placement": {"availability-zone": facts["zone"], "region": facts["zone"][:-1]},
-        "public-ipv4": facts["public"], "public-keys": {"0": {"openssh-key": facts["key"]}}, "reservation-id": "r-1", "security-groups": "default",
+        "public-ipv4": facts["public"], "reservation-id": "r-1", "security-groups": "default",
     }
+    if facts["key"]:
+        shown["public-keys"] = {"0": {"openssh-key": facts["key"]}}
+    return shown
 
 
 def listing(at):
