@@ -203,17 +203,27 @@ if [ -n "$GLOBAL$BLOCK" ]; then
   say "$GLOBAL$BLOCK" | sed -n 's/^ *\(..*\)/added \1/p'
   X=$(t 20 "$SSHD" -t 2>&1) || give_up "config-error $(say "$X" | sed -n 1p | tr -cd ' -~' | cut -c1-160)"
 fi
-if [ $INIT = systemd ] && [ $SOCKET = yes ] && case $GLOBAL in *Port*) ;; *) false ;; esac && [ ! -e /usr/lib/systemd/system-generators/sshd-socket-generator ] && [ ! -e /lib/systemd/system-generators/sshd-socket-generator ]; then
+# systemd listens for it: where its generator does not take the port from sshd, or somebody gave the socket other ones.
+OPENED=no
+if [ $INIT = systemd ] && [ $SOCKET = yes ] && [ -n "$P" ]; then
+  case $GLOBAL in
+    *Port*) [ -e /usr/lib/systemd/system-generators/sshd-socket-generator ] || [ -e /lib/systemd/system-generators/sshd-socket-generator ] || OPENED=yes ;;
+    *) X=$(t 20 systemctl show -p Listen ssh.socket 2>/dev/null); say "$X" | grep -q '(Stream)' && ! say "$X" | grep -qE "[:=]$P \\(Stream\\)" && OPENED=yes ;;
+  esac
+fi
+if [ $OPENED = yes ]; then
   d=/etc/systemd/system/ssh.socket.d
   [ -d $d ] || made_dir $d 755 0:0
   f=$d/$P22_TOKEN.conf; keep "$f" c
   printf '[Socket]\nListenStream=%s\n' "$P" >"$f" && chmod 644 "$f" || give_up "cannot-write $f"
+  CHANGED=yes
   did "configured $f"
 fi
 
 # ---- the service ----
-if listens "" || { [ $SOCKET = yes ] && listens "$P"; }; then
-  if [ $CHANGED = yes ] && { [ -n "$GLOBAL$BLOCK" ] || [ $SOCKET = no ] || [ $BOUND = yes ]; }; then serviced reloaded; service_do reload || give_up "cannot-reload"; sleep 1; fi
+# A socket that is up takes a port on only when it is reloaded.
+if listens "" || { [ $SOCKET = yes ] && listens "$P"; } || { [ $OPENED = yes ] && t 5 systemctl is-active --quiet ssh.socket; }; then
+  if [ $CHANGED = yes ] && { [ -n "$GLOBAL$BLOCK" ] || [ $SOCKET = no ] || [ $BOUND = yes ] || [ $OPENED = yes ]; }; then serviced reloaded; service_do reload || give_up "cannot-reload"; sleep 1; fi
 else
   if ! enabled; then serviced enabled; service_do enable || give_up "cannot-enable"; fi
   f=/run/sshd
