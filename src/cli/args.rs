@@ -1,5 +1,6 @@
 //! The arguments, as clap reads them. Help, completions and the manual page come from here.
 
+use crate::core::words;
 use crate::engine::failure::Failure;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
@@ -77,7 +78,7 @@ pub struct Global {
     /// Plain ASCII instead of symbols.
     #[arg(long, global = true)]
     pub ascii: bool,
-    /// Language of the words.
+    /// Language of the words; the locale's (LC_ALL, LC_MESSAGES, LANG) when not said. JSON is always English.
     #[arg(long, global = true, value_enum)]
     pub lang: Option<Lang>,
     /// Write a log to this file (also PORT22_LOG).
@@ -105,8 +106,17 @@ impl Global {
 pub enum Lang {
     /// English.
     En,
-    /// Japanese; words that are not translated appear in English.
+    /// Japanese.
     Ja,
+}
+
+impl From<Lang> for words::Lang {
+    fn from(lang: Lang) -> Self {
+        match lang {
+            Lang::En => Self::En,
+            Lang::Ja => Self::Ja,
+        }
+    }
 }
 
 /// Commands.

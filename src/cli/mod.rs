@@ -21,6 +21,7 @@ mod wizard;
 pub use args::{Cli, Command};
 pub use lab::settings as lab_settings;
 
+use crate::core::words::{self, Lang};
 use crate::engine::failure::Failure;
 use clap::{CommandFactory, Parser};
 use output::Exit;
@@ -37,6 +38,7 @@ pub fn main() -> ExitCode {
             return if usage { Exit::Usage.into() } else { Exit::Ok.into() };
         }
     };
+    words::set(language(&cli, |name| std::env::var(name).ok()));
     if let (Some(_), Some(target)) = (&cli.command, &cli.target) {
         // The options of every command may stand before it; a target may not.
         let failure = Failure::usage(
@@ -61,6 +63,16 @@ pub fn main() -> ExitCode {
     // A blocking read of stdin must not keep the program alive.
     runtime.shutdown_background();
     exit.into()
+}
+
+/// The language of the words. Programs read JSON, so it does not change with the locale of whoever starts them; and who
+/// asks for plain ASCII has a terminal on which no other script appears, unless Japanese is asked for by name.
+fn language(cli: &Cli, environment: impl Fn(&str) -> Option<String>) -> Lang {
+    match cli.global.lang.map(Lang::from) {
+        _ if cli.wants_json() => Lang::En,
+        None if cli.global.ascii => Lang::En,
+        asked => Lang::choose(asked, environment),
+    }
 }
 
 async fn run(cli: Cli) -> Exit {
@@ -118,4 +130,22 @@ fn start_log(cli: &Cli) -> Result<(), Failure> {
         .with_ansi(false)
         .try_init();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_language_follows_option_then_locale_and_json_is_english() {
+        let japanese = |name: &str| (name == "LANG").then(|| "ja_JP.UTF-8".to_owned());
+        let chosen = |line: &[&str]| language(&Cli::try_parse_from(line).expect("arguments"), japanese);
+        assert_eq!(chosen(&["port22", "web-1"]), Lang::Ja);
+        assert_eq!(chosen(&["port22", "web-1", "--lang", "en"]), Lang::En);
+        assert_eq!(chosen(&["port22", "diagnose", "web-1", "--json", "--lang", "ja"]), Lang::En);
+        assert_eq!(chosen(&["port22", "--ascii"]), Lang::En);
+        assert_eq!(chosen(&["port22", "--ascii", "--lang", "ja"]), Lang::Ja);
+        let none = |_: &str| None;
+        assert_eq!(language(&Cli::try_parse_from(["port22"]).expect("arguments"), none), Lang::En);
+    }
 }

@@ -32,3 +32,4 @@ pub mod target;
 pub mod text;
 pub mod user_data;
 pub mod vpc;
+pub mod words;

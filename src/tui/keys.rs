@@ -7,6 +7,7 @@ mod table;
 
 pub use table::TABLE;
 
+use crate::core::words::tr;
 use crate::tui::model::Model;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::fmt::Write;
@@ -109,9 +110,9 @@ impl Context {
         matches!(self, Self::Shell | Self::ShellKeys | Self::ShellScroll)
     }
 
-    /// Heading of the help page and of README.
+    /// Heading of the help page and of README, in the language of the words.
     pub fn title(self) -> &'static str {
-        match self {
+        tr(match self {
             Self::Common => "On every screen",
             Self::Always => "Always",
             Self::Instances => "Start: instances",
@@ -140,7 +141,7 @@ impl Context {
             Self::ShellScroll => "Shell: scroll-back",
             Self::ShellOver => "Shell: opening or ended",
             Self::EndShell => "End the session?",
-        }
+        })
     }
 }
 
@@ -254,9 +255,9 @@ pub struct Binding {
     pub keys: &'static str,
     /// What it does.
     pub action: Action,
-    /// Words of the footer.
+    /// Words of the footer, in English; shown through [`tr`].
     pub label: &'static str,
-    /// Words of the help page.
+    /// Words of the help page, in English; shown through [`tr`].
     pub help: &'static str,
     /// Place in the footer: 0 is never shown, 1 is dropped last when there is no room.
     pub rank: u8,
@@ -287,7 +288,7 @@ pub fn footer(model: &Model) -> Vec<(&'static str, &'static str, u8)> {
     for b in rows(context).filter(|b| b.rank > 0 && !b.label.is_empty() && (b.when)(model)) {
         if !seen.contains(&b.action) {
             seen.push(b.action);
-            out.push((b.keys.split(' ').next().unwrap_or_default(), b.label, b.rank));
+            out.push((b.keys.split(' ').next().unwrap_or_default(), tr(b.label), b.rank));
         }
     }
     out
@@ -373,7 +374,7 @@ pub fn markdown() -> String {
             last = Some(b.context);
         }
         let keys: Vec<String> = b.keys.split(' ').map(|k| format!("`{}`", shown(k))).collect();
-        let _ = writeln!(out, "| {} | {} |", keys.join(" "), b.help);
+        let _ = writeln!(out, "| {} | {} |", keys.join(" "), tr(b.help));
     }
     out
 }
@@ -381,6 +382,7 @@ pub fn markdown() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::words::{Lang, in_language};
 
     #[test]
     fn every_key_can_be_read_and_every_row_has_words() {
@@ -432,7 +434,10 @@ mod tests {
     fn words_fit_the_help_page() {
         for b in TABLE {
             let column = b.keys.split(' ').map(|k| crate::tui::text::width(&shown(k)) + 1).sum::<usize>().max(18);
-            assert!(column + b.help.len() <= 71, "{}: {}", b.keys, b.help);
+            for lang in [Lang::En, Lang::Ja] {
+                let words = in_language(lang, || tr(b.help));
+                assert!(column + crate::tui::text::width(words) <= 71, "{}: {words}", b.keys);
+            }
         }
     }
 

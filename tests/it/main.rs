@@ -35,5 +35,6 @@ mod user_data_guest;
 mod user_data_lab;
 mod user_data_moto;
 mod waves;
+mod words;
 #[cfg(unix)]
 mod wrapper;

@@ -1,6 +1,7 @@
 //! Popups: help, palette, paste, text entry, form, reading, leave.
 
 use crate::core::catalogue;
+use crate::core::words::{self, Lang, tr};
 use crate::tui::effect::Effect;
 use crate::tui::keys::{self, Action, Binding, Context};
 use crate::tui::model::{Model, Overlay, Part, Reading, Screen};
@@ -120,7 +121,11 @@ pub fn palette_rows(model: &Model, query: &str) -> Vec<&'static Binding> {
     let mut scored: Vec<(u32, &Binding)> = all
         .into_iter()
         .filter_map(|b| {
-            let words = format!("{} {}", b.label, b.help);
+            // Whoever reads another language may know the English words too.
+            let words = match words::lang() {
+                Lang::En => format!("{} {}", b.label, b.help),
+                Lang::Ja => format!("{} {} {} {}", tr(b.label), tr(b.help), b.label, b.help),
+            };
             Some((pattern.score(Utf32Str::new(&words, &mut buffer), &mut matcher)?, b))
         })
         .collect();

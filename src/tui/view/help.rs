@@ -1,5 +1,6 @@
 //! The help page of a screen and the command palette, both from the key table.
 
+use crate::core::words::{tr, tr_with};
 use crate::tui::keys::{self, Context, TABLE};
 use crate::tui::layout::popup;
 use crate::tui::model::Model;
@@ -20,9 +21,14 @@ pub fn help(model: &Model, scroll: usize, pen: &mut Pen) {
     let context = model.screen_context();
     let area = popup((pen.area.width, pen.area.height), 76, pen.area.height - 2);
     pen.clear(area);
-    let inside = pen.frame(area, &format!("Keys: {}", context.title()), "what works now is bright", true);
+    let inside = pen.frame(
+        area,
+        &tr_with("Keys: {screen}", &[("screen", &context.title())]),
+        tr("what works now is bright"),
+        true,
+    );
     let mut lines: Vec<(String, Style)> = Vec::new();
-    for (section, title) in [(context, ""), (Context::Common, "On every screen"), (Context::Always, "")] {
+    for (section, title) in [(context, ""), (Context::Common, tr("On every screen")), (Context::Always, "")] {
         if context.is_shell() && section != context {
             continue;
         }
@@ -37,12 +43,12 @@ pub fn help(model: &Model, scroll: usize, pen: &mut Pen) {
             let style = if (b.when)(model) { theme.text() } else { theme.muted() };
             let keys = keys_of(b.keys);
             let gap = " ".repeat(16usize.saturating_sub(width(&keys)));
-            lines.push((format!("{keys}{gap}  {}", b.help), style));
+            lines.push((format!("{keys}{gap}  {}", tr(b.help)), style));
         }
     }
     lines.push((String::new(), theme.text()));
-    lines.push(("Signs".to_owned(), theme.key()));
-    lines.push(("✓ pass   ✗ fail   ? cannot tell   – skipped   · waiting   ! note".to_owned(), theme.text()));
+    lines.push((tr("Signs").to_owned(), theme.key()));
+    lines.push((tr("✓ pass   ✗ fail   ? cannot tell   – skipped   · waiting   ! note").to_owned(), theme.text()));
     pen.lines(Rect::new(inside.x + 2, inside.y, inside.width - 3, inside.height), &lines, scroll);
 }
 
@@ -52,7 +58,7 @@ pub fn palette(model: &Model, query: &str, cursor: usize, pen: &mut Pen) {
     let rows = palette_rows(model, query);
     let area = popup((pen.area.width, pen.area.height), 70, 16);
     pen.clear(area);
-    let inside = pen.frame(area, "Do what?", "", true);
+    let inside = pen.frame(area, tr("Do what?"), "", true);
     pen.spans(
         inside.x + 1,
         inside.y,
@@ -64,7 +70,7 @@ pub fn palette(model: &Model, query: &str, cursor: usize, pen: &mut Pen) {
     for (line, b) in rows.iter().skip(offset).take(height).enumerate() {
         let y = inside.y + 1 + line as u16;
         let key = keys::shown(b.keys.split(' ').next().unwrap_or_default());
-        pen.put(inside.x + 2, y, inside.width - 14, b.help, theme.text());
+        pen.put(inside.x + 2, y, inside.width - 14, tr(b.help), theme.text());
         pen.put_right(inside.right() - 1, y, 10, &key, theme.key());
         if offset + line == cursor {
             pen.put(inside.x, y, 1, "▸", theme.key());
@@ -72,6 +78,6 @@ pub fn palette(model: &Model, query: &str, cursor: usize, pen: &mut Pen) {
         }
     }
     if rows.is_empty() {
-        pen.put(inside.x + 2, inside.y + 1, inside.width - 3, "no action like that", theme.muted());
+        pen.put(inside.x + 2, inside.y + 1, inside.width - 3, tr("no action like that"), theme.muted());
     }
 }
