@@ -1,8 +1,12 @@
 //! The catalogue: words, order and links from `assets/`, checked when loaded.
 //!
 //! It names checks, causes and fixes; it contains no conditions. Judgement is in `rules`.
+//! The words of other languages are in [`japanese`].
+
+pub mod japanese;
 
 use crate::core::plan::Risk;
+use crate::core::words::{self, Lang};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -158,10 +162,21 @@ struct TreeFile {
     tree: Vec<Tree>,
 }
 
-/// The embedded catalogue. A test proves that it loads and that every link in it holds.
+/// The embedded catalogue in the language of the words. Tests prove that it loads, that every link in it holds, and that
+/// every text is translated.
 pub fn get() -> &'static Catalogue {
-    static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::load().unwrap_or_default());
-    &CATALOGUE
+    of(words::lang())
+}
+
+/// The embedded catalogue in a language: the same ids, links and commands, other words.
+pub fn of(lang: Lang) -> &'static Catalogue {
+    static ENGLISH: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::load().unwrap_or_default());
+    static JAPANESE: LazyLock<Catalogue> =
+        LazyLock::new(|| japanese::translate(ENGLISH.clone()).map_or_else(|_| ENGLISH.clone(), |t| t.catalogue));
+    match lang {
+        Lang::En => &ENGLISH,
+        Lang::Ja => &JAPANESE,
+    }
 }
 
 impl Catalogue {
