@@ -17,7 +17,7 @@ pub mod update;
 pub mod view;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use model::Settings;
 pub use run::run;

@@ -619,6 +619,62 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_session_in_the_pane_from_its_door_to_its_end() {
+        use crate::tui::model::ShellPhase;
+        use crate::tui::tests::fake::Terminals;
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (world, mut doors) = Terminals::new(1024);
+        let far = tokio::spawn(async move {
+            let mut far = doors.recv().await.expect("the door was asked for");
+            far.stream.write_all(b"prompt> ").await.expect("written");
+            let mut key = [0];
+            far.stream.read_exact(&mut key).await.expect("read");
+            far.stream.write_all(&key).await.expect("written");
+            far.control.hung_up().await;
+        });
+        let target = crate::core::target::Target { name: "web-9".into(), ..Default::default() };
+        let target = crate::engine::diagnose::Request { target, ..Default::default() };
+        let model = Model::new(Settings { target: Some(target), ..Settings::default() }, (80, 24));
+        let (press, keys) = unbounded_channel();
+        let key = |c| Event::Key(KeyEvent::new(c, KeyModifiers::NONE));
+        let (mut typed, mut left) = (false, false);
+        let draw = |model: &Model| {
+            use crate::tui::model::{Overlay, Screen};
+            let events = match (model.overlays.last(), model.stack.last()) {
+                (Some(Overlay::EndShell), _) => {
+                    left = true;
+                    vec![key(KeyCode::Char('y'))]
+                }
+                (_, Some(Screen::Diagnosis(_))) if left => vec![key(KeyCode::Char('q'))],
+                (_, Some(Screen::Doors { .. })) if left => vec![key(KeyCode::Esc)],
+                (_, Some(Screen::Diagnosis(d))) if d.finished() => vec![key(KeyCode::Char('d'))],
+                (_, Some(Screen::Doors { .. })) => match crate::tui::update::diagnosis::selected_door(model) {
+                    Some(_) => vec![key(KeyCode::Enter)],
+                    None => vec![key(KeyCode::Char('j'))],
+                },
+                (None, Some(Screen::Shell(s))) if s.phase == ShellPhase::Open => {
+                    let at = |column| s.frame.as_ref().and_then(|f| f.cell(0, column)).map_or("", |c| c.contents());
+                    match (at(6), at(8)) {
+                        (">", "x") => vec![
+                            Event::Key(KeyEvent::new(KeyCode::Char('5'), KeyModifiers::CONTROL)),
+                            key(KeyCode::Char('q')),
+                        ],
+                        (">", _) if !std::mem::replace(&mut typed, true) => vec![key(KeyCode::Char('x'))],
+                        _ => Vec::new(),
+                    }
+                }
+                _ => Vec::new(),
+            };
+            events.into_iter().for_each(|e| drop(press.send(Ok(e))));
+            Ok(())
+        };
+        let performer = Performer::new(Arc::new(world), Arc::new(Empty));
+        let end = tokio::time::timeout(Duration::from_secs(20), turn(model, performer, keys, draw)).await;
+        assert!(end.expect("in time").is_ok());
+        tokio::time::timeout(Duration::from_secs(5), far).await.expect("hung up in time").expect("no panic");
+    }
+
+    #[tokio::test]
     async fn the_loop_ends_when_the_terminal_is_gone() {
         let model = Model::new(Settings::default(), (80, 24));
         let (_, gone) = unbounded_channel();

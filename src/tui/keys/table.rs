@@ -3,6 +3,7 @@
 //! Data and conditions alone; reading them is up to [`super`].
 
 use super::{Action, Binding, Context};
+use crate::engine::failure::FailureKind;
 use crate::engine::journal::EntryState;
 use crate::tui::model::fleet::FleetList;
 use crate::tui::model::{Diagnosing, Model, Phase, Screen, ShellPhase};
@@ -190,18 +191,10 @@ pub const TABLE: &[Binding] = {
         row(C::Journal, "esc", A::Back, "back", "back", 2, always),
 
         // Shell.
-        row(C::Shell, "ctrl-]", A::ShellKeys, "keys of port22", "the next key is port22's; all others go to the other side", 1, always),
+        row(C::Shell, "ctrl-]", A::ShellKeys, "then  c command  z zoom  [ scroll back  q leave  ? help", "one key for port22; all others go to the other side", 1, always),
 
         row(C::ShellKeys, "c", A::Suggest, "command", "put the marked command at the prompt; it is not run", 1, has_suggestion::<0>),
-        row(C::ShellKeys, "1", A::Choose(0), "", "put the first command at the prompt", 0, has_suggestion::<0>),
-        row(C::ShellKeys, "2", A::Choose(1), "", "put the second command at the prompt", 0, has_suggestion::<1>),
-        row(C::ShellKeys, "3", A::Choose(2), "", "put the third command at the prompt", 0, has_suggestion::<2>),
-        row(C::ShellKeys, "4", A::Choose(3), "", "put the fourth command at the prompt", 0, has_suggestion::<3>),
-        row(C::ShellKeys, "5", A::Choose(4), "", "put the fifth command at the prompt", 0, has_suggestion::<4>),
-        row(C::ShellKeys, "6", A::Choose(5), "", "put the sixth command at the prompt", 0, has_suggestion::<5>),
-        row(C::ShellKeys, "7", A::Choose(6), "", "put the seventh command at the prompt", 0, has_suggestion::<6>),
-        row(C::ShellKeys, "8", A::Choose(7), "", "put the eighth command at the prompt", 0, has_suggestion::<7>),
-        row(C::ShellKeys, "9", A::Choose(8), "", "put the ninth command at the prompt", 0, has_suggestion::<8>),
+        row(C::ShellKeys, "1 2 3 4 5 6 7 8 9", A::Choose(0), "", "put the command with this number at the prompt", 0, has_suggestion::<0>),
         row(C::ShellKeys, "down j", A::Down, "", "mark the next command", 0, has_suggestion::<1>),
         row(C::ShellKeys, "up k", A::Up, "", "mark the command before", 0, has_suggestion::<1>),
         row(C::ShellKeys, "z", A::Zoom, "zoom", "the terminal over the whole screen, and back", 2, always),
@@ -220,7 +213,7 @@ pub const TABLE: &[Binding] = {
         row(C::ShellScroll, "? f1", A::Help, "help", "this page", 4, always),
         row(C::ShellScroll, "esc q enter ctrl-] ctrl-c", A::Back, "shell", "back to what is there now", 1, always),
 
-        row(C::ShellOver, "r", A::Again, "try again", "open the same way in again", 1, shell_is_over),
+        row(C::ShellOver, "r", A::Again, "try again", "open the same way in again", 1, shell_may_open_again),
         row(C::ShellOver, "esc enter", A::Back, "back", "back to where you came from", 1, shell_is_over),
         row(C::ShellOver, "esc", A::Back, "stop", "stop opening, and go back", 1, shell_is_opening),
         row(C::ShellOver, "[ pageup", A::ScrollBack, "scroll back", "look at what has scrolled off", 2, shell_has_history),
@@ -247,7 +240,7 @@ pub const TABLE: &[Binding] = {
         row(C::Inside, "y", A::Yes, "look inside", "run the read-only script, then the checks again", 1, always),
         row(C::Inside, "esc n", A::Back, "no", "stay outside", 1, always),
 
-        row(C::Leave, "y", A::LeaveNow, "leave", "leave; the journal keeps what was begun, a session ends", 1, always),
+        row(C::Leave, "y", A::LeaveNow, "leave", "leave; the journal keeps what was begun", 1, always),
         row(C::Leave, "esc n", A::Back, "stay", "stay", 1, always),
 
         // Everywhere.
@@ -354,6 +347,14 @@ fn shell_is_opening(m: &Model) -> bool {
 
 fn shell_is_over(m: &Model) -> bool {
     !shell_is_opening(m)
+}
+
+fn shell_may_open_again(m: &Model) -> bool {
+    m.shell().is_some_and(|s| match &s.phase {
+        ShellPhase::Failed(failure) => failure.kind != FailureKind::Refused,
+        ShellPhase::Ended(_) => true,
+        ShellPhase::Opening | ShellPhase::Open => false,
+    })
 }
 
 fn shell_has_history(m: &Model) -> bool {

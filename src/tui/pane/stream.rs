@@ -35,6 +35,8 @@ enum State {
     CsiIgnored,
     /// In a string; whether BEL ends it.
     Text { bell: bool, length: usize },
+    /// After this many bytes of [`EMOJI`].
+    Emoji(usize),
 }
 
 /// The state between two readings.
@@ -46,6 +48,10 @@ pub struct Splitter {
 
 const ESC: u8 = 0x1b;
 
+/// U+FE0F asks for the coloured, wide form of the sign before it. It is dropped: terminals and the C library of the other
+/// side count such a sign as narrow, and vt100 has no room for its second half in the last column.
+const EMOJI: [u8; 3] = [0xef, 0xb8, 0x8f];
+
 impl Splitter {
     /// Hands every part to `take`, in order. Parts that are cut off wait for the rest.
     pub fn split(&mut self, bytes: &[u8], mut take: impl FnMut(Piece)) {
@@ -53,17 +59,27 @@ impl Splitter {
         while at < bytes.len() {
             if self.state == State::Ground {
                 let rest = &bytes[at..];
-                let run = rest.iter().position(|b| matches!(b, 0x0e | 0x0f | 0x1b)).unwrap_or(rest.len());
+                let run = rest.iter().position(|b| matches!(b, 0x0e | 0x0f | 0x1b | 0xef)).unwrap_or(rest.len());
                 if run > 0 {
                     take(Piece::Run(&rest[..run]));
                 }
                 match rest.get(run) {
                     Some(0x0e) => take(Piece::Shift(true)),
                     Some(0x0f) => take(Piece::Shift(false)),
+                    Some(0xef) => self.state = State::Emoji(1),
                     Some(_) => self.begin(),
                     None => return,
                 }
                 at += run + 1;
+            } else if let State::Emoji(seen) = self.state {
+                if bytes[at] != EMOJI[seen] {
+                    // Another sign with the same beginning; this byte is looked at again.
+                    self.state = State::Ground;
+                    take(Piece::Run(&EMOJI[..seen]));
+                    continue;
+                }
+                self.state = if seen == 2 { State::Ground } else { State::Emoji(seen + 1) };
+                at += 1;
             } else {
                 self.byte(bytes[at], &mut take);
                 at += 1;

@@ -365,6 +365,13 @@ fn the_palette_does_what_the_key_does() {
 #[test]
 fn a_fix_that_cannot_be_applied_is_described() {
     let mut model = diagnosed(SIZE, Story::Blocked);
+    // A way in that is closed is no way in.
+    let run = model.diagnosing().expect("a diagnosis").run;
+    let mut closed = snapshot(run, Story::Blocked);
+    let mut diagnosis = (*closed.diagnosis).clone();
+    diagnosis.doors.iter_mut().for_each(|d| d.state = crate::core::diagnosis::DoorState::Closed);
+    closed.diagnosis = std::sync::Arc::new(diagnosis);
+    update(&mut model, Msg::Learned(Box::new(closed)));
     assert!(press(&mut model, "2").is_empty());
     assert!(matches!(model.overlays.last(), Some(Overlay::Read(_))));
     let effects = press(&mut model, "y");

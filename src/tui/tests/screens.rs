@@ -80,6 +80,12 @@ const TIMED_OUT: &str =
 
 /// Every screen by name.
 fn all(size: (u16, u16)) -> Vec<(&'static str, Model)> {
+    let mut all = alone(size);
+    all.extend(super::shell::all(size));
+    all
+}
+
+fn alone(size: (u16, u16)) -> Vec<(&'static str, Model)> {
     let lab = Settings { color: true, lab: true, ..Settings::default() };
     let mut guided_lab = account_with(size, lab);
     tell(&mut guided_lab, Story::Blocked);

@@ -3,7 +3,7 @@
 use crate::core::diagnosis::{DoorState, Overall};
 use crate::core::{catalogue, suggest};
 use crate::engine::event::RunId;
-use crate::engine::failure::Failure;
+use crate::engine::failure::{Failure, FailureKind};
 use crate::engine::terminal::{Door, End, Wish};
 use crate::tui::effect::{Effect, Typed};
 use crate::tui::keys::{self, Action, Context};
@@ -12,8 +12,9 @@ use crate::tui::model::{Diagnosing, Model, Overlay, Screen, ShellFinding, ShellM
 use crate::tui::pane::emulator::Scroll;
 use crate::tui::pane::frame::{Frame, Modes};
 use crate::tui::pane::{keys as encode, paste};
+use crate::tui::update::guided::door_title;
 use crate::tui::update::leave_screen;
-use crossterm::event::KeyEvent;
+use crossterm::event::{KeyCode, KeyEvent};
 use std::sync::Arc;
 
 /// How long a notice stays when the connection works again, in milliseconds.
@@ -60,9 +61,22 @@ pub fn open(model: &mut Model, door: Door) -> Vec<Effect> {
         began_ms: model.clock.ms,
     };
     shelling.size = layout::shell_size(model.size, &shelling);
+    if model.settings.read_only && pushes_key(door) {
+        let doing = format!("open a terminal through {}", door_title(door.id()));
+        let next = "leave out --read-only, or take Session Manager";
+        let failure = Failure::new(FailureKind::Refused, doing, "read-only: this way in pushes a key", next);
+        shelling.phase = ShellPhase::Failed(failure);
+        model.stack.push(Screen::Shell(Box::new(shelling)));
+        return Vec::new();
+    }
     let wish = wish(&shelling);
     model.stack.push(Screen::Shell(Box::new(shelling)));
     vec![Effect::OpenShell { run, wish: Box::new(wish) }]
+}
+
+/// Whether taking the door puts a key of ours onto the instance or its console, if only for a minute.
+fn pushes_key(door: Door) -> bool {
+    matches!(door, Door::Eic | Door::Eice | Door::Serial)
 }
 
 fn wish(s: &Shelling) -> Wish {
@@ -176,6 +190,12 @@ fn input(s: &Shelling, bytes: Vec<u8>) -> Vec<Effect> {
 /// A key while the session runs: port22's own after the escape key, the other side's else.
 pub fn pressed(model: &mut Model, context: Context, key: KeyEvent) -> Vec<Effect> {
     if let Some(action) = keys::action(model, context, key) {
+        // One row of the table for all digits.
+        let digit = match key.code {
+            KeyCode::Char(c @ '1'..='9') => Some(c as u8 - b'1'),
+            _ => None,
+        };
+        let action = digit.filter(|_| matches!(action, Action::Choose(_))).map_or(action, Action::Choose);
         return super::act(model, context, action);
     }
     let Some(s) = model.shell_mut() else { return Vec::new() };
@@ -280,7 +300,7 @@ pub fn leave(model: &mut Model) -> Vec<Effect> {
     let run = s.run;
     let was_in = matches!(s.phase, ShellPhase::Open | ShellPhase::Ended(_));
     leave_screen(model);
-    if was_in && model.diagnosing().is_some_and(Diagnosing::finished) {
+    if was_in && matches!(model.stack.last(), Some(Screen::Diagnosis(d)) if d.finished()) {
         model.notice = Some("Back from the shell. If you changed something there, r runs the checks again.".to_owned());
     }
     vec![Effect::CloseShell { run }]
