@@ -125,6 +125,7 @@ fn word(words: &Catalogue, id: &str) -> Option<String> {
 
 /// Reads that belong to a probe besides the one that names it.
 const MORE_READS: &[&str] = &[
+    "ec2:DescribeRegions",
     "ec2:DescribeSecurityGroupRules",
     "iam:GetPolicy",
     "iam:GetPolicyVersion",
@@ -134,8 +135,12 @@ const MORE_READS: &[&str] = &[
     "ssm:GetAutomationExecution",
 ];
 /// The same for the look inside.
-const MORE_INSIDE: &[&str] =
-    &["ec2-instance-connect:SendSSHPublicKey", "ssm:GetCommandInvocation", "ssm:TerminateSession"];
+const MORE_INSIDE: &[&str] = &[
+    "ec2-instance-connect:SendSSHPublicKey",
+    "ssm:GetCommandInvocation",
+    "ssm:ListCommandInvocations",
+    "ssm:TerminateSession",
+];
 
 pub fn policy(args: &PolicyArgs) -> Result<Exit, Failure> {
     let words = catalogue::get();

@@ -2,12 +2,12 @@
 
 use super::region::Index;
 use crate::core::cause::{Certainty, Finding};
-use crate::core::check::{CheckResult, Verdict};
+use crate::core::check::Verdict;
 use crate::core::diagnosis::{Diagnosis, DoorState};
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::aws::Instance;
-use crate::core::facts::inside::Inside;
+use crate::core::facts::inside::{End, Inside};
 use crate::core::facts::local::SshConfig;
 use crate::core::facts::wire::{SshServer, Tcp};
 use crate::core::jump::{Way, way};
@@ -211,7 +211,17 @@ pub fn row(place: &Place, instance: &Instance, index: &Index, asked: &Asked, see
         door: door.map(str::to_owned),
         cause: answer.cause,
         certainty: answer.certainty,
-        detail: answer.detail,
+        detail: answer.detail + &inside(&seen.inside),
+    }
+}
+
+/// What came of the look inside, where there was one.
+fn inside(seen: &Fact<Inside>) -> String {
+    match seen {
+        Fact::NotAsked => String::new(),
+        Fact::Known { value, .. } if value.end == End::Whole => "; looked inside".to_owned(),
+        Fact::Known { .. } => "; looked inside, and the answer is not whole".to_owned(),
+        Fact::Unknown { why } => format!("; could not look inside: {}", why.text()),
     }
 }
 
@@ -291,8 +301,8 @@ fn unknown(facts: &Facts, diagnosis: &Diagnosis) -> Answer {
         Way::Command(_) => Some("your ssh goes through a ProxyCommand, which was not run"),
         Way::Direct => None,
     };
-    let open = |c: &&CheckResult| c.verdict == Verdict::CannotTell && NETWORK.contains(&c.id.as_str());
-    let question = diagnosis.checks.iter().find(open).map(|c| c.reason.clone());
+    let open = |id: &&str| diagnosis.checks.iter().find(|c| c.id == **id && c.verdict == Verdict::CannotTell);
+    let question = NETWORK.iter().find_map(|id| open(&id)).map(|c| c.reason.clone());
     let detail = match (hindered, question) {
         (Some(hindered), _) => hindered.to_owned(),
         (None, Some(question)) => question,
@@ -311,7 +321,7 @@ fn unknown(facts: &Facts, diagnosis: &Diagnosis) -> Answer {
     }
 }
 
-/// Checks that decide whether a packet gets there.
+/// Checks that decide whether a packet gets there; last the one that hinders nothing while AWS says nothing of it.
 const NETWORK: [&str; 9] = [
     "instance-running",
     "public-address",
@@ -319,7 +329,7 @@ const NETWORK: [&str; 9] = [
     "route-to-client",
     "nacl-inbound",
     "nacl-outbound",
-    "block-public-access",
     "security-group",
     "ssh-banner",
+    "block-public-access",
 ];

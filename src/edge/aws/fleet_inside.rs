@@ -21,7 +21,7 @@ use tokio::time::Instant;
 const IDS: usize = 50;
 /// Commands at once, and hosts that each of them runs on at once.
 const COMMANDS: usize = 4;
-const HOSTS: &str = "25";
+const HOSTS: u64 = 25;
 /// Hosts that may fail before Run Command stops sending: a script that only reads harms none of the rest.
 const ERRORS: &str = "100%";
 /// Seconds in which an agent must take the command: 30 is the least that the API takes.
@@ -56,49 +56,102 @@ impl Aws {
         script: &Script<'_>,
         out: &UnboundedSender<(String, Fact<String>)>,
     ) {
-        let target = |key: &str, values: Vec<String>| Target::builder().key(key).set_values(Some(values)).build();
-        let commands: Vec<(Vec<String>, Target)> = match whom {
-            Whom::Tag(key, value) => vec![(ids.to_vec(), target(&format!("tag:{key}"), vec![value.clone()]))],
-            Whom::Everyone => {
-                ids.chunks(IDS).map(|some| (some.to_vec(), target("InstanceIds", some.to_vec()))).collect()
-            }
+        let commands = match whom {
+            Whom::Tag(..) => vec![ids.to_vec()],
+            Whom::Everyone => ids.chunks(IDS).map(<[String]>::to_vec).collect(),
         };
         stream::iter(commands)
-            .for_each_concurrent(COMMANDS, |(some, target)| self.one_command(region, some, target, script, out))
+            .for_each_concurrent(COMMANDS, |some| async move {
+                let sent = self.send_to(region, some, whom, script, out).await;
+                stream::iter(sent)
+                    .for_each_concurrent(COMMANDS, |(some, command)| self.follow(region, some, command, script, out))
+                    .await;
+            })
             .await;
     }
 
-    async fn one_command(
+    /// Sends to all of these at once. One instance that the caller may not touch has the whole command refused, and
+    /// nothing run: then each half is tried, until both halves of something are refused.
+    async fn send_to(
         &self,
         region: &str,
         ids: Vec<String>,
-        target: Target,
+        whom: &Whom,
         script: &Script<'_>,
         out: &UnboundedSender<(String, Fact<String>)>,
-    ) {
-        let doing = format!("run the read-only script in {region}");
-        let tell_all = |ids: &mut dyn Iterator<Item = &String>, why: &Why| {
-            ids.for_each(|id| drop(out.send((id.clone(), Fact::unknown(why.clone())))));
+    ) -> Vec<(Vec<String>, String)> {
+        let mut sent = Vec::new();
+        let mut rest = ids;
+        let mut answer = self.send(region, &rest, whom, script).await;
+        loop {
+            let why = match answer {
+                Ok(command) => {
+                    sent.push((rest, command));
+                    return sent;
+                }
+                Err(why) => why,
+            };
+            let refused = matches!(why, Why::Denied { .. }) && *whom == Whom::Everyone;
+            if !refused || rest.len() < 2 {
+                tell(out, &rest, &why);
+                return sent;
+            }
+            let second = rest.split_off(rest.len() / 2);
+            let halves = tokio::join!(self.send(region, &rest, whom, script), self.send(region, &second, whom, script));
+            match halves {
+                (Ok(command), other) => {
+                    sent.push((std::mem::replace(&mut rest, second), command));
+                    answer = other;
+                }
+                (other, Ok(command)) => {
+                    sent.push((second, command));
+                    answer = other;
+                }
+                (Err(why), Err(also)) => {
+                    tell(out, &rest, &why);
+                    tell(out, &second, &also);
+                    return sent;
+                }
+            }
+        }
+    }
+
+    async fn send(&self, region: &str, ids: &[String], whom: &Whom, script: &Script<'_>) -> Result<String, Why> {
+        let target = match whom {
+            Whom::Tag(key, value) => Target::builder().key(format!("tag:{key}")).values(value),
+            Whom::Everyone => Target::builder().key("InstanceIds").set_values(Some(ids.to_vec())),
         };
         let sent = self
             .ssm_once(region)
             .send_command()
-            .targets(target)
+            .targets(target.build())
             .document_name("AWS-RunShellScript")
             .comment(script.comment)
             .timeout_seconds(DELIVERY)
-            .max_concurrency(HOSTS)
+            .max_concurrency(HOSTS.to_string())
             .max_errors(ERRORS)
             .parameters("commands", script.text.lines().map(str::to_owned).collect())
             .parameters("executionTimeout", vec![script.limit.to_string()])
             .send()
             .await;
-        let command = match sent {
-            Ok(sent) => sent.command().and_then(|c| c.command_id()).unwrap_or_default().to_owned(),
-            Err(e) => return tell_all(&mut ids.iter(), &error::why(&e, "ssm:SendCommand", &doing)),
-        };
+        match sent {
+            Ok(sent) => Ok(sent.command().and_then(|c| c.command_id()).unwrap_or_default().to_owned()),
+            Err(e) => Err(error::why(&e, "ssm:SendCommand", &doing(region))),
+        }
+    }
+
+    /// Tells the answers of a command as they come.
+    async fn follow(
+        &self,
+        region: &str,
+        ids: Vec<String>,
+        command: String,
+        script: &Script<'_>,
+        out: &UnboundedSender<(String, Fact<String>)>,
+    ) {
+        let doing = doing(region);
         // Hosts take their turn, a number of them at once.
-        let turns = ids.len() as u64 / 25 + 1;
+        let turns = ids.len() as u64 / HOSTS + 1;
         let all = Duration::from_secs(u64::from(DELIVERY.unsigned_abs()) + script.limit * turns + 30);
         let mut waiting: BTreeSet<String> = ids.into_iter().collect();
         let (mut pause, mut missed, begun) = (FIRST_LOOK, 0, Instant::now());
@@ -107,7 +160,7 @@ impl Aws {
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
             if begun.elapsed() > all {
                 let after_ms = u64::try_from(all.as_millis()).unwrap_or(u64::MAX);
-                return tell_all(&mut waiting.iter(), &Why::TimedOut { doing, after_ms });
+                return tell(out, &waiting, &Why::TimedOut { doing, after_ms });
             }
             let ended = match self.invocations(region, &command, &doing).await {
                 Ok(found) => found.into_iter().filter(has_ended),
@@ -115,7 +168,7 @@ impl Aws {
                     missed += 1;
                     continue;
                 }
-                Err(why) => return tell_all(&mut waiting.iter(), &why),
+                Err(why) => return tell(out, &waiting, &why),
             };
             let news: Vec<(String, CommandInvocation)> = ended
                 .filter_map(|i| Some((i.instance_id()?.to_owned(), i)))
@@ -168,6 +221,17 @@ impl Aws {
             Ok(whole) => Fact::known(whole.standard_output_content().unwrap_or_default().to_owned(), source),
             Err(e) => Fact::unknown(error::why(&e, "ssm:GetCommandInvocation", doing)),
         }
+    }
+}
+
+fn doing(region: &str) -> String {
+    format!("run the read-only script in {region}")
+}
+
+/// Tells that nothing is known of these, and why.
+fn tell<'a>(out: &UnboundedSender<(String, Fact<String>)>, ids: impl IntoIterator<Item = &'a String>, why: &Why) {
+    for id in ids {
+        let _ = out.send((id.clone(), Fact::unknown(why.clone())));
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) fn run(world: &mut World, action: &str, body: &str) -> Reply {
         "TerminateSession" => sessions::terminate(world, &request),
         "DescribeSessions" => sessions::describe(world, &request),
         "SendCommand" => commands::send(world, &request),
+        "ListCommandInvocations" => commands::invocations(world, &request),
         "GetCommandInvocation" => commands::invocation(world, &request),
         other => Err(unknown(other)),
     }

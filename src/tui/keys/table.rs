@@ -162,7 +162,7 @@ pub const TABLE: &[Binding] = {
         row(C::Doors, "esc d", A::Back, "back", "back to the diagnosis", 2, always),
 
         row(C::Fleet, "enter", A::Accept, "diagnose", "diagnose the selected instance", 1, fleet_has_row),
-        row(C::Fleet, "enter", A::Accept, "fold", "hide or show the instances of this cause", 1, fleet_has_group),
+        row(C::Fleet, "enter", A::Accept, "show, hide", "show or hide the instances of this cause", 1, fleet_has_group),
         row(C::Fleet, "/", A::Filter, "filter", "filter by name, id, address, Region, way in or cause", 2, always),
         row(C::Fleet, "e", A::Export, "export", "write port22-fleet.jsonl and .csv here", 4, fleet_has_rows),
         row(C::Fleet, "i", A::Inside, "look inside", "look inside all, read-only, after your consent", 5, fleet_is_done),

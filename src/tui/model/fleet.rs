@@ -4,7 +4,7 @@ use crate::core::fleet::{Group, Row};
 use crate::engine::event::RunId;
 use crate::engine::failure::Failure;
 use crate::engine::fleet::Progress;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 /// The fleet screen.
 #[derive(Debug, Default)]
@@ -21,8 +21,10 @@ pub struct FleetList {
     pub groups: Vec<Group>,
     /// What is shown, line by line.
     pub lines: Vec<Line>,
-    /// Groups whose rows are hidden.
-    pub folded: BTreeSet<String>,
+    /// Groups that the user opened (true) or folded.
+    pub chosen: BTreeMap<String, bool>,
+    /// Whether there is more than the screen holds: then the causes come first, and their rows are folded.
+    pub overview: bool,
     /// Selected line.
     pub cursor: usize,
     /// First line on the screen.
@@ -53,6 +55,11 @@ pub enum Line {
 }
 
 impl FleetList {
+    /// Whether the rows of a group are shown. What a filter lets through is looked for, so it is shown.
+    pub fn is_open(&self, key: &str) -> bool {
+        self.chosen.get(key).copied().unwrap_or(!self.overview || !self.filter.is_empty())
+    }
+
     /// The selected line.
     pub fn selected(&self) -> Option<Line> {
         self.lines.get(self.cursor).copied()

@@ -128,13 +128,16 @@ fn arrange(list: &mut FleetList, height: usize) {
     let wanted: Vec<String> = list.filter.to_lowercase().split_whitespace().map(str::to_owned).collect();
     let words = &list.words;
     list.groups = fleet::groups(&list.rows, |at, _| wanted.iter().all(|word| words[at].contains(word)));
-    list.lines.clear();
+    // Once the user has moved, nothing folds under the hand.
+    list.overview |= !list.moved && list.filter.is_empty() && list.groups.len() + list.rows.len() > height;
+    let mut lines = Vec::with_capacity(list.lines.len());
     for (at, group) in list.groups.iter().enumerate() {
-        list.lines.push(Line::Group(at));
-        if !list.folded.contains(&group.key) {
-            list.lines.extend(group.rows.iter().map(|row| Line::Row(*row)));
+        lines.push(Line::Group(at));
+        if list.is_open(&group.key) {
+            lines.extend(group.rows.iter().map(|row| Line::Row(*row)));
         }
     }
+    list.lines = lines;
     let place = selected.and_then(|wanted| {
         let same = |line: &Line| match (*line, &wanted) {
             (Line::Group(at), Known::Group(key)) => list.groups[at].key == *key,
@@ -206,9 +209,8 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             }
             Some(Line::Group(at)) => {
                 let key = list.groups[at].key.clone();
-                if !list.folded.remove(&key) {
-                    list.folded.insert(key);
-                }
+                let open = list.is_open(&key);
+                list.chosen.insert(key, !open);
                 list.moved = true;
                 arrange(list, height);
             }

@@ -72,7 +72,7 @@ fn top(model: &Model, list: &FleetList, pen: &mut Pen) {
             ("not  ", theme.muted()),
             ("? ", theme.warn()),
             (&unknown, theme.strong()),
-            ("open ", theme.muted()),
+            ("unclear ", theme.muted()),
         ],
     );
 }
@@ -151,7 +151,7 @@ fn mark(reach: Reach) -> Mark {
 fn heading(list: &FleetList, group: usize, pen: &mut Pen, y: u16, inside: Rect) {
     let theme = pen.theme;
     let group = &list.groups[group];
-    let folded = if list.folded.contains(&group.key) { " …" } else { "" };
+    let folded = if list.is_open(&group.key) { "" } else { " …" };
     pen.mark(inside.x + 2, y, mark(group.reachable));
     let text = format!("{} × {}{folded}", group.rows.len(), group.title);
     pen.put(inside.x + 4, y, inside.width - 5, &text, theme.strong());
