@@ -464,7 +464,7 @@ D=$( { t 4 df -P / /var /tmp /home 2>/dev/null; [ -n "${HOME_U-}" ] && t 4 df -P
 say "$D" | awk '$5 ~ /%$/ && !s[$6]++ { print "df " $5 + 0 " " $4 " " $6 }'
 { t 4 df -Pi / /var /tmp /home 2>/dev/null || t 4 df -i / /var /tmp /home 2>/dev/null; } | awk '$NF ~ /^\// { for (i = NF - 1; i > 3; i--) if ($i ~ /%$/) { if (!s[$NF]++) print "dfi " $i + 0 " " $NF; break } }'
 if [ -r /proc/mounts ]; then
-  awk '$2 == "/" { o = $4; y = $3 } END { print "root " (o ~ /^ro(,|$)/ ? "ro" : "rw") " " y }' /proc/mounts
+  awk '$2 == "/" { o = $4; y = $3; d = $1 } END { print "root " (o ~ /^ro(,|$)/ ? "ro" : "rw") " " y " " d }' /proc/mounts
   if [ -n "${HOME_U-}" ]; then
     awk -v h="$HOME_U" 'FILENAME == "/proc/mounts" { m[$2] = $3; n = length($2); if ((h == $2 || index(h, $2 "/") == 1 || $2 == "/") && n >= best) { best = n; at = $2; ty = $3; op = $4 } next }
       /^[ \t]*#/ || NF < 3 || $2 == "/" { next }

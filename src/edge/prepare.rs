@@ -48,14 +48,22 @@ async fn read(world: &RealWorld, fix: &str, facts: &Facts) -> Prepared {
             out.runbook = aws.runbook(&instance.region, crate::core::fixes::runbook::DOCUMENT).await;
         }
         ("root-volume-rescue", Some(i)) => {
-            (out.managing_profiles, out.rescue) =
-                tokio::join!(aws.managing_profiles(&i.region, facts), aws.rescue_ground(i));
+            (out.managing_profiles, out.rescue, out.power, out.net.addresses) = tokio::join!(
+                aws.managing_profiles(&i.region, facts),
+                aws.rescue_ground(i),
+                Box::pin(aws.power_facts(i, facts)),
+                aws.elastic_addresses(&i.region)
+            );
         }
         ("igw-attach", Some(i)) => {
             out.net = NetFacts { gateways: aws.all_gateways(&i.region).await, ..NetFacts::default() };
         }
-        ("user-data-repair" | "user-data-restore", Some(instance)) => {
-            (out.user_data, out.elastic) = user_data::read(world, instance).await;
+        ("user-data-repair" | "user-data-restore", Some(i)) => {
+            (out.user_data, out.power, out.net.addresses) = tokio::join!(
+                user_data::read(world, i),
+                Box::pin(aws.power_facts(i, facts)),
+                aws.elastic_addresses(&i.region)
+            );
         }
         ("eip-associate", Some(i)) => out.net.addresses = aws.elastic_addresses(&i.region).await,
         ("instance-reboot", Some(i)) => out.power = Box::pin(aws.power_facts(i, facts)).await,

@@ -198,7 +198,7 @@ fn room(host: &Host<'_>, out: &mut Vec<String>) {
     let free = kilobytes * u64::from(100 - os.disk.min(100)) / 100;
     out.push(format!("df {} {free} /", os.disk));
     out.push("dfi 3 /".to_owned());
-    out.push(format!("root rw {}", if host.debian() { "ext4" } else { "xfs" }));
+    out.push(format!("root rw {} /dev/nvme0n1p1", if host.debian() { "ext4" } else { "xfs" }));
     if host.home().is_some() {
         if os.home_unmounted && host.faulty() {
             out.push("fstab unmounted /dev/sdf xfs defaults,nofail /home".to_owned());

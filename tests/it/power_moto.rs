@@ -1,5 +1,6 @@
 //! Start, reboot, stop and start on moto: gates, what must be out of the way, and cuts in the middle.
 
+use crate::moto::Moto;
 use crate::net_moto::{Stage, stage};
 use serde_json::{Value, json};
 
@@ -7,28 +8,40 @@ fn state(stage: &Stage) -> String {
     stage.look()["instances"][0]["Instances"][0]["State"]["Name"].as_str().expect("a state").to_owned()
 }
 
-fn scaling(stage: &Stage, operation: &str, arguments: &Value) -> Value {
-    let question = json!({"do": "call", "service": "autoscaling", "operation": operation, "arguments": arguments});
-    stage.moto.ask(&question)
+/// Asks Auto Scaling itself.
+pub fn ask_scaling(moto: &Moto, operation: &str, arguments: &Value) -> Value {
+    moto.ask(&json!({"do": "call", "service": "autoscaling", "operation": operation, "arguments": arguments}))
 }
 
-/// Puts the instance into an Auto Scaling group that must not go below `min`.
-fn grouped(stage: &Stage, name: &str, min: u32) {
-    let subnet = stage.look()["interfaces"][0]["SubnetId"].clone();
-    let id = stage.world.instance.clone();
-    let image = stage.look()["instances"][0]["Instances"][0]["ImageId"].clone();
-    let launch = json!({"LaunchConfigurationName": name, "ImageId": image, "InstanceType": "t3.micro"});
-    scaling(stage, "create_launch_configuration", &launch);
+/// Puts an instance into an Auto Scaling group that must not go below `min`.
+pub fn join_group(moto: &Moto, instance: &str, name: &str, min: u32) {
+    let seen = moto.ec2("describe_instances", &json!({"InstanceIds": [instance]}));
+    let seen = &seen["Reservations"][0]["Instances"][0];
+    let launch = json!({"LaunchConfigurationName": name, "ImageId": seen["ImageId"], "InstanceType": "t3.micro"});
+    ask_scaling(moto, "create_launch_configuration", &launch);
     let group = json!({"AutoScalingGroupName": name, "LaunchConfigurationName": name, "MinSize": 0, "MaxSize": 3,
-        "DesiredCapacity": 0, "VPCZoneIdentifier": subnet});
-    scaling(stage, "create_auto_scaling_group", &group);
-    scaling(stage, "attach_instances", &json!({"InstanceIds": [id], "AutoScalingGroupName": name}));
-    scaling(stage, "update_auto_scaling_group", &json!({"AutoScalingGroupName": name, "MinSize": min}));
+        "DesiredCapacity": 0, "VPCZoneIdentifier": seen["SubnetId"]});
+    ask_scaling(moto, "create_auto_scaling_group", &group);
+    ask_scaling(moto, "attach_instances", &json!({"InstanceIds": [instance], "AutoScalingGroupName": name}));
+    ask_scaling(moto, "update_auto_scaling_group", &json!({"AutoScalingGroupName": name, "MinSize": min}));
+}
+
+/// State of a member in its group.
+pub fn lifecycle_of(moto: &Moto, instance: &str) -> String {
+    let answer = ask_scaling(moto, "describe_auto_scaling_instances", &json!({"InstanceIds": [instance]}));
+    answer["AutoScalingInstances"][0]["LifecycleState"].as_str().expect("a state").to_owned()
+}
+
+fn scaling(stage: &Stage, operation: &str, arguments: &Value) -> Value {
+    ask_scaling(stage.moto, operation, arguments)
+}
+
+fn grouped(stage: &Stage, name: &str, min: u32) {
+    join_group(stage.moto, &stage.world.instance, name, min);
 }
 
 fn lifecycle(stage: &Stage) -> String {
-    let answer = scaling(stage, "describe_auto_scaling_instances", &json!({"InstanceIds": [stage.world.instance]}));
-    answer["AutoScalingInstances"][0]["LifecycleState"].as_str().expect("a state").to_owned()
+    lifecycle_of(stage.moto, &stage.world.instance)
 }
 
 fn suspended(stage: &Stage, name: &str) -> Vec<String> {

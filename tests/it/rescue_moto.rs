@@ -3,6 +3,7 @@
 
 use crate::contract::check_plan;
 use crate::moto::{Moto, Spec, World};
+use crate::power_moto::{join_group, lifecycle_of};
 use crate::program::{Home, Run};
 use serde_json::{Value, json};
 
@@ -71,6 +72,23 @@ fn a_key_is_added_on_the_disk_and_everything_is_back() {
     let (keys, mode) = stage.read("/root/.ssh/authorized_keys");
     assert_eq!((keys, mode.as_str()), (format!("ssh-rsa AAAAold old\n{wanted} added-by-port22\n"), "0600"));
     assert_eq!((stage.read("/root").1, stage.read("/root/.ssh").1), ("0755".to_owned(), "0700".to_owned()));
+}
+
+#[test]
+fn a_member_of_a_group_is_in_standby_while_its_disk_is_away() {
+    let Some(stage) = stage("rescue-fleet") else { return };
+    join_group(&stage.moto, &stage.world.instance, "rescue-fleet", 0);
+    let before = stage.places();
+    // It ends while the disk is at the helper, and is taken back: it serves again.
+    let failed = stage.fix(&["-l", "nobody-here", "--yes"]).exits(1);
+    assert!(failed.stderr.contains("nobody-here"), "{failed:#?}");
+    assert_eq!(lifecycle_of(&stage.moto, &stage.world.instance), "Standby");
+    stage.home.run(&["undo", "--yes"]).exits(0);
+    assert_eq!(stage.places()["state"], before["state"]);
+    assert_eq!(lifecycle_of(&stage.moto, &stage.world.instance), "InService");
+    stage.fix(&["--yes"]).exits(0);
+    assert_eq!((&stage.places()["state"], &stage.places()["mappings"]), (&before["state"], &before["mappings"]));
+    assert_eq!(lifecycle_of(&stage.moto, &stage.world.instance), "InService");
 }
 
 #[test]

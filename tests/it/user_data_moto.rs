@@ -6,6 +6,7 @@
 use crate::contract::check_plan;
 use crate::host::{Place, address};
 use crate::moto::{Moto, World};
+use crate::power_moto::{ask_scaling, join_group, lifecycle_of};
 use crate::program::{Home, Run};
 use crate::sshd::Sshd;
 use base64::Engine as _;
@@ -119,8 +120,8 @@ fn the_plan_says_it_all_and_changes_nothing() {
     assert_eq!((&plan["risk"], &plan["downtime"], &plan["reversible"]), (&"high".into(), &true.into(), &true.into()));
     let gate = |id: &str| plan["gates"].as_array().and_then(|all| all.iter().find(|g| g["id"] == id)).cloned();
     let state = |id: &str| gate(id).map(|g| g["state"].as_str().unwrap_or_default().to_owned()).unwrap_or_default();
-    assert_eq!((state("address").as_str(), state("user-data").as_str()), ("warn", "warn"), "{plan}");
-    assert_eq!((state("system").as_str(), state("stop").as_str()), ("ok", "ok"), "{plan}");
+    assert_eq!((state("public-address").as_str(), state("user-data").as_str()), ("warn", "warn"), "{plan}");
+    assert_eq!((state("system").as_str(), state("stop-protection").as_str()), ("ok", "ok"), "{plan}");
     assert!(gate("published-script").is_some(), "{plan}");
     let steps = plan["steps"].as_array().expect("steps");
     let verbs = [
@@ -252,8 +253,7 @@ fn what_somebody_else_set_meanwhile_is_not_overwritten() {
 #[test]
 fn gates_refuse_before_anything_is_touched() {
     for (name, more, says) in [
-        ("protected", json!({"protect": true}), "stop-protected"),
-        ("asg", json!({"tags": {"aws:autoscaling:groupName": "web"}}), "asg-managed"),
+        ("protected", json!({"protect": true}), "stop protection is on"),
         ("imds", json!({"imds": "disabled"}), "imds-disabled"),
     ] {
         let stage = stage(name, OWN, more);
@@ -268,11 +268,60 @@ fn gates_refuse_before_anything_is_touched() {
     assert_eq!(stage.changes(), "");
 }
 
+/// State of the instance in its group.
+fn in_the_group(stage: &Stage) -> String {
+    lifecycle_of(stage.moto, &stage.world.instance)
+}
+
+#[test]
+fn a_member_of_a_group_is_in_standby_from_the_first_stop_to_the_last_start() {
+    let stage = stage("fleet", OWN, json!({}));
+    join_group(stage.moto, &stage.world.instance, "fleet", 0);
+    let plan = stage.fix("user-data-repair", &["--dry-run", "--json"]).exits(0).json();
+    check_plan(&plan);
+    let texts: Vec<&str> = plan["steps"].as_array().expect("steps").iter().filter_map(|s| s["text"].as_str()).collect();
+    assert!(texts[1].contains("standby") && texts[9].contains("serve again"), "{texts:?}");
+    assert_eq!((stage.changes().as_str(), in_the_group(&stage).as_str()), ("", "InService"));
+    let done = stage.fix("user-data-repair", &["--yes", "--json"]).exits(0).json();
+    assert_eq!(done["login_works"], true, "{done}");
+    assert_eq!((stage.user_data().as_slice(), in_the_group(&stage).as_str()), (OWN, "InService"));
+    // One that ends with the repair in place is stopped once more by an undo: in standby again.
+    stage.fix("user-data-repair", &["--yes", "--choose", "restore=later"]).exits(0);
+    assert_eq!(in_the_group(&stage), "InService");
+    let before = stage.journal().lines().count();
+    stage.home.run(&["undo", "--yes"]).exits(0);
+    let undone: Vec<String> =
+        stage.journal().lines().skip(before).filter(|l| l.contains("undo_done")).map(str::to_owned).collect();
+    let at = |word: &str| {
+        undone.iter().position(|line| line.contains(word)).unwrap_or_else(|| panic!("{word}: {undone:#?}"))
+    };
+    assert!(at("is in standby") < at("its owner's again") && at("its owner's again") < at("serves in"), "{undone:#?}");
+    assert_eq!((stage.user_data().as_slice(), stage.state().0.as_str()), (OWN, "running"));
+    assert_eq!(in_the_group(&stage), "InService");
+    // The other way, for a group without room for one less, and for what puts the user data back on its own.
+    ask_scaling(stage.moto, "update_auto_scaling_group", &json!({"AutoScalingGroupName": "fleet", "MinSize": 1}));
+    stage.fix("user-data-repair", &["--yes", "--choose", "restore=later"]).exits(0);
+    let plan = stage.fix("user-data-restore", &["--dry-run", "--json"]).exits(0).json();
+    assert!(plan["steps"][0]["command"].as_str().is_some_and(|c| c.contains("suspend-processes")), "{plan}");
+    stage.fix("user-data-restore", &["--yes"]).exits(0);
+    let group = ask_scaling(stage.moto, "describe_auto_scaling_groups", &json!({"AutoScalingGroupNames": ["fleet"]}));
+    assert_eq!(group["AutoScalingGroups"][0]["SuspendedProcesses"], json!([]), "{group}");
+    assert_eq!((stage.user_data().as_slice(), stage.state().0.as_str()), (OWN, "running"));
+}
+
 /// Kills a repair in each of its steps, and ends it so.
-fn killed_anywhere(end: &str) {
-    let steps = ["save", "power", "set", "power", "await", "power", "restore", "power"];
+fn killed_anywhere(end: &str, group: bool) {
+    let mut steps = vec!["save", "power", "set", "power", "await", "power", "restore", "power"];
+    if group {
+        steps.insert(1, "enter-standby");
+        steps.push("exit-standby");
+    }
     let one = |nth: usize, what: &str| {
-        let stage = stage(&format!("killed-{nth}-{end}"), OWN, json!({}));
+        let name = format!("killed-{nth}-{end}-{group}");
+        let stage = stage(&name, OWN, json!({}));
+        if group {
+            join_group(stage.moto, &stage.world.instance, &name, 0);
+        }
         let signs = [format!("\"step\":{nth},"), "step_begun".to_owned(), format!("\"what\":\"{what}\"")];
         stage.killed_when(&signs.each_ref().map(String::as_str));
         let run = stage.home.run(&[end, "--yes"]);
@@ -282,6 +331,7 @@ fn killed_anywhere(end: &str) {
         assert_eq!(stage.user_data(), OWN, "{said}");
         assert_eq!(stage.state().0, "running", "{said}");
         assert!(!stage.journal().contains("hunter2"), "{said}");
+        assert!(!group || in_the_group(&stage) == "InService", "{said}");
     };
     std::thread::scope(|scope| {
         for (nth, what) in steps.iter().enumerate() {
@@ -292,10 +342,20 @@ fn killed_anywhere(end: &str) {
 
 #[test]
 fn a_repair_that_is_killed_anywhere_is_gone_on_with() {
-    killed_anywhere("resume");
+    killed_anywhere("resume", false);
 }
 
 #[test]
 fn a_repair_that_is_killed_anywhere_is_taken_back() {
-    killed_anywhere("undo");
+    killed_anywhere("undo", false);
+}
+
+#[test]
+fn a_repair_of_a_member_that_is_killed_anywhere_is_gone_on_with() {
+    killed_anywhere("resume", true);
+}
+
+#[test]
+fn a_repair_of_a_member_that_is_killed_anywhere_is_taken_back() {
+    killed_anywhere("undo", true);
 }

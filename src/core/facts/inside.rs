@@ -392,6 +392,8 @@ pub struct Resources {
     pub inodes: Vec<(String, u32)>,
     /// Whether the root file system is mounted read-only.
     pub root_read_only: Option<bool>,
+    /// The root file system: type, and the device as /proc/mounts has it (`/dev/nvme0n1p1`, `/dev/mapper/vg-root`).
+    pub root_on: Option<(String, String)>,
     /// File system of the home directory: type, whether read-only, mount point.
     pub home_on: Option<(String, bool, String)>,
     /// Mount points of fstab at or above home: whether mounted, source, type, options, mount point.

@@ -30,8 +30,6 @@ pub struct Prepared {
     pub power: net::PowerFacts,
     /// The user data of the instance, by its digest, and what the journal keeps of it (`user-data-repair`, `user-data-restore`).
     pub user_data: Fact<UserDataState>,
-    /// Whether the public IPv4 is an Elastic IP, which stays over a stop (`ec2:DescribeAddresses`).
-    pub elastic: Fact<bool>,
     /// The root volume, and what a helper would be made of (`root-volume-rescue`).
     pub rescue: Fact<Rescue>,
 }
@@ -106,8 +104,6 @@ pub struct Rescue {
     pub lost: Fact<Vec<LostRoot>>,
     /// Image of a helper.
     pub image: Fact<HelperImage>,
-    /// Whether the public IPv4 is an Elastic IP; `NotAsked` without an address.
-    pub elastic: Fact<bool>,
 }
 
 /// The root volume of an instance.

@@ -1,7 +1,7 @@
 //! `instance-reboot`: asks the operating system to boot again.
 
 use super::parts::{fails, heals_all, instance, look, plan_for, refuse};
-use super::stop_gates::around_reboot;
+use super::stop::around_reboot;
 use crate::core::facts::Facts;
 use crate::core::plan::{Choices, Gate, GateState, Plan, PowerAction, Risk, Step};
 

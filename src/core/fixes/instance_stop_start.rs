@@ -1,7 +1,7 @@
 //! `instance-stop-start`: moves the instance to another host.
 
 use super::parts::{fails, heals_all, instance, login_by_id, look, plan_for, refuse};
-use super::stop_gates::around_stop;
+use super::stop::{Power, around};
 use crate::core::facts::Facts;
 use crate::core::facts::aws::Instance;
 use crate::core::plan::{Action, Choice, Choices, Consent, GateState, Plan, PowerAction, Risk, Step};
@@ -35,7 +35,7 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
     if fails(facts, "status-checks") {
         plan.verify.push("status-checks".to_owned());
     }
-    let around = around_stop(facts, choices, instance);
+    let around = around(facts, choices, instance, Power { stops: true, starts: true, ..Power::default() });
     if around.gates.iter().any(|g| g.id == "public-address" && g.state != GateState::Ok) {
         plan.login = Some(login_by_id(facts, instance));
     }

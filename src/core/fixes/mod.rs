@@ -6,7 +6,6 @@ use crate::core::plan::{Choices, Plan};
 pub mod acl;
 pub mod eic_push;
 pub mod eip_associate;
-mod gates;
 pub mod igw_attach;
 pub mod instance_reboot;
 pub mod instance_start;
@@ -24,7 +23,7 @@ pub mod runbook;
 pub mod sg_allow;
 pub mod ssh_config;
 pub mod ssm_role;
-mod stop_gates;
+mod stop;
 pub mod user_data_repair;
 pub mod user_data_restore;
 

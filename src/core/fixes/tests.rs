@@ -78,6 +78,7 @@ fn facts(routes: Vec<Route>) -> Facts {
         stop_protected: known(false),
         spot: Fact::NotAsked,
         local_disks: known(Vec::new()),
+        shutdown: known("stop".to_owned()),
         scaling: known(None),
     };
     facts.prepared.net.addresses = known(Vec::new());

@@ -3,7 +3,7 @@
 //!
 //! Must not put the content of user data into a plan: it may hold secrets.
 
-use super::gates;
+use super::stop::{Power, around, plainly};
 use crate::core::ami::Confidence;
 use crate::core::boothook;
 use crate::core::facts::Facts;
@@ -55,11 +55,15 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
     let now = chosen("restore") == Some("now");
     let key = public.clone().filter(|_| chosen("key") == Some("add"));
     let mut all = own_gates(facts, state, &user, key.as_deref());
-    all.extend(gates::of_a_stop(facts));
+    all.extend(plainly(instance));
     all.push(published());
     let ran = instance.state == "running";
+    // Where it ran and its own user data is back, an undo finds nothing that it would have to stop for.
+    let power = Power { stops: ran || now, starts: true, undo_stops: !(ran && now), ..Power::default() };
+    let around = around(facts, choices, instance, power);
     let mut steps = Steps { region: &instance.region, instance: &instance.id, list: Vec::new() };
     steps.save(state);
+    steps.list.extend(around.before.iter().cloned());
     if ran {
         steps.power(false, true);
     }
@@ -73,12 +77,13 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
         steps.power(true, !ran);
     }
     let mut list = steps.list;
+    list.extend(around.after.iter().cloned());
     list.push(Step::look(
         "run the diagnosis again: the login must work",
         format!("port22 diagnose {}", shell_quote(&instance.id)),
     ));
     let stops = usize::from(ran) + usize::from(now);
-    Ok(Plan {
+    let mut plan = Plan {
         gates: all,
         steps: list,
         risk: Risk::High,
@@ -99,7 +104,9 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
             instance.id.clone(),
             instance.label(),
         )
-    })
+    };
+    around.into_plan(&mut plan);
+    Ok(plan)
 }
 
 /// What was read of the user data; a sentence where it was not.
@@ -159,6 +166,7 @@ fn own_gates(facts: &Facts, state: &UserDataState, user: &str, key: Option<&str>
         ),
         (None, _) => Gate::new("user-data", if state.bytes == 0 { GateState::Ok } else { GateState::Warn }, own),
     });
+    all.extend(elsewhere(facts));
     match boothook::body(user, key, "0123456789abcdef") {
         Ok(body) => all.push(Gate::new(
             "script",
@@ -181,6 +189,20 @@ fn own_gates(facts: &Facts, state: &UserDataState, user: &str, key: Option<&str>
         ));
     }
     all
+}
+
+/// Where its user data is kept besides the instance itself.
+fn elsewhere(facts: &Facts) -> Vec<Gate> {
+    let has = |tag: &str| facts.instance().is_some_and(|i| i.tags.contains_key(tag));
+    let said = [
+        (
+            "aws:ec2launchtemplate:id",
+            "its launch template keeps its own user data: instances launched later are not changed",
+        ),
+        ("aws:cloudformation:stack-name", "CloudFormation reports changed user data as drift until it is put back"),
+    ];
+    let found = said.into_iter().filter(|(tag, _)| has(tag));
+    found.map(|(_, why)| Gate::new("elsewhere", GateState::Warn, why)).collect()
 }
 
 /// Whether cloud-init is known to read user data there.

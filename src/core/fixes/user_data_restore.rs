@@ -1,6 +1,6 @@
 //! `user-data-restore`: puts the user data back that a repair had saved.
 
-use super::gates;
+use super::stop::{Power, around, plainly};
 use super::user_data_repair::{PERMISSIONS, Steps, state};
 use crate::core::facts::Facts;
 use crate::core::plan::{Choices, Consent, Gate, GateState, Plan, Risk, Step};
@@ -8,7 +8,7 @@ use crate::core::text::shell_quote;
 
 /// Plans to stop the instance, put the saved user data back, and start it if it ran. Fails with one sentence where
 /// the instance or its user data of now are not known.
-pub fn plan(facts: &Facts, _choices: &Choices) -> Result<Plan, String> {
+pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
     let instance = facts.instance().ok_or("the instance is not known: its user data cannot be set")?;
     let state = state(facts)?;
     let mut plan = Plan {
@@ -53,9 +53,11 @@ pub fn plan(facts: &Facts, _choices: &Choices) -> Result<Plan, String> {
             ),
         )
     });
-    plan.gates.extend(gates::of_a_stop(facts));
     let ran = instance.state == "running";
-    let mut steps = Steps { region: &instance.region, instance: &instance.id, list: Vec::new() };
+    plan.gates.extend(plainly(instance));
+    let power = Power { stops: ran, starts: ran, ..Power::default() };
+    let (before, after) = around(facts, choices, instance, power).into_plan(&mut plan);
+    let mut steps = Steps { region: &instance.region, instance: &instance.id, list: before };
     if ran {
         steps.power(false, true);
     }
@@ -65,6 +67,7 @@ pub fn plan(facts: &Facts, _choices: &Choices) -> Result<Plan, String> {
         plan.cost = "a stop and a start: about 5 minutes without the instance".to_owned();
     }
     plan.steps = steps.list;
+    plan.steps.extend(after);
     plan.steps.push(Step::look("look at the instance again", format!("port22 diagnose {}", shell_quote(&instance.id))));
     Ok(plan)
 }

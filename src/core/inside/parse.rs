@@ -448,7 +448,12 @@ fn resources(out: &mut Inside, word: &str, rest: &str) {
                 push(&mut into.inodes, (owned(at), used));
             }
         }
-        "root" => into.root_read_only = Some(f.first() == Some(&"ro")),
+        "root" => {
+            into.root_read_only = Some(f.first() == Some(&"ro"));
+            if let [_, kind, device] = f[..] {
+                into.root_on = Some((owned(kind), owned(device)));
+            }
+        }
         "home.on" => {
             if let Some((f, at)) = fields(rest, 2) {
                 into.home_on = Some((owned(f[0]), f[1] == "ro", owned(at)));

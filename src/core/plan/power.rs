@@ -40,6 +40,9 @@ pub enum PowerAction {
         on: bool,
         /// Whether this brings back what an earlier step of the same plan changed.
         back: bool,
+        /// Whether an undo of the whole plan takes this back first: it stops the instance once more.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reopens: bool,
     },
     /// `autoscaling:EnterStandby`, and wait until it is so.
     EnterStandby {
@@ -58,6 +61,9 @@ pub enum PowerAction {
         instance: String,
         /// Name of the Auto Scaling group.
         group: String,
+        /// Whether an undo of the whole plan takes this back first: it stops the instance once more.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reopens: bool,
     },
     /// `autoscaling:SuspendProcesses`, those that ran.
     SuspendProcesses {
@@ -76,6 +82,9 @@ pub enum PowerAction {
         group: String,
         /// Names of processes.
         processes: Vec<String>,
+        /// Whether an undo of the whole plan takes this back first: it stops the instance once more.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reopens: bool,
     },
 }
 

@@ -22,6 +22,7 @@ use std::sync::LazyLock;
 use table::{Fault, Phase};
 
 pub use kind::looks_like_console;
+pub use text::last_boot;
 
 /// From this rank on a fault is worth naming beside the deciding one.
 const SERIOUS: u8 = 60;

@@ -25,6 +25,7 @@ mod tests;
 
 pub use clean::{clean, strip_controls};
 pub use command_line::{SshCommand, command_line};
+pub use console::last_boot;
 
 use serde::{Deserialize, Serialize};
 

@@ -11,7 +11,7 @@ use crate::core::facts::prepared::net::{ElasticAddress, PowerFacts};
 use crate::core::probe::ProbeId;
 use crate::core::vpc::types::InternetGateway;
 use crate::engine::world::Observation;
-use aws_sdk_ec2::types::{Address, InstanceTypeInfo, Tag};
+use aws_sdk_ec2::types::{Address, InstanceAttributeName, InstanceTypeInfo, Tag};
 
 fn name(tags: &[Tag]) -> Option<String> {
     tags.iter().find(|t| t.key() == Some("Name")).and_then(|t| convert::text(t.value()))
@@ -56,17 +56,31 @@ impl Aws {
             let seen = self.about_instance(ProbeId::Spot, facts).await;
             seen.into_iter().find_map(|o| if let Observation::Spot(fact) = o { Some(fact) } else { None })
         };
-        let (stop_protected, spot, local_disks, scaling) = tokio::join!(
+        let (stop_protected, spot, shutdown, local_disks, scaling) = tokio::join!(
             protection,
             spot,
+            self.shutdown_behavior(instance),
             self.local_disks(instance),
             scaling::read(self, &instance.region, &instance.id)
         );
         PowerFacts {
             stop_protected: stop_protected.unwrap_or_default(),
             spot: spot.unwrap_or_default(),
+            shutdown,
             local_disks,
             scaling,
+        }
+    }
+
+    async fn shutdown_behavior(&self, instance: &Instance) -> Fact<String> {
+        let doing = format!("read what a shutdown from inside does to {}", instance.id);
+        let call = self.ec2(&instance.region).describe_instance_attribute().instance_id(&instance.id);
+        match call.attribute(InstanceAttributeName::InstanceInitiatedShutdownBehavior).send().await {
+            Ok(answer) => match answer.instance_initiated_shutdown_behavior().and_then(|b| convert::text(b.value())) {
+                Some(value) => Fact::known(value, "DescribeInstanceAttribute instanceInitiatedShutdownBehavior"),
+                None => Fact::unknown(Why::failed(doing, "the answer does not name it")),
+            },
+            Err(e) => Fact::unknown(error::why(&e, "ec2:DescribeInstanceAttribute", &doing)),
         }
     }
 

@@ -39,11 +39,10 @@ impl Aws {
         let Some(zone) = seen.placement().and_then(|p| p.availability_zone()).map(str::to_owned) else {
             return Fact::unknown(Why::failed(doing, "AWS does not tell its Availability Zone"));
         };
-        let (root, lost, image, elastic) = tokio::join!(
+        let (root, lost, image) = tokio::join!(
             self.root_volume(instance, &seen),
             self.lost_roots(instance, &seen, &zone),
             self.helper_image(instance, &zone),
-            self.elastic(instance),
         );
         let root = match root {
             Ok(root) => root,
@@ -54,10 +53,7 @@ impl Aws {
             .filter(|c| c.product_code_type() == Some(&ProductCodeValues::Marketplace))
             .filter_map(|c| c.product_code_id().map(str::to_owned))
             .collect();
-        Fact::known(
-            Rescue { zone, product_codes, root, lost, image, elastic },
-            format!("DescribeInstances {}", instance.id),
-        )
+        Fact::known(Rescue { zone, product_codes, root, lost, image }, format!("DescribeInstances {}", instance.id))
     }
 
     async fn root_volume(&self, instance: &Instance, seen: &SdkInstance) -> Result<Option<RootVolume>, Why> {
@@ -75,21 +71,6 @@ impl Aws {
             encrypted: volume.encrypted().unwrap_or(false),
             kms_key: volume.kms_key_id().map(str::to_owned),
         }))
-    }
-
-    async fn elastic(&self, instance: &Instance) -> Fact<bool> {
-        let Some(address) = instance.public_ip else { return Fact::NotAsked };
-        let call = self.ec2(&instance.region).describe_addresses().filters(filter("instance-id", &[&instance.id]));
-        match call.send().await {
-            Ok(answer) => {
-                let here =
-                    answer.addresses().iter().any(|a| a.public_ip().and_then(|ip| ip.parse().ok()) == Some(address));
-                Fact::known(here, format!("DescribeAddresses of {}", instance.id))
-            }
-            Err(e) => {
-                Fact::unknown(error::why(&e, "ec2:DescribeAddresses", "see whether the address is an Elastic IP"))
-            }
-        }
     }
 
     /// A current Amazon Linux with the agent, other than the instance's image where there is one, and a type that the

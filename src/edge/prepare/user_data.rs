@@ -1,22 +1,16 @@
-//! Reads for the repair through user data: its digest, what the journal keeps of it, and whether the address stays.
+//! Reads for the repair through user data: its digest, and what the journal keeps of it.
 
 use crate::core::boothook;
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::aws::Instance;
 use crate::core::facts::prepared::{SavedUserData, UserDataState};
 use crate::core::plan::{Action, UserDataAction};
-use crate::edge::aws::error;
 use crate::edge::journal_file::JournalFile;
 use crate::edge::real_world::RealWorld;
 use crate::engine::journal::{Entry, EntryState, Journal as _};
-use aws_sdk_ec2::types::Filter;
 
-/// The user data of now and what is kept of it; whether the public address is an Elastic IP.
-pub(super) async fn read(world: &RealWorld, instance: &Instance) -> (Fact<UserDataState>, Fact<bool>) {
-    tokio::join!(state(world, instance), elastic(world, instance))
-}
-
-async fn state(world: &RealWorld, instance: &Instance) -> Fact<UserDataState> {
+/// The user data of now, by its digest, and what the journal keeps of it.
+pub(super) async fn read(world: &RealWorld, instance: &Instance) -> Fact<UserDataState> {
     let doing = "look for the state directory";
     let Some(directory) = world.state_directory() else {
         return Fact::unknown(Why::failed(doing, "there is no home directory: set HOME or XDG_STATE_HOME"));
@@ -56,17 +50,4 @@ fn saved(entry: &Entry, instance: &str) -> Option<SavedUserData> {
         sha256: output("user_data_sha256")?,
         nonce: output("nonce")?,
     })
-}
-
-async fn elastic(world: &RealWorld, instance: &Instance) -> Fact<bool> {
-    let Some(address) = instance.public_ip else { return Fact::NotAsked };
-    let of_it = Filter::builder().name("instance-id").values(&instance.id).build();
-    match world.aws().ec2(&instance.region).describe_addresses().filters(of_it).send().await {
-        Ok(answer) => {
-            let all = answer.addresses();
-            let here = all.iter().any(|a| a.public_ip().and_then(|ip| ip.parse().ok()) == Some(address));
-            Fact::known(here, format!("DescribeAddresses of {}", instance.id))
-        }
-        Err(e) => Fact::unknown(error::why(&e, "ec2:DescribeAddresses", "see whether the address is an Elastic IP")),
-    }
 }

@@ -7,12 +7,13 @@ use crate::core::facts::host::SpotRequest;
 use crate::core::vpc::types::InternetGateway;
 use std::net::IpAddr;
 
-/// For `igw-attach` and `eip-associate`.
+/// For `igw-attach`, `eip-associate`, and whatever stops or starts an instance.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct NetFacts {
     /// Internet gateways of the Region, attached or not (`ec2:DescribeInternetGateways`), with their names.
     pub gateways: Fact<Vec<(InternetGateway, Option<String>)>>,
-    /// Elastic IP addresses of the Region (`ec2:DescribeAddresses`).
+    /// Elastic IP addresses of the Region (`ec2:DescribeAddresses`): the one fact that tells whether an address stays over
+    /// a stop.
     pub addresses: Fact<Vec<ElasticAddress>>,
 }
 
@@ -46,6 +47,9 @@ pub struct PowerFacts {
     pub spot: Fact<Option<SpotRequest>>,
     /// Volatile disks of the type, such as `1 × 75 GB ssd` (`ec2:DescribeInstanceTypes`); empty when it has none.
     pub local_disks: Fact<Vec<String>>,
+    /// What a shutdown from inside does, `stop` or `terminate` (`ec2:DescribeInstanceAttribute`,
+    /// instanceInitiatedShutdownBehavior).
+    pub shutdown: Fact<String>,
     /// Membership in an Auto Scaling group (`autoscaling:DescribeAutoScalingInstances`); `None` when it is in none.
     pub scaling: Fact<Option<ScalingMember>>,
 }

@@ -1,15 +1,14 @@
 //! What stands in the way of a rescue, what it costs, and which cheaper doors are open.
 //!
-//! A reason that AWS would give for refusing is a `refuse`; what is lost or changes is a `warn`.
-//! Source: EC2 User Guide, "Stop and start Amazon EC2 instances", "Detach an Amazon EBS volume from an EC2 instance".
+//! A reason that AWS would give for refusing is a `refuse`; what is lost or changes is a `warn`. The stop itself is judged
+//! by `fixes::stop`. Source: EC2 User Guide, "Detach an Amazon EBS volume from an EC2 instance".
 
 use super::FIX;
 use crate::core::diagnosis::{Diagnosis, DoorState};
 use crate::core::facts::Facts;
 use crate::core::facts::prepared::{Rescue, RootVolume};
-use crate::core::fixes::gates;
+use crate::core::fixes::stop::Around;
 use crate::core::plan::{Gate, GateState, Plan, Risk};
-use crate::core::rules::gates::against_stop;
 
 /// Doors that are cheaper, and the fix that goes through each.
 const CHEAPER: &[(&str, &str)] = &[
@@ -23,17 +22,6 @@ const CHEAPER: &[(&str, &str)] = &[
 const NOT_MENDED: &[&str] =
     &["kernel-panic", "boot-device-missing", "guest-network-failed", "disk-full", "root-volume-kms-denied"];
 
-/// Tags of what would replace or keep watch over an instance that stops.
-const WATCHED: &[(&str, &str)] = &[
-    ("aws:elasticmapreduce:", "EMR"),
-    ("elasticbeanstalk:", "Elastic Beanstalk"),
-    ("aws:ec2:fleet-id", "its fleet"),
-    ("kubernetes.io/cluster/", "Kubernetes"),
-    ("eks:", "EKS"),
-    ("karpenter.sh/", "Karpenter"),
-    ("aws:ecs", "ECS"),
-];
-
 fn refuse(id: &str, why: impl Into<String>) -> Gate {
     Gate::new(id, GateState::Refuse, why)
 }
@@ -43,14 +31,14 @@ fn warn(id: &str, why: impl Into<String>) -> Gate {
 }
 
 /// A plan without steps, where no rescue of this kind is possible whatever else is known.
-pub(super) fn hopeless(facts: &Facts, ground: &Rescue) -> Option<Plan> {
+pub(super) fn hopeless(facts: &Facts, ground: &Rescue, around: &Around) -> Option<Plan> {
     let instance = facts.instance()?;
-    let mut gates: Vec<Gate> = against_stop(facts).into_iter().map(|why| refuse("stop", why)).collect();
+    // What a choice lifts is no such reason.
+    let lifted = |gate: &Gate| around.choices.iter().any(|c| c.id == gate.id);
+    let refusals = around.gates.iter().filter(|g| g.state == GateState::Refuse && !lifted(g));
+    let mut gates: Vec<Gate> = refusals.cloned().collect();
     if facts.is_windows() {
         gates.push(refuse("system", "this repair is for Linux; for Windows there is AWSSupport-ResetAccess"));
-    }
-    if !matches!(instance.state.as_str(), "running" | "stopped" | "terminated" | "shutting-down") {
-        gates.push(refuse("state", format!("the instance is {}: wait until it runs or stands", instance.state)));
     }
     if !ground.product_codes.is_empty() {
         gates.push(refuse(
@@ -105,29 +93,6 @@ pub(super) fn not_mended(seen: &Diagnosis) -> Vec<Gate> {
             )
         })
         .collect()
-}
-
-/// What a stop loses, and who may object.
-pub(super) fn of_the_stop(facts: &Facts, ground: &Rescue) -> Vec<Gate> {
-    let Some(instance) = facts.instance() else { return Vec::new() };
-    let mut out = Vec::new();
-    for (_, name) in WATCHED.iter().filter(|(start, _)| instance.tags.keys().any(|t| t.starts_with(start))) {
-        out.push(warn("watched", format!("{name} may replace an instance that stops")));
-    }
-    if instance.state != "running" {
-        out.push(Gate::new("stop", GateState::Ok, "the instance is stopped already"));
-        return out;
-    }
-    out.extend(gates::stop_protection(facts));
-    out.extend(gates::address(facts, &ground.elastic));
-    out.extend(gates::local_disks(facts));
-    if instance.lifecycle.as_deref() == Some("spot") {
-        out.push(warn("spot", "a Spot Instance that is stopped starts again only when there is capacity for it"));
-    }
-    if out.is_empty() {
-        out.push(Gate::new("stop", GateState::Ok, "nothing that is known forbids a stop"));
-    }
-    out
 }
 
 /// Whether the helper can be given an encrypted volume.

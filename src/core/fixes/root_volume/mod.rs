@@ -4,11 +4,13 @@
 //! Must not guess which volume was the root, and must not hide the cheaper doors that are open.
 
 mod gates;
+mod layout;
 mod reattach;
 mod swap;
 
 use crate::core::facts::Facts;
 use crate::core::facts::prepared::Rescue;
+use crate::core::fixes::stop::{self, Power};
 use crate::core::plan::volume::Spot;
 use crate::core::plan::{Choices, Plan};
 use crate::core::text::shell_quote;
@@ -23,14 +25,20 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
         Some(why) => format!("the root volume could not be looked at: {}", why.text()),
         None => "the root volume was not looked at".to_owned(),
     })?;
-    if let Some(plan) = gates::hopeless(facts, ground) {
+    let ran = instance.state == "running";
+    let power = match &ground.root {
+        Some(_) => Power { stops: ran, starts: true, undo_stops: !ran, brings_root: false },
+        None => Power { stops: false, starts: true, undo_stops: true, brings_root: true },
+    };
+    let around = stop::around(facts, choices, instance, power);
+    if let Some(plan) = gates::hopeless(facts, ground, &around) {
         return Ok(plan);
     }
     let device = instance.root_device_name.as_deref().ok_or("AWS does not tell the instance's root device name")?;
     let spot = Spot { instance: instance.id.clone(), device: device.to_owned() };
     match &ground.root {
-        Some(root) => swap::plan(facts, choices, ground, root, &spot),
-        None if instance.state == "stopped" => reattach::plan(facts, choices, ground, &spot),
+        Some(root) => swap::plan(facts, choices, ground, root, &spot, around),
+        None if instance.state == "stopped" => reattach::plan(facts, choices, ground, &spot, around),
         None => Err(format!("AWS shows no volume as {device}, and the instance is {}", instance.state)),
     }
 }

@@ -5,6 +5,7 @@
 use super::{FIX, Words, swap::kept};
 use crate::core::facts::Facts;
 use crate::core::facts::prepared::{LostRoot, Rescue};
+use crate::core::fixes::stop::Around;
 use crate::core::plan::volume::{Put, Spot, VolumeAction};
 use crate::core::plan::{Choice, Choices, Consent, Gate, GateState, Plan, Risk, Step};
 use crate::core::text::shell_quote;
@@ -23,7 +24,13 @@ const PERMISSIONS: &[&str] = &[
 ];
 
 /// Plans to attach the lost root again, and to start.
-pub(super) fn plan(facts: &Facts, choices: &Choices, ground: &Rescue, spot: &Spot) -> Result<Plan, String> {
+pub(super) fn plan(
+    facts: &Facts,
+    choices: &Choices,
+    ground: &Rescue,
+    spot: &Spot,
+    around: Around,
+) -> Result<Plan, String> {
     let instance = facts.instance().ok_or("the instance is not known")?;
     let lost = ground.lost.value().ok_or_else(|| match ground.lost.why_not() {
         Some(why) => format!("cannot look for the volume that was the root: {}", why.text()),
@@ -70,7 +77,10 @@ pub(super) fn plan(facts: &Facts, choices: &Choices, ground: &Rescue, spot: &Spo
         ));
     }
     plan.title = format!("attach {} to {} again as {}, and start it", volume.id, instance.label(), spot.device);
+    let (before, after) = around.into_plan(&mut plan);
+    plan.steps.extend(before);
     steps(&mut plan, &instance.region, volume, spot);
+    plan.steps.extend(after);
     plan.steps.push(Step::look("run the diagnosis again", format!("port22 diagnose {}", shell_quote(&instance.id))));
     Ok(plan)
 }

@@ -3,13 +3,14 @@
 //! Everything that can be done while the instance runs is done before it stops. The order of the steps is the state
 //! machine: each step looks first, so that a rescue that was cut short goes on where it stood.
 
-use super::{FIX, Words, gates, size};
+use super::{FIX, Words, gates, layout, size};
 use crate::core::diagnosis::Diagnosis;
 use crate::core::facts::Facts;
 use crate::core::facts::aws::Instance;
 use crate::core::facts::local::KeyFileState;
 use crate::core::facts::prepared::{HelperImage, Rescue, RootVolume};
 use crate::core::fixes::ssm_role;
+use crate::core::fixes::stop::Around;
 use crate::core::plan::volume::{Helper, Put, Repair, RescueJob, Spot, VolumeAction};
 use crate::core::plan::{Choice, Choices, Consent, Gate, GateState, Plan, Risk, Step};
 use crate::core::text::shell_quote;
@@ -54,6 +55,7 @@ pub(super) fn plan(
     ground: &Rescue,
     root: &RootVolume,
     spot: &Spot,
+    around: Around,
 ) -> Result<Plan, String> {
     let instance = facts.instance().ok_or("the instance is not known")?;
     let image = ground.image.value().ok_or_else(|| match ground.image.why_not() {
@@ -84,9 +86,12 @@ pub(super) fn plan(
             instance.label(),
         )
     };
-    plan.gates.extend(gates::of_the_stop(facts, ground));
+    let mut permissions: Vec<String> = PERMISSIONS.iter().map(|p| (*p).to_owned()).collect();
+    permissions.extend(around.permissions.iter().cloned());
+    let (before, after) = around.into_plan(&mut plan);
     plan.gates.extend(gates::not_mended(&seen));
     plan.gates.push(gates::encryption(root));
+    plan.gates.push(layout::gate(facts));
     plan.gates.extend(own_gates(facts, &seen, image, &job));
     let words = Words { region: &instance.region };
     let region = instance.region.clone();
@@ -102,14 +107,14 @@ pub(super) fn plan(
     let profile = ssm_role::choose_profile(&mut plan, facts, choices, &region);
     let helper = helper(instance, image, subnet, profile);
     while_it_runs(&mut plan, &words, &helper);
-    swap(&mut plan, &words, instance, root, spot, job);
+    plan.steps.extend(before);
+    swap(&mut plan, &words, instance, root, spot, job, after);
     plan.steps.push(Step::look(
         "run the diagnosis again: the login must work",
         format!("port22 diagnose {}", shell_quote(&instance.id)),
     ));
     choice.append(&mut plan.choices);
     plan.choices = choice;
-    let mut permissions: Vec<String> = PERMISSIONS.iter().map(|p| (*p).to_owned()).collect();
     permissions.extend(ssm_role::permissions(&plan));
     if root.encrypted {
         permissions
@@ -261,7 +266,15 @@ fn while_it_runs(plan: &mut Plan, words: &Words<'_>, helper: &Helper) {
 }
 
 /// Stop, over, repair, back, start, end of the helper.
-fn swap(plan: &mut Plan, words: &Words<'_>, instance: &Instance, root: &RootVolume, spot: &Spot, job: RescueJob) {
+fn swap(
+    plan: &mut Plan,
+    words: &Words<'_>,
+    instance: &Instance,
+    root: &RootVolume,
+    spot: &Spot,
+    job: RescueJob,
+    after: Vec<Step>,
+) {
     let region = instance.region.clone();
     let ran = instance.state == "running";
     let at_helper = Spot { instance: "${helper}".to_owned(), device: AT_HELPER.to_owned() };
@@ -344,6 +357,7 @@ fn swap(plan: &mut Plan, words: &Words<'_>, instance: &Instance, root: &RootVolu
         (!ran).then(|| words.power(&instance.id, false)),
         VolumeAction::Power { region: region.clone(), instance: instance.id.clone(), up: true, back: false },
     ));
+    plan.steps.extend(after);
     plan.steps.push(Step::deed(
         "terminate the helper",
         words.ec2("terminate-instances --instance-ids ${helper}"),

@@ -4,6 +4,7 @@ use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::aws::{Instance, SsmAgent};
 use crate::core::facts::local::{KeyFileState, KeyProbe};
+use crate::core::facts::prepared::net::{PowerFacts, ScalingMember};
 use crate::core::facts::prepared::{HelperImage, LostRoot, Rescue, RootVolume};
 use crate::core::fixes;
 use crate::core::key;
@@ -30,7 +31,12 @@ fn facts() -> Facts {
         },
         "DescribeInstances",
     );
-    facts.host.stop_protected = Fact::known(false, "DescribeInstanceAttribute");
+    facts.prepared.power = PowerFacts {
+        stop_protected: Fact::known(false, "DescribeInstanceAttribute"),
+        local_disks: Fact::known(Vec::new(), "DescribeInstanceTypes"),
+        scaling: Fact::known(None, "DescribeAutoScalingInstances"),
+        ..PowerFacts::default()
+    };
     facts.prepared.rescue = Fact::known(
         Rescue {
             zone: "eu-west-1a".to_owned(),
@@ -172,17 +178,22 @@ fn what_forbids_a_rescue_refuses_it() {
     };
     for (word, change) in [
         (
-            "instance-store",
+            "instance store",
             (|f| instance(f, |i| i.root_device_type = Some("instance-store".to_owned()))) as fn(&mut Facts),
         ),
         ("terminated", |f| instance(f, |i| i.state = "terminated".to_owned())),
         ("Windows", |f| instance(f, |i| i.platform = Some("windows".to_owned()))),
         ("stopping", |f| instance(f, |i| i.state = "stopping".to_owned())),
-        ("stop-protected", |f| f.host.stop_protected = Fact::known(true, "x")),
-        ("asg-managed", |f| {
+        ("hibernates", |f| {
+            instance(f, |i| {
+                (i.state, i.state_reason) = ("stopped".to_owned(), Some("Client.UserInitiatedHibernate".to_owned()));
+            });
+        }),
+        ("group g", |f| {
             instance(f, |i| {
                 i.tags.insert("aws:autoscaling:groupName".to_owned(), "g".to_owned());
             });
+            f.prepared.power.scaling = Fact::unknown(Why::needs("a permission"));
         }),
         ("Marketplace", |f| ground(f, |g| g.product_codes = vec!["abc".to_owned()])),
     ] {
@@ -286,4 +297,24 @@ fn a_lost_root_in_doubt_is_asked_for() {
         // A volume that nothing speaks for is not taken, whoever names it.
         assert!(plan(&facts, &[("volume", "vol-other")]).refused().is_some());
     }
+}
+
+#[test]
+fn group_and_stop_protection_make_room_for_the_stop_alone() {
+    let mut facts = facts();
+    let member =
+        ScalingMember { group: "web".to_owned(), lifecycle: "InService".to_owned(), ..ScalingMember::default() };
+    facts.prepared.power.scaling = Fact::known(Some(member), "DescribeAutoScalingInstances");
+    facts.prepared.power.stop_protected = Fact::known(true, "DescribeInstanceAttribute");
+    let kept = plan(&facts, &[]);
+    assert_eq!(kept.refused().map(|g| g.id.as_str()), Some("stop-protection"));
+    assert!(kept.choices.iter().any(|c| c.id == "stop-protection"), "{kept:#?}");
+    let lifted = plan(&facts, &[("stop-protection", "lift")]);
+    assert_eq!(lifted.refused(), None);
+    let all = names(&lifted);
+    let at = |name: &str| all.iter().position(|n| n == name).expect(name);
+    let last = |name: &str| all.iter().rposition(|n| n == name).expect(name);
+    // Helper and snapshot are ready first; what stood in the way is back before the helper ends.
+    assert!(at("await-snapshot") < at("stop-protection") && at("enter-standby") < at("power"), "{all:?}");
+    assert!(last("power") < at("exit-standby") && last("stop-protection") < at("terminate"), "{all:?}");
 }

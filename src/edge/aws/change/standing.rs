@@ -28,19 +28,24 @@ impl Aws {
                 // It ran before the repair: there is nothing to take back.
                 Ok(Performed { undo: None, changed: false, ..done })
             }
-            PowerAction::StopProtection { region, instance, on, back } => {
-                self.protect(region, instance, *on, *back, step).await
+            PowerAction::StopProtection { region, instance, on, back, reopens } => {
+                let done = self.protect(region, instance, *on, *back, step).await?;
+                Ok(reopened(done, action, *reopens))
             }
             PowerAction::EnterStandby { region, instance, group } => {
                 self.enter_standby(region, instance, group, step).await
             }
-            PowerAction::ExitStandby { region, instance, group } => {
-                self.exit_standby(region, instance, group, step).await
+            PowerAction::ExitStandby { region, instance, group, reopens } => {
+                let done = self.exit_standby(region, instance, group, step).await?;
+                Ok(reopened(done, action, *reopens))
             }
             PowerAction::SuspendProcesses { region, group, processes } => {
                 self.suspend(region, group, processes, step).await
             }
-            PowerAction::ResumeProcesses { region, group, processes } => self.resume(region, group, processes).await,
+            PowerAction::ResumeProcesses { region, group, processes, reopens } => {
+                let done = self.resume(region, group, processes).await?;
+                Ok(reopened(done, action, *reopens))
+            }
         }
     }
 
@@ -52,9 +57,17 @@ impl Aws {
             PowerAction::Hibernate { region, instance } => return self.settle_power(region, instance, false).await,
             PowerAction::Reboot { .. }
             | PowerAction::StartAgain { .. }
-            | PowerAction::StopProtection { back: true, .. }
-            | PowerAction::ExitStandby { .. }
-            | PowerAction::ResumeProcesses { .. } => return nothing_left(),
+            | PowerAction::StopProtection { back: true, reopens: false, .. }
+            | PowerAction::ExitStandby { reopens: false, .. }
+            | PowerAction::ResumeProcesses { reopens: false, .. } => return nothing_left(),
+            PowerAction::ExitStandby { region, instance, group, .. } => {
+                let now = self.lifecycle(region, instance, group).await;
+                now.map(|now| (now != "Standby").then(|| reopened(Performed::default(), action, true)))
+            }
+            PowerAction::ResumeProcesses { region, group, processes, .. } => {
+                let now = self.suspended(region, group, processes).await;
+                now.map(|now| (now.len() < processes.len()).then(|| reopened(Performed::default(), action, true)))
+            }
             PowerAction::StopProtection { region, instance, on, .. } => self
                 .protected(region, instance)
                 .await
@@ -94,7 +107,7 @@ impl Aws {
                 let call = self.ec2_once(region).start_instances().instance_ids(instance).dry_run(true);
                 (name, dry(call.send().await.map(drop), name))
             }
-            PowerAction::StopProtection { region, instance, on, back: false } => {
+            PowerAction::StopProtection { region, instance, on, back: false, .. } => {
                 let name = "ec2:ModifyInstanceAttribute";
                 let value = AttributeBooleanValue::builder().value(*on).build();
                 let call = self.ec2_once(region).modify_instance_attribute().instance_id(instance);
@@ -285,11 +298,33 @@ impl Aws {
     }
 }
 
+/// What brings an obstacle back that made room for a stop: where an undo stops the instance once more, it must make room
+/// again, and is brought back by the undo of the step before the stop.
+fn reopened(done: Performed, action: &PowerAction, reopens: bool) -> Performed {
+    if !reopens {
+        return done;
+    }
+    let undo = match action.clone() {
+        PowerAction::StopProtection { region, instance, on, .. } => {
+            PowerAction::StopProtection { region, instance, on: !on, back: false, reopens: false }
+        }
+        PowerAction::ExitStandby { region, instance, group, .. } => {
+            PowerAction::EnterStandby { region, instance, group }
+        }
+        PowerAction::ResumeProcesses { region, group, processes, .. } => {
+            PowerAction::SuspendProcesses { region, group, processes }
+        }
+        other => other,
+    };
+    Performed { undo: Some(undo.into()), changed: true, ..done }
+}
+
 fn protection_set(region: &str, instance: &str, on: bool, back: bool) -> Performed {
     let (region, instance) = (region.to_owned(), instance.to_owned());
     Performed {
         text: format!("stop protection of {instance} is {}", if on { "on" } else { "off" }),
-        undo: (!back).then(|| PowerAction::StopProtection { region, instance, on: !on, back: true }.into()),
+        undo: (!back)
+            .then(|| PowerAction::StopProtection { region, instance, on: !on, back: true, reopens: false }.into()),
         changed: !back,
         ..Performed::default()
     }
@@ -299,7 +334,7 @@ fn in_standby(region: &str, instance: &str, group: &str) -> Performed {
     let (region, instance, group) = (region.to_owned(), instance.to_owned(), group.to_owned());
     Performed {
         text: format!("{instance} is in standby in {group}"),
-        undo: Some(Action::from(PowerAction::ExitStandby { region, instance, group })),
+        undo: Some(Action::from(PowerAction::ExitStandby { region, instance, group, reopens: false })),
         changed: true,
         ..Performed::default()
     }
@@ -310,7 +345,7 @@ fn processes_suspended(region: &str, group: &str, processes: &[String]) -> Perfo
     let (region, group, processes) = (region.to_owned(), group.to_owned(), processes.to_vec());
     Performed {
         text,
-        undo: Some(Action::from(PowerAction::ResumeProcesses { region, group, processes })),
+        undo: Some(Action::from(PowerAction::ResumeProcesses { region, group, processes, reopens: false })),
         changed: true,
         ..Performed::default()
     }
