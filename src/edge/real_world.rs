@@ -443,7 +443,7 @@ impl World for RealWorld {
             if let Action::Remote(action) = &action {
                 return self.settle_remote(action, &step).await;
             }
-            if let Some(settled) = change::settle(&action) {
+            if let Some(settled) = change::settle(&action, &step) {
                 return settled;
             }
             let settled = self.aws.settle(&action, &step).await;

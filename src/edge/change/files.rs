@@ -48,6 +48,17 @@ fn beside(path: &Path, token: &str) -> PathBuf {
     path.with_file_name(format!(".{name}.{token}"))
 }
 
+/// Removes what an attempt of the step that was killed has left beside a path; whether there was something.
+pub(in crate::edge) fn sweep(path: &Path, token: &str) -> bool {
+    fs::remove_file(beside(path, token.trim_end_matches("-undo"))).is_ok()
+}
+
+/// The file that an attempt of the step that was killed has left beside a path, if there is one.
+pub(in crate::edge) fn left_beside(path: &Path, token: &str) -> Option<PathBuf> {
+    let left = beside(path, token);
+    left.symlink_metadata().is_ok().then_some(left)
+}
+
 /// Writes a new file whole, with this mode from the beginning on, and sees to it that it is on the disk.
 fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     match fs::remove_file(path) {
@@ -160,7 +171,10 @@ impl Editing<'_> {
         let doing = format!("edit {}", self.path);
         let target = place(self.path);
         match self.look().map_err(|e| failed(&doing, &e))? {
-            Found::Done(after) => Ok(self.performed(format!("{} was edited already", self.path), after)),
+            Found::Done(after) => {
+                self.sweep(token);
+                Ok(self.performed(format!("{} was edited already", self.path), after))
+            }
             Found::Other => Err(refused(
                 &doing,
                 "the file was changed after the plan was made",
@@ -197,10 +211,36 @@ impl Editing<'_> {
         }
     }
 
+    /// Removes what an attempt that was killed has left: new files that took no place yet, and the copy of a file that
+    /// is as before. Whether there was something.
+    fn sweep(&self, token: &str) -> bool {
+        let (target, backup) = (place(self.path), Path::new(self.backup));
+        let new = sweep(&target, token);
+        sweep(backup, token) || new
+    }
+
+    /// Whether an attempt that was killed before it changed the file has left something beside it.
+    fn left(&self, token: &str) -> bool {
+        let (target, backup) = (place(self.path), Path::new(self.backup));
+        left_beside(&target, token).is_some()
+            || left_beside(backup, token).is_some()
+            || self.before.is_some() && self.kept().is_some()
+    }
+
+    /// The copy of before, if it is that.
+    fn kept(&self) -> Option<Vec<u8>> {
+        content(Path::new(self.backup)).ok().flatten().filter(|kept| Some(sha256(kept).as_str()) == self.before)
+    }
+
     /// What became of it.
-    pub(super) fn settle(&self) -> Settled {
+    pub(super) fn settle(&self, token: &str) -> Settled {
         match self.look() {
             Ok(Found::Done(after)) => Settled::Done(self.performed(format!("{} was edited", self.path), after)),
+            // The undo finds the file as before, and removes what is left beside it.
+            Ok(Found::AsSeen(old)) if self.left(token) => {
+                let text = format!("{} was not edited yet; a copy is left beside it", self.path);
+                Settled::Done(self.performed(text, sha256(&old)))
+            }
             Ok(Found::AsSeen(_)) => Settled::NotDone,
             Ok(Found::Other) => Settled::CannotTell(format!("{} is neither as before nor as planned", self.path)),
             Err(error) => Settled::CannotTell(os_words(&error)),
@@ -217,7 +257,9 @@ pub(super) fn restore(editing: &Editing<'_>, after: &str, token: &str) -> Result
     let now = content(&target).map_err(|e| failed(&doing, &e))?;
     let digest = now.as_deref().map(sha256);
     if digest.as_deref() == editing.before {
-        return told(format!("{path} is as before already"), false);
+        let copy = editing.before.is_some() && editing.kept().is_some() && fs::remove_file(editing.backup).is_ok();
+        let swept = editing.sweep(token) || copy;
+        return told(format!("{path} is as before already{}", if swept { "; its copy is removed" } else { "" }), swept);
     }
     let Some(before) = editing.before else {
         if digest.as_deref() != Some(after) {
@@ -290,7 +332,7 @@ mod tests {
         let text = path.to_str().unwrap();
         let edit = Edit::Prepend { text: "Include x\n".to_owned() };
         let step = editing(text, None, &edit, "unused");
-        assert!(matches!(step.settle(), Settled::NotDone));
+        assert!(matches!(step.settle("t"), Settled::NotDone));
         let done = step.perform("t").unwrap();
         assert_eq!((mode_of(&path, 0), mode_of(path.parent().unwrap(), 0)), (0o600, 0o700));
         assert_eq!(names(path.parent().unwrap()), ["config"], "nothing else is left behind");
@@ -315,7 +357,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&real).unwrap(), "two\nnew\n");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!((mode_of(&real, 0), mode_of(&backup, 0)), (0o640, 0o600));
-        assert!(matches!(step.settle(), Settled::Done(_)));
+        assert!(matches!(step.settle("t"), Settled::Done(_)));
         let Some(Action::Local(LocalAction::RestoreFile { after, .. })) = done.undo else { panic!("no undo") };
         restore(&step, &after, "u").unwrap();
         assert_eq!(fs::read_to_string(&real).unwrap(), "one\ntwo\n");
@@ -323,7 +365,7 @@ mod tests {
 
         fs::write(&real, "somebody else\n").unwrap();
         assert_eq!(step.perform("t").unwrap_err().kind, FailureKind::Refused);
-        assert!(matches!(step.settle(), Settled::CannotTell(_)));
+        assert!(matches!(step.settle("t"), Settled::CannotTell(_)));
         assert_eq!(fs::read_to_string(&real).unwrap(), "somebody else\n");
         assert!(!backup.exists());
     }
@@ -339,9 +381,17 @@ mod tests {
         let before = sha256(b"one\n");
         let edit = Edit::Write { text: "two\n".to_owned() };
         let step = editing(path.to_str().unwrap(), Some(&before), &edit, backup.to_str().unwrap());
-        assert!(matches!(step.settle(), Settled::NotDone));
+        let Settled::Done(left) = step.settle("t") else { panic!("what is left is not seen") };
         step.perform("t").unwrap();
         assert_eq!((fs::read_to_string(&path).unwrap().as_str(), names(dir.path()).len()), ("two\n", 2));
+
+        // Taken back instead, nothing of it stays.
+        fs::write(&path, "one\n").unwrap();
+        fs::write(dir.path().join(".f.t"), "hal").unwrap();
+        let Some(Action::Local(LocalAction::RestoreFile { after, .. })) = left.undo else { panic!("no undo") };
+        assert!(restore(&step, &after, "t-undo").unwrap().changed);
+        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), names(dir.path())), ("one\n", vec!["f".to_owned()]));
+        assert!(matches!(step.settle("t"), Settled::NotDone));
     }
 
     #[test]

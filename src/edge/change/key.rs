@@ -49,7 +49,10 @@ impl Conversion {
         }
         if Path::new(&self.to).symlink_metadata().is_ok() {
             return match self.made() {
-                Some(made) => Ok(self.performed(format!("{} was written already", self.to), &made)),
+                Some(made) => {
+                    files::sweep(Path::new(&self.to), &token);
+                    Ok(self.performed(format!("{} was written already", self.to), &made))
+                }
                 None => refuse(
                     format!("{} is there now, and is not overwritten", self.to),
                     "move it away, or run the same command again for another name",
@@ -86,9 +89,23 @@ impl Conversion {
     }
 
     /// What became of it.
-    pub(super) fn settle(&self) -> Settled {
-        if Path::new(&self.to).symlink_metadata().is_err() {
-            return Settled::NotDone;
+    pub(super) fn settle(&self, token: &str) -> Settled {
+        let to = Path::new(&self.to);
+        if to.symlink_metadata().is_err() {
+            // A new file that took no place yet holds the key: it is not left behind.
+            let left = files::left_beside(to, token).and_then(|path| Some((files::content(&path).ok()??, path)));
+            return left.map_or(Settled::NotDone, |(bytes, path)| {
+                let path = path.display().to_string();
+                let undo =
+                    LocalAction::RemoveFile { path: path.clone(), sha256: files::sha256(&Zeroizing::new(bytes)) };
+                let text = format!("{} was not written yet; {path} is left", self.to);
+                Settled::Done(Performed {
+                    text,
+                    undo: Some(Action::Local(undo)),
+                    changed: true,
+                    ..Performed::default()
+                })
+            });
         }
         match self.made() {
             Some(made) => Settled::Done(self.performed(format!("{} was written", self.to), &made)),

@@ -17,20 +17,21 @@ use files::Editing;
 /// Performs a local action; `None` when the action is not a local one.
 pub async fn perform(action: &Action, step: &StepContext) -> Option<Result<Performed, Failure>> {
     match action {
-        Action::Chmod { path, from, to } => Some(set_mode(path, *from, *to).await),
+        Action::Chmod { path, from, to } => Some(set_mode(path, *from, *to, step.again).await),
         Action::Local(local) => Some(do_local(local, step).await),
         _ => None,
     }
 }
 
 /// Looks what became of a local action of which no answer is known; `None` when the action is not a local one.
-pub fn settle(action: &Action) -> Option<Settled> {
+pub fn settle(action: &Action, step: &StepContext) -> Option<Settled> {
+    let token = files::token(step);
     match action {
-        Action::Chmod { .. } => Some(Settled::CannotTell("look at the mode of the file".to_owned())),
+        Action::Chmod { path, from, to } => Some(chmod::settle(path, *from, *to)),
         Action::Local(local) => Some(match local {
-            LocalAction::ConvertKey { from, sha256, to, form } => conversion(from, sha256, to, *form).settle(),
+            LocalAction::ConvertKey { from, sha256, to, form } => conversion(from, sha256, to, *form).settle(&token),
             LocalAction::EditFile { path, before, edit, backup, mode } => {
-                Editing { path, before: before.as_deref(), edit, backup, mode: *mode }.settle()
+                Editing { path, before: before.as_deref(), edit, backup, mode: *mode }.settle(&token)
             }
             LocalAction::ProveConfig { .. } => Settled::NotDone,
             _ => Settled::CannotTell("look at the file".to_owned()),
@@ -70,12 +71,8 @@ async fn do_local(action: &LocalAction, step: &StepContext) -> Result<Performed,
     work.await.unwrap_or_else(|e| Err(Failure::failed("change a file", e.to_string(), "run the diagnosis again")))
 }
 
-async fn set_mode(path: &str, from: u32, to: u32) -> Result<Performed, Failure> {
+async fn set_mode(path: &str, from: u32, to: u32, again: bool) -> Result<Performed, Failure> {
     let file = path.to_owned();
-    let done = tokio::task::spawn_blocking(move || chmod::perform(&file, from, to)).await;
-    let text = done
-        .map_err(|e| Failure::failed(format!("set the mode of {path}"), e.to_string(), "run the diagnosis again"))??;
-    let changed = !text.contains("already has mode");
-    let undo = changed.then(|| Action::Chmod { path: path.to_owned(), from: to, to: from });
-    Ok(Performed { text, undo, changed, ..Performed::default() })
+    let done = tokio::task::spawn_blocking(move || chmod::perform(&file, from, to, again)).await;
+    done.map_err(|e| Failure::failed(format!("set the mode of {path}"), e.to_string(), "run the diagnosis again"))?
 }
