@@ -4,6 +4,7 @@
 //! The scripts are known by their first line of output (`port22-fix 1 JOB TOKEN`) and by what stands ahead of them. Used
 //! by `script`. Must keep to what the scripts do: what they refuse is refused here.
 
+pub(super) mod ec2rescue;
 mod jobs;
 
 use std::collections::BTreeMap;

@@ -21,6 +21,7 @@
 //! | `keys`, `bignum`, `ids`, `console`, `home` | key pairs, ids and times, console text, the user's files |
 
 mod api;
+mod automation;
 mod bignum;
 mod build;
 mod cloud_init;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::automation;
 use super::ids;
 use super::keys::Pair;
 use super::scenario::{ImageSpec, Reason};
@@ -63,6 +64,8 @@ pub(super) struct World {
     pub scaling: Scaling,
     /// What was run through Systems Manager, by command id.
     pub commands: BTreeMap<String, CommandRun>,
+    /// Runbooks that were started, oldest first.
+    pub automations: Vec<automation::Run>,
     /// Sessions of Session Manager that have not ended.
     pub sessions: BTreeMap<String, SessionRecord>,
     /// Where their data channels are: `ws://ADDRESS:PORT`.
@@ -212,6 +215,7 @@ impl World {
             serial_console: false,
             scaling: Scaling::default(),
             commands: BTreeMap::new(),
+            automations: Vec::new(),
             sessions: BTreeMap::new(),
             channel: String::new(),
             tags: BTreeMap::new(),
@@ -271,7 +275,7 @@ impl World {
 
     /// Carries out what time has brought, and tells when the next thing will happen.
     pub fn settle(&mut self, now: Instant) -> Option<Instant> {
-        let mut next: Option<Instant> = None;
+        let mut next = automation::settle(self, now);
         let mut later = |at: Instant| next = Some(next.map_or(at, |old| old.min(at)));
         for instance in &mut self.instances {
             match instance.state {

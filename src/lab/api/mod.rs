@@ -23,6 +23,7 @@ mod params;
 mod power;
 mod profile;
 mod roles;
+mod runbook;
 mod scaling;
 mod sessions;
 mod ssm;

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::{Problem, commands, sessions, unknown};
+use super::{Problem, commands, runbook, sessions, unknown};
 use crate::lab::ids;
 use crate::lab::managed::{self, Presence};
 use crate::lab::session::AGENT;
@@ -23,8 +23,12 @@ pub(super) fn run(world: &mut World, action: &str, body: &str) -> Reply {
         "GetConnectionStatus" => connection(world, &request),
         "GetServiceSetting" => setting(world, &request),
         "GetParameter" => parameter(world, &request),
-        "DescribeAutomationExecutions" => Ok(automations(world, &request)),
-        "GetAutomationExecution" => automation(world, &request),
+        "DescribeAutomationExecutions" => Ok(runbook::list(world, &request)),
+        "GetAutomationExecution" => runbook::get(world, &request),
+        "DescribeAutomationStepExecutions" => runbook::steps(world, &request),
+        "StartAutomationExecution" => runbook::start(world, &request),
+        "StopAutomationExecution" => runbook::stop(world, &request),
+        "GetDocument" => runbook::get_document(&request),
         "DescribeDocument" => document(world, &request),
         "StartSession" => sessions::start(world, &request),
         "ResumeSession" => sessions::resume(world, &request),
@@ -171,7 +175,7 @@ fn setting(world: &World, request: &Value) -> Reply {
 }
 
 /// Automations that the story tells of, each about its own instance.
-fn automations(world: &World, request: &Value) -> Value {
+pub(super) fn automations(world: &World, request: &Value) -> Value {
     let filters: Vec<(&str, Vec<&str>)> = request["Filters"]
         .as_array()
         .into_iter()
@@ -217,7 +221,7 @@ fn automations(world: &World, request: &Value) -> Value {
 }
 
 /// One automation with what it was started with.
-fn automation(world: &World, request: &Value) -> Reply {
+pub(super) fn automation(world: &World, request: &Value) -> Reply {
     let id = text(request, "AutomationExecutionId")?;
     let all = world.instances.iter().flat_map(|instance| {
         instance.machine.automation.iter().enumerate().map(move |(number, run)| (instance, number, run))
@@ -303,12 +307,15 @@ pub(super) const DOCUMENTS: &[(&str, &str, &[Parameter])] = &[
     ("SSM-SessionManagerRunShell", "Session", &[]),
 ];
 
+/// A document of this account: its name, kind and parameters.
+pub(super) fn known_document(name: &str) -> Result<(&'static str, &'static str, &'static [Parameter]), Problem> {
+    let found = DOCUMENTS.iter().find(|(known, ..)| *known == name);
+    found.copied().ok_or_else(|| Problem::new("InvalidDocument", format!("Document with name {name} does not exist.")))
+}
+
 fn document(world: &World, request: &Value) -> Reply {
     let name = text(request, "Name")?;
-    let (known, kind, parameters) = DOCUMENTS
-        .iter()
-        .find(|(known, ..)| *known == name)
-        .ok_or_else(|| Problem::new("InvalidDocument", format!("Document with name {name} does not exist.")))?;
+    let (known, kind, parameters) = known_document(name)?;
     let parameters: Vec<_> = parameters
         .iter()
         .map(|(name, kind, default, allowed)| {
@@ -329,7 +336,7 @@ fn document(world: &World, request: &Value) -> Reply {
         "LatestVersion": "1",
         "DefaultVersion": "1",
         "DocumentType": kind,
-        "SchemaVersion": match *kind { "Automation" => "0.3", "Command" => "2.2", _ => "1.0" },
+        "SchemaVersion": match kind { "Automation" => "0.3", "Command" => "2.2", _ => "1.0" },
         "DocumentFormat": "JSON",
         "PlatformTypes": ["Linux", "Windows", "MacOS"],
         "Parameters": parameters,
