@@ -14,6 +14,7 @@ use crate::engine::journal::Journal;
 use crate::engine::repair::{self, Means};
 use crate::engine::world::World;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal};
 use std::sync::Arc;
 use tokio::sync::mpsc::unbounded_channel;
@@ -76,7 +77,7 @@ pub async fn run(cli: &Cli, args: &FixArgs) -> Result<Exit, Failure> {
     }
     if plan.steps.iter().all(|s| s.action.is_none()) {
         let why = plan.gates.iter().map(|g| g.why.clone()).collect::<Vec<_>>().join("; ");
-        tell(args.json, &plan, true, true, None, &why, None);
+        tell(args.json, &plan, true, None, &why, None, &Said::new());
         return Ok(Exit::Ok);
     }
     output::note(&report::plan_text(&plan, cli.global.ascii));
@@ -86,8 +87,8 @@ pub async fn run(cli: &Cli, args: &FixArgs) -> Result<Exit, Failure> {
     // Somebody may have thought about it for a while.
     let reread = !args.yes;
     let run = follow(world, journal, request, |means| repair::apply(means, confirmed, reread));
-    let result = Box::pin(run).await;
-    finish(args.json, result)
+    let (result, said) = Box::pin(run).await;
+    finish(args.json, result, &said)
 }
 
 /// What `--choose ID=OPTION` says.
@@ -152,23 +153,28 @@ pub fn confirm(plan: Plan, yes: bool) -> Result<Confirmed, Failure> {
     })
 }
 
-/// Runs a repair, an undo or a resumed repair, and tells on stderr what goes on.
+/// What each step said when it was done, by its index in the plan.
+pub type Said = BTreeMap<usize, String>;
+
+/// Runs a repair, an undo or a resumed repair, and tells on stderr what goes on. Gives what the steps said as well.
 pub async fn follow<F, R>(
     world: Arc<dyn World>,
     journal: Arc<dyn Journal>,
     request: crate::engine::diagnose::Request,
     run: F,
-) -> RepairResult
+) -> (RepairResult, Said)
 where
     F: FnOnce(Means) -> R,
     R: Future<Output = RepairResult>,
 {
     let (out, mut receiver) = unbounded_channel();
     let watch = async {
+        let mut said = Said::new();
         while let Some(event) = receiver.recv().await {
             match event {
                 RepairEvent::Step { index, state: StepState::Done(text) } => {
                     output::progress(&format!("  step {}: {text}", index + 1));
+                    said.insert(index, text);
                 }
                 RepairEvent::Step { index, state: StepState::Failed(text) } => {
                     output::progress(&format!("  step {} failed: {text}", index + 1));
@@ -177,13 +183,17 @@ where
                 _ => {}
             }
         }
+        said
     };
-    tokio::join!(run(Means { world, journal, request, run: RunId(2), out }), watch).0
+    tokio::join!(run(Means { world, journal, request, run: RunId(2), out }), watch)
 }
 
 /// Tells how it ended.
-pub fn finish(json: bool, result: RepairResult) -> Result<Exit, Failure> {
+pub fn finish(json: bool, result: RepairResult, said: &Said) -> Result<Exit, Failure> {
     let after = result.after.as_ref();
+    let tell = |verified: bool, text: &str| {
+        tell(json, &result.plan, verified, result.entry.as_deref(), text, after, said);
+    };
     match &result.outcome {
         RepairOutcome::Fixed { login } => {
             let text = if *login {
@@ -191,19 +201,11 @@ pub fn finish(json: bool, result: RepairResult) -> Result<Exit, Failure> {
             } else {
                 format!("applied and verified; {}", still(&result))
             };
-            tell(json, &result.plan, true, true, result.entry.as_deref(), &text, after);
+            tell(true, &text);
             Ok(Exit::Ok)
         }
         RepairOutcome::NotVerified(why) => {
-            tell(
-                json,
-                &result.plan,
-                true,
-                false,
-                result.entry.as_deref(),
-                &format!("applied, not verified: {why}"),
-                after,
-            );
+            tell(false, &format!("applied, not verified: {why}"));
             Ok(Exit::Found)
         }
         RepairOutcome::Failed(failure) => Err(failure.clone()),
@@ -229,15 +231,20 @@ fn still(result: &RepairResult) -> String {
 fn tell(
     as_json: bool,
     plan: &Plan,
-    applied: bool,
     verified: bool,
     entry: Option<&str>,
     text: &str,
     after: Option<&crate::engine::event::Snapshot>,
+    said: &Said,
 ) {
     if as_json {
         let mut out = report::plan_json(plan);
-        out["applied"] = json!(applied);
+        for (index, text) in said {
+            if let Some(step) = out["steps"].get_mut(*index) {
+                step["result"] = json!(text);
+            }
+        }
+        out["applied"] = json!(true);
         out["verified"] = json!(verified);
         out["entry"] = json!(entry);
         out["message"] = json!(text);
@@ -248,8 +255,14 @@ fn tell(
         );
         output::print_json(&out);
     } else {
+        // Step by step on stderr only while somebody watches.
+        for (index, text) in
+            said.iter().filter(|(index, _)| plan.steps.get(**index).is_some_and(|s| s.action.is_some()))
+        {
+            output::print(&format!("step {}: {text}", index + 1));
+        }
         output::print(text);
-        if let Some(entry) = entry {
+        if let Some(entry) = entry.filter(|_| plan.steps.iter().any(|s| s.undo.is_some())) {
             output::print(&format!("undo: port22 undo {entry}"));
         }
     }

@@ -37,9 +37,13 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
         account: facts.account(),
         reversible: !fix,
         risk: if fix { Risk::Medium } else { Risk::Low },
+        promises_login: fix,
         permissions: [
             "StartAutomationExecution",
             "GetAutomationExecution",
+            "DescribeAutomationExecutions",
+            "StopAutomationExecution",
+            "GetDocument",
             "DescribeDocument",
             "SendCommand",
             "ListCommands",
@@ -105,6 +109,10 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
         let text = format!("the document now needs {}, which port22 does not know: run it in the console", needed.name);
         plan.gates.push(Gate::new("parameters", GateState::Refuse, text));
     }
+    if fix {
+        let text = "an undo stops the run as long as its repair has not begun; what EC2Rescue has repaired no call takes back: old modes and copies of changed files are on the instance in /var/tmp/ec2rl";
+        plan.gates.push(Gate::new("undo", GateState::Warn, text));
+    }
     let shown = serde_json::to_string(&parameters).unwrap_or_default();
     plan.steps.push(Step::deed(
         format!("start {DOCUMENT}"),
@@ -112,7 +120,11 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
             "aws ssm start-automation-execution --region {region} --document-name {DOCUMENT} --parameters {}",
             shell_quote(&shown)
         ),
-        fix.then(|| "the old modes and the old configuration are in the runbook's output".to_owned()),
+        fix.then(|| {
+            format!(
+                "aws ssm stop-automation-execution --region {region} --automation-execution-id ${{execution}} --type Cancel"
+            )
+        }),
         Action::Access(AccessAction::StartRunbook {
             region: region.clone(),
             document: DOCUMENT.to_owned(),
@@ -195,5 +207,10 @@ fn offline_gates(facts: &Facts) -> Vec<Gate> {
         out.push(Gate::new("instance-store", GateState::Warn, "data on instance store volumes is lost"));
     }
     out.push(Gate::new("address", GateState::Warn, "a public address that is no Elastic IP changes"));
+    out.push(Gate::new(
+        "rights",
+        GateState::Warn,
+        "offline it acts with your own rights in EC2, CloudFormation, Lambda and IAM as well: AWSSupport-ExecuteEC2Rescue's page lists them; without them the run fails",
+    ));
     out
 }

@@ -118,4 +118,11 @@ pub enum AccessAction {
         /// Longest wait, minutes.
         minutes: u64,
     },
+    /// `ssm:StopAutomationExecution` of one that an earlier step started, where that harms nothing.
+    StopRunbook {
+        /// Region.
+        region: String,
+        /// Execution id.
+        execution: String,
+    },
 }

@@ -154,6 +154,7 @@ fn is_precondition(run: &Automation) -> bool {
         || step.starts_with("verify")
         || message.contains("assertawsresourceproperty")
         || message.contains("not in desired values")
+        || message.contains("is not in the desired values")
 }
 
 /// Whether it stopped at, or after, taking a volume off.

@@ -1,4 +1,4 @@
-//! Roles, instance profiles, and AWS's runbooks.
+//! Roles and instance profiles.
 //!
 //! Must not touch a role or profile that it did not make, but for the one policy that the plan names; must not replace
 //! a profile that is there.
@@ -6,15 +6,12 @@
 use super::TAG;
 use crate::core::plan::Action;
 use crate::core::plan::access::AccessAction as Deed;
-use crate::core::recognise::strip_controls;
-use crate::core::text::{hex, shorten};
 use crate::edge::aws::client::Aws;
 use crate::edge::aws::error;
 use crate::engine::failure::Failure;
 use crate::engine::world::{Performed, Settled, StepContext};
 use aws_sdk_iam::types::Tag;
-use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -43,12 +40,6 @@ fn tags(step: &StepContext) -> Result<Vec<Tag>, Failure> {
         .map(|(key, value)| Tag::builder().key(key).value(value).build())
         .collect::<Result<_, _>>()
         .map_err(|e| Failure::usage("tag what is made", e.to_string(), "report this as a bug"))
-}
-
-/// A UUID made of a token: the form that `ClientToken` wants.
-fn uuid(token: &str) -> String {
-    let digits = hex(&Sha256::digest(token)[..16]);
-    format!("{}-{}-{}-{}-{}", &digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..])
 }
 
 impl Aws {
@@ -99,6 +90,7 @@ impl Aws {
             Deed::FollowRunbook { region, execution, minutes } => {
                 self.follow_runbook(region, execution, *minutes, step).await
             }
+            Deed::StopRunbook { region, execution } => self.stop_runbook(region, execution, step).await,
         }
     }
 
@@ -128,8 +120,8 @@ impl Aws {
             }),
             // Waiting and following leave nothing behind.
             Deed::AwaitAgent { .. } | Deed::FollowRunbook { .. } => Ok(None),
-            Deed::StartRunbook { document, .. } => {
-                return Settled::CannotTell(format!("look at the runs of {document} in Systems Manager, Automation"));
+            Deed::StartRunbook { region, document, parameters } => {
+                return self.settle_runbook(region, document, parameters, step).await;
             }
             _ => return Settled::CannotTell("look at the role and the profile in the IAM console".to_owned()),
         };
@@ -360,79 +352,6 @@ impl Aws {
             tokio::time::sleep(PAUSE).await;
         }
     }
-
-    async fn start_runbook(
-        &self,
-        region: &str,
-        document: &str,
-        parameters: &BTreeMap<String, Vec<String>>,
-        step: &StepContext,
-    ) -> Result<Performed, Failure> {
-        let doing = format!("start {document}");
-        let call = self
-            .ssm_once(region)
-            .start_automation_execution()
-            .document_name(document)
-            .set_parameters(Some(parameters.clone().into_iter().collect()))
-            .client_token(uuid(&step.token));
-        let answer = call.send().await.map_err(|e| error::failure(&e, "ssm:StartAutomationExecution", &doing))?;
-        let id = answer.automation_execution_id().unwrap_or_default().to_owned();
-        Ok(Performed {
-            text: format!("{document} runs as {id}"),
-            outputs: [("execution".to_owned(), id)].into(),
-            ..Performed::default()
-        })
-    }
-
-    async fn follow_runbook(
-        &self,
-        region: &str,
-        execution: &str,
-        minutes: u64,
-        step: &StepContext,
-    ) -> Result<Performed, Failure> {
-        let doing = format!("follow the runbook {execution}");
-        let began = Instant::now();
-        let limit = Duration::from_secs(minutes * 60);
-        let mut told = BTreeSet::new();
-        loop {
-            let answer = self.ssm(region).get_automation_execution().automation_execution_id(execution).send().await;
-            let run = match answer {
-                Ok(answer) => answer.automation_execution().cloned(),
-                Err(e) if began.elapsed() > limit => {
-                    return Err(error::failure(&e, "ssm:GetAutomationExecution", &doing));
-                }
-                // One look that fails says nothing about the run.
-                Err(_) => None,
-            };
-            if let Some(run) = &run {
-                for one in run.step_executions() {
-                    let (name, status) =
-                        (one.step_name().unwrap_or_default(), one.step_status().map_or("", |s| s.as_str()));
-                    if !matches!(status, "" | "Pending") && told.insert((name.to_owned(), status.to_owned())) {
-                        step.say(format!("{name}: {status}"));
-                    }
-                }
-                match run.automation_execution_status().map_or("", |s| s.as_str()) {
-                    "Success" | "CompletedWithSuccess" => return Ok(unchanged(output_of(run))),
-                    "Failed" | "TimedOut" | "Cancelled" | "CompletedWithFailure" | "Rejected" => {
-                        return Err(ended_badly(run, &doing));
-                    }
-                    _ => {}
-                }
-            }
-            if began.elapsed() > limit {
-                return Err(Failure::failed(
-                    doing,
-                    format!("it still runs after {minutes} minutes"),
-                    format!(
-                        "it goes on in AWS: aws ssm get-automation-execution --region {region} --automation-execution-id {execution}"
-                    ),
-                ));
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
 }
 
 fn delete_role(region: &str, role: &str) -> Deed {
@@ -464,55 +383,5 @@ where
             Ok(unchanged(format!("{what} stays: something else uses it now")))
         }
         Err(e) => Err(error::failure(&e, action, doing)),
-    }
-}
-
-/// What a run printed, without what could steer a terminal.
-fn output_of(run: &aws_sdk_ssm::types::AutomationExecution) -> String {
-    let mut all: Vec<String> = run
-        .outputs()
-        .into_iter()
-        .flatten()
-        .filter(|(_, values)| values.iter().any(|v| !v.trim().is_empty() && !v.starts_with("No output available")))
-        .map(|(name, values)| format!("{name}: {}", values.join(" ")))
-        .collect();
-    all.sort();
-    if all.is_empty() {
-        return "the runbook has ended, and printed nothing".to_owned();
-    }
-    shorten(&strip_controls(&all.join("; ")), 4000)
-}
-
-/// A run that ended badly: an assertion that failed names a condition that the instance does not meet.
-fn ended_badly(run: &aws_sdk_ssm::types::AutomationExecution, doing: &str) -> Failure {
-    let status = run.automation_execution_status().map_or("", |s| s.as_str());
-    let failed = run.step_executions().iter().find(|s| s.step_status().is_some_and(|s| s.as_str() == "Failed"));
-    let step = failed.and_then(|s| s.step_name()).or(run.current_step_name()).unwrap_or_default();
-    let asserted = failed.and_then(|s| s.action()).is_some_and(|a| a == "aws:assertAwsResourceProperty");
-    let message = failed.and_then(|s| s.failure_message()).or(run.failure_message()).unwrap_or_default();
-    let message = shorten(&strip_controls(message), 600);
-    let failure = Failure::failed(
-        doing,
-        format!("it is {status} at step {step}: {message}"),
-        if asserted {
-            "the instance does not meet the runbook's condition: choose other parameters, or another way (port22 explain root-volume-rescue)"
-        } else {
-            "look whether the instance has its root volume and runs: a run that was cut short can leave it without (port22 diagnose; cause runbook-interrupted)"
-        },
-    );
-    failure.caused_by(if asserted { "runbook-precondition-failed" } else { "runbook-interrupted" })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_makes_the_same_uuid_each_time() {
-        let one = uuid("port22-20261121-090000-1-2");
-        assert_eq!(one, uuid("port22-20261121-090000-1-2"));
-        assert_ne!(one, uuid("port22-20261121-090000-1-3"));
-        let parts: Vec<usize> = one.split('-').map(str::len).collect();
-        assert_eq!(parts, [8, 4, 4, 4, 12]);
     }
 }

@@ -12,6 +12,7 @@ mod key_pair;
 mod network;
 mod power;
 mod routes;
+mod runbook;
 mod standing;
 mod user_data;
 mod volume;
