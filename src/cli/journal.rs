@@ -42,6 +42,28 @@ fn expiry_text(entry: &Entry, now: i64) -> String {
     }
 }
 
+/// What was changed by an entry that did not come to its end, and how to go back and on; nothing for others.
+fn way_of(entry: &Entry) -> Vec<String> {
+    let Some(on) = entry.way_on() else { return Vec::new() };
+    let mut out = Vec::new();
+    let by_hand = |out: &mut Vec<String>, command: Option<String>| {
+        out.extend(command.map(|command| format!("      back by hand: {command}")));
+    };
+    for (step, text, command) in entry.in_force() {
+        out.push(format!("    in force: step {}: {text}", step + 1));
+        by_hand(&mut out, command);
+    }
+    if let Some((step, text, command)) = entry.unknown() {
+        out.push(format!("    nobody knows whether step {} was done: {text}", step + 1));
+        by_hand(&mut out, command);
+    }
+    match entry.way_back() {
+        Some(back) => out.push(format!("    go back: {back}; go on: {on}")),
+        None => out.push(format!("    nothing was changed; go on: {on}")),
+    }
+    out
+}
+
 fn state(entry: &Entry) -> &'static str {
     match entry.state {
         EntryState::Interrupted => "interrupted",
@@ -54,7 +76,8 @@ fn state(entry: &Entry) -> &'static str {
 pub fn list(args: &JournalArgs) -> Result<Exit, Failure> {
     let entries = open()?.entries()?;
     if args.json {
-        let all: Vec<_> = entries.iter().map(|e| json!({"entry": e.id, "at": e.at, "fix": e.plan.fix, "title": e.plan.title, "target": e.plan.target, "state": e.state, "text": e.text, "done": e.done, "expires": e.plan.expires, "expired": expiry(e, now()).is_some_and(|(_, over)| over)})).collect();
+        let part = |(step, text, by_hand): (usize, &str, Option<String>)| json!({"step": step + 1, "text": text, "undo": by_hand});
+        let all: Vec<_> = entries.iter().map(|e| json!({"entry": e.id, "at": e.at, "fix": e.plan.fix, "title": e.plan.title, "target": e.plan.target, "state": e.state, "text": e.text, "done": e.done, "in_force": e.in_force().into_iter().map(part).collect::<Vec<_>>(), "unknown": e.unknown().map(part), "back": e.way_back(), "on": e.way_on(), "expires": e.plan.expires, "expired": expiry(e, now()).is_some_and(|(_, over)| over)})).collect();
         output::print_json(&json!({"schema": 1, "entries": all}));
     } else if entries.is_empty() {
         output::print("nothing was changed yet");
@@ -69,6 +92,7 @@ pub fn list(args: &JournalArgs) -> Result<Exit, Failure> {
                 entry.text,
                 expiry_text(entry, now())
             ));
+            way_of(entry).iter().for_each(|line| output::print(line));
         }
     }
     Ok(Exit::Ok)
@@ -88,12 +112,15 @@ pub async fn undo(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
     // The plan of the undo is shown and confirmed like any other.
     let mut plan = entry.plan.clone();
     plan.title = format!("take back {}: {}", entry.id, entry.plan.title);
+    // What it cost and what was chosen is of then.
+    plan.cost.clear();
+    plan.choices.clear();
     plan.gates = vec![Gate::new("entry", GateState::Ok, format!("the entry is {}", state(&entry)))];
     plan.steps = repair::undo_actions(&entry)
         .into_iter()
         .map(|(step, action, text)| Step {
             text: format!("undo of: {text}"),
-            command: entry.plan.steps.get(step).and_then(|s| s.undo.clone()).unwrap_or_default(),
+            command: entry.by_hand(step).unwrap_or_default(),
             undo: None,
             action,
         })
@@ -102,7 +129,7 @@ pub async fn undo(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
     fix::confirm(plan, args.yes)?;
     let world: Arc<dyn World> = Arc::new(input::world(&cli.global).await);
     let request = input::request(entry.plan.login.clone().unwrap_or_default(), &cli.global);
-    let result = fix::follow(world, journal, request, |means| repair::undo(means, entry.id.clone())).await;
+    let (result, _) = fix::follow(world, journal, request, |means| repair::undo(means, entry.id.clone())).await;
     if let RepairOutcome::Failed(failure) = result.outcome {
         Err(failure)
     } else {
@@ -142,6 +169,6 @@ pub async fn resume(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
     let world: Arc<dyn World> = Arc::new(input::world(&cli.global).await);
     let request = input::request(entry.plan.login.clone().unwrap_or_default(), &cli.global);
     let run = fix::follow(world, journal, request, |means| repair::resume(means, entry));
-    let result = Box::pin(run).await;
-    fix::finish(args.json, result)
+    let (result, said) = Box::pin(run).await;
+    fix::finish(args.json, result, &said)
 }

@@ -2,7 +2,7 @@
 //!
 //! The shapes and the trait; the file is kept by `edge`. Must not perform anything.
 
-use crate::core::plan::{Action, Outputs, Plan};
+use crate::core::plan::{Action, Outputs, Plan, filled};
 use crate::engine::failure::Failure;
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +133,39 @@ pub struct DoneStep {
     pub undo: Option<Action>,
     /// Whether the world changed.
     pub changed: bool,
+}
+
+impl Entry {
+    /// What is in force of it, oldest first: step, words, and the command that takes it back by hand where there is one.
+    pub fn in_force(&self) -> Vec<(usize, &str, Option<String>)> {
+        let changed = self.done.iter().filter(|d| d.changed);
+        changed.map(|d| (d.step, d.text.as_str(), self.by_hand(d.step))).collect()
+    }
+
+    /// The step of which nobody knows whether it was done: its index, its words, and the command that takes it back by
+    /// hand where there is one.
+    pub fn unknown(&self) -> Option<(usize, &str, Option<String>)> {
+        let (step, _) = self.open_step.as_ref()?;
+        let words = self.plan.steps.get(*step).map_or("", |s| s.text.as_str());
+        Some((*step, words, self.by_hand(*step)))
+    }
+
+    /// The command that takes it back.
+    pub fn way_back(&self) -> Option<String> {
+        let something = self.open_step.is_some() || self.done.iter().any(|d| d.changed);
+        (self.state != EntryState::Undone && something).then(|| format!("port22 undo {}", self.id))
+    }
+
+    /// The command that goes on with it.
+    pub fn way_on(&self) -> Option<String> {
+        matches!(self.state, EntryState::Interrupted | EntryState::Failed).then(|| format!("port22 resume {}", self.id))
+    }
+
+    /// The command that takes a step back by hand, with the names of what the steps made.
+    pub fn by_hand(&self, step: usize) -> Option<String> {
+        let command = self.plan.steps.get(step)?.undo.as_ref()?;
+        Some(filled(command, &self.outputs).unwrap_or_else(|_| command.clone()))
+    }
 }
 
 /// Sums lines up into entries, oldest first. Lines of an entry whose begin is missing are passed over.

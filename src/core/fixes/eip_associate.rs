@@ -165,24 +165,24 @@ fn words(address: &ElasticAddress) -> String {
 fn steps(instance: &Instance, place: &Place, chosen: &str) -> Vec<Step> {
     let region = instance.region.clone();
     let mut out = Vec::new();
-    let (allocation, shown) = if chosen == NEW {
+    let allocation = if chosen == NEW {
         out.push(Step::deed(
             "allocate an Elastic IP address",
             format!("aws ec2 allocate-address --region {region} --domain vpc --query AllocationId"),
-            Some(format!("aws ec2 release-address --region {region} --allocation-id ALLOCATION")),
+            Some(format!("aws ec2 release-address --region {region} --allocation-id ${{allocation}}")),
             NetworkAction::AllocateAddress { region: region.clone() },
         ));
-        ("${allocation}", "ALLOCATION")
+        "${allocation}"
     } else {
-        (chosen, chosen)
+        chosen
     };
     let Place { interface, private, .. } = place;
     out.push(Step::deed(
         format!("associate it with {private} of {interface}"),
         format!(
-            "aws ec2 associate-address --region {region} --allocation-id {shown} --network-interface-id {interface} --private-ip-address {private} --no-allow-reassociation"
+            "aws ec2 associate-address --region {region} --allocation-id {allocation} --network-interface-id {interface} --private-ip-address {private} --no-allow-reassociation"
         ),
-        Some(format!("aws ec2 disassociate-address --region {region} --association-id ASSOCIATION")),
+        Some(format!("aws ec2 disassociate-address --region {region} --association-id ${{association}}")),
         NetworkAction::AssociateAddress {
             region,
             allocation: allocation.to_owned(),

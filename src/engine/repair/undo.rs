@@ -64,7 +64,10 @@ pub(super) async fn other_account(world: &Arc<dyn World>, plan: &Plan) -> Option
     match facts.aws.caller.value() {
         Some(caller) if caller.account == *wanted => None,
         Some(caller) => Some(format!("the change was made in account {wanted}, and you are in {}", caller.account)),
-        None => Some(format!("it cannot be told whether you are in account {wanted}, where the change was made")),
+        None => {
+            let why = facts.aws.caller.why_not().map_or_else(|| "no answer".to_owned(), |why| why.text());
+            Some(format!("it cannot be told whether you are in account {wanted}, where the change was made: {why}"))
+        }
     }
 }
 
@@ -110,6 +113,18 @@ pub async fn undo(means: Means, entry: String) -> RepairResult {
     means.finish(RepairResult { entry: Some(entry), plan: found.plan, outcome, after: None })
 }
 
+/// An undo that failed in the middle: what is in force still, and the command that goes on with it.
+fn still_in_force(mut failure: Failure, journal: &dyn Journal, entry: &str) -> Failure {
+    let Some(entry) = journal.entries().ok().and_then(|all| all.into_iter().find(|e| e.id == entry)) else {
+        return failure;
+    };
+    let left: Vec<&str> = entry.in_force().into_iter().map(|(_, text, _)| text).collect();
+    let mut way = if left.is_empty() { String::new() } else { format!("still in force: {}. ", left.join("; ")) };
+    way.push_str(&format!("Undo again: port22 undo {}", entry.id));
+    failure.next = if failure.next.is_empty() { way } else { format!("{}. {way}", failure.next) };
+    failure
+}
+
 async fn take_back(means: &Means, found: &Entry) -> Result<(), Failure> {
     let entry = &found.id;
     let refuse = |reason: String, next: &str| Failure::new(FailureKind::Refused, format!("undo {entry}"), reason, next);
@@ -121,7 +136,8 @@ async fn take_back(means: &Means, found: &Entry) -> Result<(), Failure> {
         ));
     }
     if let Some(reason) = other_account(&means.world, &found.plan).await {
-        return Err(refuse(reason, "choose the profile with which the change was made (--profile)"));
+        let next = "use the profile with which the change was made (--profile), and try again when AWS answers; nothing was changed by this";
+        return Err(refuse(reason, next));
     }
     let open = settle(means, found).await?;
     let done = found.done.iter().rev().filter(|d| d.changed).map(|d| (d.step, d.undo.clone(), d.text.clone()));
@@ -143,7 +159,7 @@ async fn take_back(means: &Means, found: &Entry) -> Result<(), Failure> {
             Err(failure) => {
                 means.tell(RepairEvent::Step { index: step, state: StepState::Failed(failure.reason.clone()) });
                 let _ = means.journal.append(entry, LineEvent::UndoFailed { step, failure: failure.clone() });
-                return Err(failure);
+                return Err(still_in_force(failure, means.journal.as_ref(), entry));
             }
         }
     }

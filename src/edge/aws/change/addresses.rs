@@ -37,7 +37,7 @@ impl<'a> Wanted<'a> {
         address.network_interface_id() == Some(self.interface) && private == Some(self.private)
     }
 
-    fn done(&self, public: &str) -> Performed {
+    fn done(&self, public: &str, association: Option<&str>) -> Performed {
         Performed {
             text: format!("{public} ({}) leads to {} of {}", self.allocation, self.private, self.interface),
             undo: Some(undo(NetworkAction::DisassociateAddress {
@@ -47,7 +47,8 @@ impl<'a> Wanted<'a> {
                 private: self.private,
             })),
             changed: true,
-            ..Performed::default()
+            // Named by the command that takes it back by hand.
+            outputs: association.map(|id| ("association".to_owned(), id.to_owned())).into_iter().collect(),
         }
     }
 }
@@ -133,7 +134,7 @@ impl Aws {
         let public = now.public_ip().unwrap_or_default();
         let doing = format!("associate {public} with {} in {}", wanted.interface, wanted.region);
         if wanted.here(&now) {
-            return Ok(Performed { changed: step.again, ..wanted.done(public) });
+            return Ok(Performed { changed: step.again, ..wanted.done(public, now.association_id()) });
         }
         if now.association_id().is_some_and(|id| !id.is_empty()) {
             let other = now.instance_id().or(now.network_interface_id()).unwrap_or("something else");
@@ -145,7 +146,7 @@ impl Aws {
         }
         let call = self.associate_call(wanted.region, wanted.allocation, wanted.interface, wanted.private);
         match call.send().await {
-            Ok(_) => Ok(wanted.done(public)),
+            Ok(answer) => Ok(wanted.done(public, answer.association_id())),
             Err(e) => Err(error::failure(&e, "ec2:AssociateAddress", &doing)),
         }
     }
@@ -184,7 +185,7 @@ impl Aws {
     pub(super) async fn address_associated(&self, action: &NetworkAction) -> Result<Option<Performed>, Failure> {
         let wanted = Wanted::of(action)?;
         let now = self.address_now(wanted.region, wanted.allocation).await?;
-        Ok(wanted.here(&now).then(|| wanted.done(now.public_ip().unwrap_or_default())))
+        Ok(wanted.here(&now).then(|| wanted.done(now.public_ip().unwrap_or_default(), now.association_id())))
     }
 }
 

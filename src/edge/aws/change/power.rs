@@ -58,6 +58,10 @@ impl Aws {
         let done = match state.as_str() {
             "pending" | "running" => run,
             "stopping" | "stopped" => !run,
+            gone if is_gone(gone) => {
+                let text = format!("{instance} is {state}: nothing of a start or stop is left to take back");
+                return Settled::Done(Performed { text, ..Performed::default() });
+            }
             _ => return Settled::CannotTell(format!("{instance} is {state}")),
         };
         if done {
@@ -84,6 +88,10 @@ impl Aws {
             if run { ("start", "running", "ec2:StartInstances") } else { ("stop", "stopped", "ec2:StopInstances") };
         let doing = format!("{word} {instance} in {region}");
         let before = self.seen(region, instance).await?;
+        if is_gone(&before.state) {
+            // Asked for by an earlier attempt at most.
+            return Err(Failure { outcome_unknown: step.again, ..gone(&before.state, &doing) });
+        }
         let on_its_way = before.state == if run { "pending" } else { "stopping" };
         if before.state == wanted || on_its_way {
             if on_its_way {
@@ -157,13 +165,7 @@ impl Aws {
             let seen = self.seen(region, instance).await;
             match &seen {
                 Ok(seen) if seen.state == wanted => return Ok(()),
-                Ok(seen) if matches!(seen.state.as_str(), "terminated" | "shutting-down") => {
-                    return Err(Failure::failed(
-                        doing,
-                        format!("the instance is {}: somebody, or its Auto Scaling group, terminated it", seen.state),
-                        "its volumes may still be there: look at them in the console",
-                    ));
-                }
+                Ok(seen) if is_gone(&seen.state) => return Err(gone(&seen.state, doing)),
                 // It came up and fell back: nothing more will come.
                 Ok(seen) if wanted == "running" && seen.state == "stopped" && (started || began.elapsed() > STALE) => {
                     let reason = if seen.reason.is_empty() { "AWS gives no reason" } else { &seen.reason };
@@ -193,6 +195,22 @@ impl Aws {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+}
+
+fn is_gone(state: &str) -> bool {
+    matches!(state, "terminated" | "shutting-down")
+}
+
+/// An instance that was terminated: what became of a start or stop that was asked for nobody can see any more.
+fn gone(state: &str, doing: &str) -> Failure {
+    Failure {
+        outcome_unknown: true,
+        ..Failure::failed(
+            doing,
+            format!("the instance is {state}: somebody, or its Auto Scaling group, terminated it"),
+            "nothing brings it back; its volumes and snapshots may still be there: look at them in the console",
+        )
     }
 }
 
