@@ -56,7 +56,14 @@ async fn read(world: &RealWorld, fix: &str, facts: &Facts) -> Prepared {
             );
         }
         ("igw-attach", Some(i)) => {
-            out.net = NetFacts { gateways: aws.all_gateways(&i.region).await, ..NetFacts::default() };
+            let mapped = async {
+                match &i.vpc_id {
+                    Some(vpc) => aws.mapped_addresses(&i.region, vpc).await,
+                    None => Fact::NotAsked,
+                }
+            };
+            let (gateways, mapped) = tokio::join!(aws.all_gateways(&i.region), mapped);
+            out.net = NetFacts { gateways, mapped, ..NetFacts::default() };
         }
         ("user-data-repair" | "user-data-restore", Some(i)) => {
             (out.user_data, out.power, out.net.addresses) = tokio::join!(

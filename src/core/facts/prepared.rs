@@ -76,6 +76,8 @@ pub struct UserDataState {
     pub repair: Option<String>,
     /// The latest copy that the journal keeps of this instance's own user data.
     pub saved: Option<SavedUserData>,
+    /// The latest copy of a repair that was taken back: its undo has put the user data back.
+    pub taken_back: Option<SavedUserData>,
 }
 
 /// A copy of user data that an entry of the journal keeps.

@@ -70,9 +70,7 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
         plan.gates.push(Gate::new("route", GateState::Warn, why));
         plan.verify.clear();
     }
-    if instance.public_ip.is_some() {
-        let why =
-            "AWS detaches a gateway only while no public address is mapped in the VPC: until then an undo is refused";
+    if let Some(why) = undo_is_refused(facts, instance, &vpc) {
         plan.gates.push(Gate::new("undo", GateState::Warn, why));
         plan.reversible = false;
     }
@@ -82,6 +80,23 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
     plan.choices = vec![choice];
     plan.steps.push(look("run the failed checks again", instance));
     Ok(plan)
+}
+
+/// Why AWS would refuse to detach the gateway again, if so: public addresses are mapped in the VPC (EC2 API reference,
+/// `DetachInternetGateway`).
+fn undo_is_refused(facts: &Facts, instance: &Instance, vpc: &str) -> Option<String> {
+    let rule = "AWS detaches no gateway while public addresses are mapped in its VPC";
+    let way = "an undo is refused until instances with automatic ones are stopped and Elastic ones are disassociated";
+    match facts.prepared.net.mapped.value() {
+        Some(all) if !all.is_empty() => {
+            let more = if all.len() > 3 { format!(" and {} more", all.len() - 3) } else { String::new() };
+            let names = all.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+            Some(format!("{rule} ({vpc}: {names}{more}): {way}"))
+        }
+        Some(_) => None,
+        None if instance.public_ip.is_some() => Some(format!("{rule}, and {} has one: {way}", instance.id)),
+        None => Some(format!("{rule}, and it is not known whether {vpc} has some: {way}")),
+    }
 }
 
 /// The internet gateway that a route of the VPC names, attached or not.
@@ -109,15 +124,14 @@ fn steps(instance: &Instance, vpc: &str, chosen: &str) -> Vec<Step> {
         out.push(Step::deed(
             "make an internet gateway",
             format!("aws ec2 create-internet-gateway --region {region} --query InternetGateway.InternetGatewayId"),
-            Some(format!("aws ec2 delete-internet-gateway --region {region} --internet-gateway-id IGW")),
+            Some(format!("aws ec2 delete-internet-gateway --region {region} --internet-gateway-id ${{gateway}}")),
             NetworkAction::CreateGateway { region: region.clone() },
         ));
         "${gateway}"
     } else {
         chosen
     };
-    let shown = if chosen == NEW { "IGW" } else { chosen };
-    let place = format!("--region {region} --internet-gateway-id {shown} --vpc-id {vpc}");
+    let place = format!("--region {region} --internet-gateway-id {gateway} --vpc-id {vpc}");
     out.push(Step::deed(
         format!("attach {} to {vpc}", if chosen == NEW { "it" } else { chosen }),
         format!("aws ec2 attach-internet-gateway {place}"),

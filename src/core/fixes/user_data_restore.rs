@@ -3,6 +3,8 @@
 use super::stop::{Power, around, plainly};
 use super::user_data_repair::{PERMISSIONS, Steps, state};
 use crate::core::facts::Facts;
+use crate::core::facts::prepared::{SavedUserData, UserDataState};
+use crate::core::facts::wire::Answer;
 use crate::core::plan::{Choices, Consent, Gate, GateState, Plan, Risk, Step};
 use crate::core::text::shell_quote;
 
@@ -19,6 +21,13 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
         account: facts.account(),
         ..Plan::new("user-data-restore", "put the saved user data back", instance.id.clone(), instance.label())
     };
+    if let (None, Some(back)) = (&state.saved, &state.taken_back) {
+        plan.gates = vec![taken_back(state, back)];
+        if plan.refused().is_none() {
+            plan.title = "nothing to put back: the user data is your own".to_owned();
+        }
+        return Ok(plan);
+    }
     let Some(saved) = &state.saved else {
         let why = format!(
             "no repair in this journal has saved user data of {}; port22 journal lists what was changed",
@@ -53,6 +62,11 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
             ),
         )
     });
+    // A login that works before works afterwards; and what ran runs again.
+    plan.promises_login = instance.state == "running" && logs_in(facts);
+    if instance.state == "running" {
+        plan.verify = vec!["instance-running".to_owned()];
+    }
     let ran = instance.state == "running";
     plan.gates.extend(plainly(instance));
     let power = Power { stops: ran, starts: ran, ..Power::default() };
@@ -70,4 +84,25 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
     plan.steps.extend(after);
     plan.steps.push(Step::look("look at the instance again", format!("port22 diagnose {}", shell_quote(&instance.id))));
     Ok(plan)
+}
+
+/// What an undo of the repair has left: it has put the user data back.
+fn taken_back(state: &UserDataState, back: &SavedUserData) -> Gate {
+    if state.sha256 == back.sha256 {
+        let text = format!(
+            "the repair {} was taken back: the user data is the one that it had saved, byte for byte",
+            back.entry
+        );
+        return Gate::new("needed", GateState::Ok, text);
+    }
+    let text = format!(
+        "the repair {} was taken back, which put your user data back; somebody has set other user data since, and it is not overwritten; the copy of yours is {}",
+        back.entry, back.file
+    );
+    Gate::new("saved", GateState::Refuse, text)
+}
+
+/// Whether the login that the user wants works now.
+fn logs_in(facts: &Facts) -> bool {
+    facts.wire.offers.iter().any(|offer| offer.answer == Answer::LoggedIn)
 }

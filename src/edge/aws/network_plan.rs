@@ -11,7 +11,7 @@ use crate::core::facts::prepared::net::{ElasticAddress, PowerFacts};
 use crate::core::probe::ProbeId;
 use crate::core::vpc::types::InternetGateway;
 use crate::engine::world::Observation;
-use aws_sdk_ec2::types::{Address, InstanceAttributeName, InstanceTypeInfo, Tag};
+use aws_sdk_ec2::types::{Address, Filter, InstanceAttributeName, InstanceTypeInfo, Tag};
 
 fn name(tags: &[Tag]) -> Option<String> {
     tags.iter().find(|t| t.key() == Some("Name")).and_then(|t| convert::text(t.value()))
@@ -32,6 +32,26 @@ impl Aws {
             }
         }
         Fact::known(out, "DescribeInternetGateways")
+    }
+
+    /// Public addresses that are mapped in a VPC, each with the instance or interface that has it.
+    pub async fn mapped_addresses(&self, region: &str, vpc: &str) -> Fact<Vec<String>> {
+        let doing = format!("list the public addresses in {vpc}");
+        let by_vpc = Filter::builder().name("vpc-id").values(vpc).build();
+        let mut pages = self.ec2(region).describe_network_interfaces().filters(by_vpc).into_paginator().send();
+        let mut out = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = match page {
+                Ok(page) => page,
+                Err(e) => return Fact::unknown(error::why(&e, "ec2:DescribeNetworkInterfaces", &doing)),
+            };
+            for interface in page.network_interfaces() {
+                let owner = interface.attachment().and_then(|a| a.instance_id()).or(interface.network_interface_id());
+                let all = interface.private_ip_addresses().iter().filter_map(|a| a.association()?.public_ip());
+                out.extend(all.map(|public| format!("{public} of {}", owner.unwrap_or_default())));
+            }
+        }
+        Fact::known(out, format!("DescribeNetworkInterfaces {vpc}"))
     }
 
     /// Elastic IP addresses of the Region.

@@ -24,7 +24,11 @@ pub(super) async fn read(world: &RealWorld, instance: &Instance) -> Fact<UserDat
         Err(failure) => return Fact::unknown(Why::failed(failure.doing, failure.reason)),
     };
     let repair = boothook::nonce_of(&now);
-    let kept: Vec<SavedUserData> = entries.iter().rev().filter_map(|entry| saved(entry, &instance.id)).collect();
+    let of = |undone: bool| {
+        let those = entries.iter().rev().filter(move |entry| (entry.state == EntryState::Undone) == undone);
+        those.filter_map(|entry| saved(entry, &instance.id))
+    };
+    let kept: Vec<SavedUserData> = of(false).collect();
     // Of the repair that is there now; else the latest.
     let ours = kept.iter().find(|s| Some(&s.nonce) == repair.as_ref()).or_else(|| kept.first()).cloned();
     let state = UserDataState {
@@ -33,6 +37,7 @@ pub(super) async fn read(world: &RealWorld, instance: &Instance) -> Fact<UserDat
         bytes: now.len(),
         repair,
         saved: ours,
+        taken_back: of(true).next(),
     };
     Fact::known(state, format!("DescribeInstanceAttribute userData {}", instance.id))
 }
@@ -43,7 +48,7 @@ fn saved(entry: &Entry, instance: &str) -> Option<SavedUserData> {
         matches!(&step.action, Some(Action::UserData(UserDataAction::Save { instance: i, .. })) if i == instance)
     });
     let output = |name: &str| entry.outputs.get(name).cloned();
-    (of_it && entry.state != EntryState::Undone).then_some(())?;
+    of_it.then_some(())?;
     Some(SavedUserData {
         entry: entry.id.clone(),
         file: output("user_data_file")?,

@@ -12,6 +12,8 @@ use std::net::IpAddr;
 pub struct NetFacts {
     /// Internet gateways of the Region, attached or not (`ec2:DescribeInternetGateways`), with their names.
     pub gateways: Fact<Vec<(InternetGateway, Option<String>)>>,
+    /// Public addresses that are mapped in the VPC, with what has them (`ec2:DescribeNetworkInterfaces`).
+    pub mapped: Fact<Vec<String>>,
     /// Elastic IP addresses of the Region (`ec2:DescribeAddresses`): the one fact that tells whether an address stays over
     /// a stop.
     pub addresses: Fact<Vec<ElasticAddress>>,

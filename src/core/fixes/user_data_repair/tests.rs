@@ -177,8 +177,17 @@ fn only_the_repairs_own_user_data_is_replaced_by_the_saved_one() {
     assert_eq!(restore(&facts).refused().map(|g| g.id.clone()).as_deref(), Some("saved"));
     let kept =
         SavedUserData { entry: "e".to_owned(), file: "/f".to_owned(), sha256: "bb".to_owned(), nonce: "a1".to_owned() };
+    // A repair that was taken back has put it back already; what somebody set since is not overwritten.
+    set(&mut facts, |s| s.taken_back = Some(kept.clone()));
+    let refused = restore(&facts).refused().map(|g| g.why.clone()).unwrap();
+    assert!(refused.contains("e was taken back") && refused.contains("/f"), "{refused}");
+    set(&mut facts, |s| s.sha256 = "bb".to_owned());
+    assert_eq!((deeds(&restore(&facts)).as_str(), restore(&facts).refused()), ("", None));
+    assert!(restore(&facts).gates[0].why.contains("byte for byte"));
+    set(&mut facts, |s| s.sha256 = "aa".to_owned());
     set(&mut facts, |s| (s.saved, s.repair) = (Some(kept), Some("a1".to_owned())));
     assert_eq!((deeds(&restore(&facts)).as_str(), restore(&facts).refused()), ("Dru", None));
+    assert_eq!((restore(&facts).verify, restore(&facts).promises_login), (vec!["instance-running".to_owned()], false));
     change(&mut facts, |i| i.state = "stopped".to_owned());
     assert_eq!((deeds(&restore(&facts)).as_str(), restore(&facts).downtime), ("r", false));
     set(&mut facts, |s| s.repair = None);

@@ -110,11 +110,17 @@ impl Aws {
             Err(e) if matches!(error::code(&e), "Gateway.NotAttached" | "InvalidInternetGatewayID.NotFound") => {
                 Ok(gone())
             }
-            Err(e) if error::code(&e) == "DependencyViolation" => Err(Failure::failed(
-                doing,
-                format!("{vpc} has public addresses that are mapped, and AWS detaches no gateway before they are not"),
-                "disassociate its Elastic IP addresses and stop instances with automatic ones, then undo again",
-            )),
+            Err(e) if error::code(&e) == "DependencyViolation" => {
+                let mapped = self.mapped_addresses(region, vpc).await.value().cloned().unwrap_or_default();
+                let names = if mapped.is_empty() { String::new() } else { format!(" ({})", mapped.join(", ")) };
+                Err(Failure::failed(
+                    doing,
+                    format!(
+                        "AWS detaches no gateway while public addresses are mapped in its VPC, and {vpc} has some{names}"
+                    ),
+                    "stop the instances with automatic ones (aws ec2 stop-instances) and disassociate Elastic IP addresses (aws ec2 disassociate-address), then undo again",
+                ))
+            }
             Err(e) => Err(error::failure(&e, "ec2:DetachInternetGateway", &doing)),
         }
     }
