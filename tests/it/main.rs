@@ -1,6 +1,7 @@
 //! All integration tests in one binary, so that the AWS SDK is linked once.
 
 mod bad_input;
+mod broken_lab;
 mod catalogue;
 mod contract;
 mod diagnose_moto;
@@ -13,6 +14,7 @@ mod guest;
 mod host;
 mod identify_cli;
 mod jump;
+mod kills_lab;
 mod lab_cli;
 mod layers;
 mod local_fixes;
@@ -26,6 +28,7 @@ mod readme;
 mod rescue_disk;
 mod rescue_lab;
 mod rescue_moto;
+mod runbook_lab;
 mod ssh_probe;
 mod sshd;
 mod ssm;

@@ -12,10 +12,15 @@ use std::path::{Path, PathBuf};
 const FIX: &str = "root-volume-rescue";
 
 /// Asks the account itself, as another program would.
-fn ask(lab: &Serving, action: &str, more: &[(&str, &str)]) -> String {
+pub fn ask(lab: &Serving, action: &str, more: &[(&str, &str)]) -> String {
+    ask_version(lab, "2016-11-15", action, more)
+}
+
+/// The same of another Query service, which its version names.
+pub fn ask_version(lab: &Serving, version: &str, action: &str, more: &[(&str, &str)]) -> String {
     let endpoint = lab.home.value("AWS_ENDPOINT_URL").expect("an endpoint");
     let place = endpoint.trim_start_matches("http://").trim_end_matches('/');
-    let mut form = format!("Action={action}&Version=2016-11-15");
+    let mut form = format!("Action={action}&Version={version}");
     for (name, value) in more {
         write!(form, "&{name}={value}").expect("a text");
     }
