@@ -93,10 +93,7 @@ fn a_run_repairs_the_login_and_is_not_taken_back() {
     let lab = serve(&["--scenario", "web-hostkeys", "--transition", "100"]);
     let run = lab.fix(FIX, "web-hostkeys", REPAIR).exits(1).json();
     assert_eq!((&run["applied"], &run["verified"]), (&true.into(), &false.into()), "{run:#}");
-    assert!(
-        run["steps"][1]["result"].as_str().is_some_and(|t| t.contains("FIXED Missing hostkey files")),
-        "{run:#}"
-    );
+    assert!(run["steps"][1]["result"].as_str().is_some_and(|t| t.contains("FIXED Missing hostkey files")), "{run:#}");
 }
 
 #[test]
