@@ -20,7 +20,7 @@ use crate::edge::terminal::plugin;
 use crate::engine::diagnose::{self, Request};
 use crate::engine::event::{RunId, Snapshot};
 use crate::engine::failure::{Failure, FailureKind};
-use crate::engine::terminal::{Door, Wish};
+use crate::engine::terminal::{Door, Opened, Wish};
 use crate::engine::world::World;
 use screen::Screen;
 use std::io::IsTerminal as _;
@@ -54,29 +54,59 @@ async fn open(cli: &Cli, args: &ShellArgs) -> Result<Exit, Failure> {
     let world = Arc::new(input::world(&cli.global).await);
     let command = (!args.command.is_empty()).then(|| args.command.join(" "));
     let tty = std::io::stdin().is_terminal() && !args.no_tty && (args.tty || command.is_none());
-    let (door, facts) = match door.or(plugin.then_some(Door::Ssm)) {
-        Some(door) => (door, gather(cli, target, &world, door).await?),
-        None => choose(cli, target, &world).await?,
+    let size = tty.then(screen::size);
+    let wish =
+        |door, facts: &Arc<Facts>| Wish { door, facts: Arc::clone(facts), size, command: command.clone(), plugin };
+    let opened = match door.or(plugin.then_some(Door::Ssm)) {
+        Some(door) => {
+            let facts = gather(cli, target, &world, door).await?;
+            if plugin {
+                return Ok(Exit::Remote(plugin::run(&world, &wish(door, &facts)).await?));
+            }
+            enter(cli, &world, wish(door, &facts)).await?
+        }
+        None => {
+            let (doors, facts) = choose(cli, target, &world).await?;
+            let (last, others) = doors.split_last().ok_or_else(|| Failure::failed("find a way in", "none", ""))?;
+            let mut opened = None;
+            for (door, why) in others {
+                through(*door, why);
+                match enter(cli, &world, wish(*door, &facts)).await {
+                    Ok(found) => {
+                        opened = Some(found);
+                        break;
+                    }
+                    Err(failure) => output::note(&format!("port22: {failure}")),
+                }
+            }
+            if let Some(opened) = opened {
+                opened
+            } else {
+                through(last.0, &last.1);
+                enter(cli, &world, wish(last.0, &facts)).await?
+            }
+        }
     };
-    let size = if tty { Some(screen::size()) } else { None };
-    let wish = Wish { door, facts, size, command, plugin };
-    if plugin {
-        let status = plugin::run(&world, &wish).await?;
-        return Ok(Exit::Remote(status));
-    }
+    let taken = tty
+        .then(Screen::take)
+        .transpose()
+        .map_err(|e| Failure::failed("use this terminal", e.to_string(), "port22 shell -T takes it as a pipe"))?;
+    Ok(Exit::Remote(carry::carry(opened, taken).await))
+}
+
+/// Says which door is taken, and why.
+fn through(door: Door, why: &str) {
+    output::note(&format!("port22: through {} ({why})", name(door)));
+}
+
+/// Opens a door, within a time limit.
+async fn enter(cli: &Cli, world: &Arc<RealWorld>, wish: Wish) -> Result<Opened, Failure> {
     let limit = Duration::from_secs(cli.global.timeout.unwrap_or(OPENING));
-    let opened = timeout(limit, world.terminal(wish)).await.unwrap_or_else(|_| {
-        let doing = format!("open {} of {}", name(door), args.target);
-        Err(Failure::failed(doing, "it did not open in time", format!("port22 diagnose {} tells why", args.target)))
-    })?;
-    let screen =
-        match tty {
-            true => Some(Screen::take().map_err(|e| {
-                Failure::failed("use this terminal", e.to_string(), "port22 shell -T takes it as a pipe")
-            })?),
-            false => None,
-        };
-    Ok(Exit::Remote(carry::carry(opened, screen).await))
+    let (door, target) = (wish.door, wish.facts.target.name.clone());
+    timeout(limit, world.terminal(wish)).await.unwrap_or_else(|_| {
+        let doing = format!("open {} of {target}", name(door));
+        Err(Failure::failed(doing, "it did not open in time", format!("port22 diagnose {target} tells why")))
+    })
 }
 
 fn plugin_wanted(args: &ShellArgs, door: Option<Door>) -> Result<bool, Failure> {
@@ -134,8 +164,12 @@ async fn gather(cli: &Cli, target: Target, world: &Arc<RealWorld>, door: Door) -
     }
 }
 
-/// The cheapest open door, by a diagnosis that ends as soon as it is known.
-async fn choose(cli: &Cli, target: Target, world: &Arc<RealWorld>) -> Result<(Door, Arc<Facts>), Failure> {
+/// Doors to try, each with its reason: the cheapest open one first. By a diagnosis that ends as soon as that is known.
+async fn choose(
+    cli: &Cli,
+    target: Target,
+    world: &Arc<RealWorld>,
+) -> Result<(Vec<(Door, String)>, Arc<Facts>), Failure> {
     let name_of = target.name.clone();
     let request = Request { inside: false, ..input::request(target, &cli.global) };
     let (out, mut snapshots) = unbounded_channel::<Snapshot>();
@@ -144,29 +178,20 @@ async fn choose(cli: &Cli, target: Target, world: &Arc<RealWorld>) -> Result<(Do
     let running = diagnose::run(world, request, RunId(1), out, cancel.clone());
     let watching = async {
         while let Some(snapshot) = snapshots.recv().await {
-            if let Some(door) = settled(&snapshot.diagnosis) {
+            if is_settled(&snapshot.diagnosis) {
                 cancel.cancel();
-                return Some((door, snapshot));
+                return Some(snapshot);
             }
         }
         None
     };
     let (last, early) = tokio::join!(running, watching);
-    let (door, snapshot) = match early {
-        Some(found) => found,
-        None => {
-            if let Some(failure) = input::unknown_target(&last.facts) {
-                return Err(failure);
-            }
-            let door = best(&last.diagnosis).ok_or_else(|| nothing_open(&name_of, &last.diagnosis))?;
-            (door, last)
-        }
-    };
-    let why = snapshot.diagnosis.doors.iter().find(|d| d.id == door.id());
-    let (state, why) = why.map_or((DoorState::Unknown, String::new()), |d| (d.state, d.why.clone()));
-    let doubt = if state == DoorState::Open { "" } else { "not proven open: " };
-    output::note(&format!("port22: through {} ({doubt}{why})", name(door)));
-    Ok((door, snapshot.facts))
+    let snapshot = early.unwrap_or(last);
+    if let Some(failure) = input::unknown_target(&snapshot.facts) {
+        return Err(failure);
+    }
+    let doors = to_try(&snapshot.diagnosis);
+    if doors.is_empty() { Err(nothing_open(&name_of, &snapshot.diagnosis)) } else { Ok((doors, snapshot.facts)) }
 }
 
 /// The doors that give a terminal, in the order of their cost.
@@ -174,18 +199,22 @@ fn with_terminal(diagnosis: &Diagnosis) -> Vec<diagnosis::Door> {
     diagnosis.doors.iter().filter(|d| Door::of(&d.id).is_some()).cloned().collect()
 }
 
-/// The cheapest open door, when no cheaper one may still turn out to be open.
-fn settled(diagnosis: &Diagnosis) -> Option<Door> {
+/// Whether the cheapest open door is known: no cheaper one may still turn out to be open.
+fn is_settled(diagnosis: &Diagnosis) -> bool {
     let doors = with_terminal(diagnosis);
-    let first = doors.iter().find(|d| d.state != DoorState::Closed)?;
-    Door::of(&first.id).filter(|_| first.state == DoorState::Open)
+    doors.iter().find(|d| d.state != DoorState::Closed).is_some_and(|d| d.state == DoorState::Open)
 }
 
-/// The cheapest open door of a diagnosis that has ended; else the first that is not known to be closed.
-fn best(diagnosis: &Diagnosis) -> Option<Door> {
+/// The open doors; else the first that is not known to be closed.
+fn to_try(diagnosis: &Diagnosis) -> Vec<(Door, String)> {
     let doors = with_terminal(diagnosis);
-    let unknown = || doors.iter().find(|d| d.state == DoorState::Unknown);
-    Door::of(&diagnosis::recommended(&doors).or_else(unknown)?.id)
+    let of = |d: &diagnosis::Door, doubt: &str| Some((Door::of(&d.id)?, format!("{doubt}{}", d.why)));
+    let open: Vec<_> = doors.iter().filter(|d| d.state == DoorState::Open).filter_map(|d| of(d, "")).collect();
+    if !open.is_empty() {
+        return open;
+    }
+    let unknown = doors.iter().find(|d| d.state == DoorState::Unknown);
+    unknown.and_then(|d| of(d, "not proven open: ")).into_iter().collect()
 }
 
 fn nothing_open(name: &str, diagnosis: &Diagnosis) -> Failure {
@@ -214,15 +243,14 @@ mod tests {
         use DoorState::{Closed, Open, Unknown};
         let with =
             |ssh, ssm, serial, rescue| diagnosis([("ssh", ssh), ("ssm", ssm), ("serial", serial), ("rescue", rescue)]);
+        let tried = |d: &Diagnosis| (is_settled(d), to_try(d).iter().map(|(door, _)| *door).collect::<Vec<_>>());
         // SSH may still turn out to work.
-        let early = with(Unknown, Open, Closed, Open);
-        assert_eq!((settled(&early), best(&early)), (None, Some(Door::Ssm)));
-        let sure = with(Closed, Open, Closed, Open);
-        assert_eq!((settled(&sure), best(&sure)), (Some(Door::Ssm), Some(Door::Ssm)));
-        let doubtful = with(Closed, Closed, Unknown, Open);
-        assert_eq!((settled(&doubtful), best(&doubtful)), (None, Some(Door::Serial)));
+        assert_eq!(tried(&with(Unknown, Open, Closed, Open)), (false, vec![Door::Ssm]));
+        assert_eq!(tried(&with(Closed, Open, Closed, Open)), (true, vec![Door::Ssm]));
+        assert_eq!(tried(&with(Open, Open, Open, Open)), (true, vec![Door::Ssh, Door::Ssm, Door::Serial]));
+        assert_eq!(tried(&with(Closed, Closed, Unknown, Open)), (false, vec![Door::Serial]));
         let none = with(Closed, Closed, Closed, Open);
-        assert_eq!((settled(&none), best(&none)), (None, None));
+        assert_eq!(tried(&none), (false, Vec::new()));
         assert!(nothing_open("web-1", &none).reason.contains("every door is closed\n  ssh: "));
     }
 }

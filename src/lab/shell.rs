@@ -275,8 +275,13 @@ impl Shell {
                 ..Reply::default()
             },
             "seq" => {
-                let last = rest.first().and_then(|last| last.parse::<u32>().ok()).unwrap_or(0);
-                say((1..=last.min(LONGEST_LIST)).map(|n| format!("{n}\n")).collect())
+                let numbers: Vec<u32> = rest.iter().filter_map(|word| word.parse().ok()).collect();
+                let (first, last) = match numbers[..] {
+                    [last] => (1, last),
+                    [first, last] => (first, last),
+                    _ => (1, 0),
+                };
+                say((first..=last.min(first.saturating_add(LONGEST_LIST))).map(|n| format!("{n}\n")).collect())
             }
             "true" | ":" | "ls" | "cd" | "clear" => say(String::new()),
             "false" => Reply { exit: Some(1), ..Reply::default() },

@@ -1,7 +1,8 @@
-//! A port session over loopback, measured: `cargo bench --bench channel`. No test: a busy machine must fail nothing.
+//! Sessions over loopback, measured: `cargo bench --bench channel`. No test: a busy machine must fail nothing.
 //!
-//! - 100 MB down and up through a multiplexed port session, beside a plain socket
-//! - the echo of one key through the same session, alone and while 100 MB come down
+//! - 100 MB down and up through a multiplexed port session, and down through a shell, beside a plain socket
+//! - the echo of one key through the same sessions, alone and while 100 MB come down (wanted: under 50 ms)
+//! - the memory that all of it took
 //!
 //! Both ends run in this process, and the service is that of the tests: a real agent sends at most about 1 MB/s.
 
@@ -16,7 +17,7 @@ use agent::Opening;
 use fake::{Backend, Fake, Faults, Script};
 use port22::core::channel;
 use port22::core::channel::wire::Wanted;
-use port22::edge::channel::{Grant, Ports, Service, ServiceError, Timing, Token, start};
+use port22::edge::channel::{Grant, Ports, Service, ServiceError, Shell, Timing, Token, start};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -24,6 +25,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 const TOTAL: u64 = 100_000_000;
 const KEYS: usize = 200;
+/// An echo that is not felt.
+const FELT: Duration = Duration::from_millis(50);
 
 /// A service that is never asked again.
 struct Once;
@@ -107,8 +110,61 @@ fn tell(what: &str, time: Duration) {
 }
 
 fn tell_keys(what: &str, times: &[Duration]) {
+    if times.is_empty() {
+        return println!("{what:<36} none came back in time");
+    }
     let (median, worst) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-    println!("{what:<36} median {median:>9.1?}, 99th of 100 {worst:>9.1?}");
+    let (last, felt) = (times[times.len() - 1], times.iter().filter(|time| **time >= FELT).count());
+    println!("{what:<36} p50 {median:>9.1?}, p99 {worst:>9.1?}, longest {last:>9.1?}, {felt} of {} felt", times.len());
+}
+
+/// Most memory that this process has had, in MB.
+fn memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1024)
+}
+
+/// Reads a shell's output, and presses a key whenever the last one has been echoed; until `total` bytes have come, or
+/// `KEYS` echoes when there is no total. Gives the time of all and the sorted times of the echoes.
+async fn shell(stream: impl AsyncRead + AsyncWrite + Unpin, total: Option<u64>) -> (Duration, Vec<Duration>) {
+    let (mut output, mut keys) = tokio::io::split(stream);
+    let (mut buffer, mut got, mut times) = (vec![0; 64 * 1024], 0, Vec::new());
+    let begun = Instant::now();
+    if total.is_some() {
+        keys.write_u8(b'd').await.expect("taken");
+    }
+    let mut pressed = None;
+    let mut next = Instant::now();
+    while total.map_or(times.len() < KEYS, |total| got < total) {
+        if pressed.is_none() && Instant::now() >= next {
+            keys.write_u8(b'k').await.expect("taken");
+            pressed = Some(Instant::now());
+        }
+        let pause = Duration::from_millis(5);
+        let Ok(count) = tokio::time::timeout(pause, output.read(&mut buffer)).await else { continue };
+        let bytes = &buffer[..count.expect("output")];
+        assert!(!bytes.is_empty(), "the shell has ended");
+        let echoes = bytes.iter().filter(|byte| **byte == b'K').count();
+        got += (bytes.len() - echoes) as u64;
+        if let Some(at) = pressed.take_if(|_| echoes > 0) {
+            times.push(at.elapsed());
+            next = Instant::now() + pause;
+        }
+    }
+    times.sort();
+    (begun.elapsed(), times)
+}
+
+/// A shell session whose service answers keys, and sends all bytes when it is asked to.
+async fn flood() -> (Fake, Shell) {
+    let backend = Backend::Flood(usize::try_from(TOTAL).expect("a size"));
+    let fake = Fake::start(Script { opening: Opening::Plain, backend, faults: Faults::default(), tls: None }).await;
+    let (url, token) = fake.grant();
+    let handle = start(Wanted::Shell, Once, Grant { url, token: Token::new(token) }, Timing::default());
+    let shell = Shell::of(handle).expect("a shell");
+    shell.resize(80, 24);
+    (fake, shell)
 }
 
 #[tokio::main]
@@ -134,4 +190,17 @@ async fn main() {
     tell_keys("key echo, while 100 MB come down", &times);
     tell("port session, down, with keys", time);
     ports.close().await;
+    let (_fake, opened) = flood().await;
+    let (stream, _, handle) = opened.into_parts();
+    handle.running().await.expect("a shell");
+    tell_keys("key echo, shell", &shell(stream, None).await.1);
+    let (_fake, opened) = flood().await;
+    let (stream, _, handle) = opened.into_parts();
+    handle.running().await.expect("a shell");
+    let (time, times) = shell(stream, Some(TOTAL)).await;
+    tell_keys("key echo, while 100 MB are shown", &times);
+    tell("shell, down, with keys", time);
+    if let Some(megabytes) = memory() {
+        println!("{:<36} {megabytes:>8} MB, service and plain sockets with it", "most memory");
+    }
 }

@@ -59,7 +59,7 @@ impl fmt::Display for End {
                 f.write_str("the agent on the instance began the session and did not complete its handshake")
             }
             Self::KmsDemanded => f.write_str(
-                "the account's Session Manager preferences demand encryption with a KMS key, which port22 does not speak: use `aws ssm start-session` with its plug-in, or SSH over Session Manager, which is not affected",
+                "the account's Session Manager preferences demand encryption with a KMS key, which port22 does not speak: use AWS's plug-in (`port22 shell --use-plugin`), or SSH over Session Manager (`port22 proxy`), which is not affected",
             ),
             Self::OtherKind { kind } => write!(f, "the agent opened another kind of session than was asked for: {kind}"),
             Self::AgentStopped => f.write_str("the agent on the instance stopped answering"),

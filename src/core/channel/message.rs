@@ -328,12 +328,14 @@ impl Message {
 
 /// A UUID as text: five groups of hexadecimal digits.
 pub fn uuid_text(id: &[u8; 16]) -> String {
+    // Made for each acknowledgement, so without the formatter.
+    let digit = |four: u8| char::from_digit(u32::from(four), 16).unwrap_or('0');
     let mut out = String::with_capacity(36);
     for (at, byte) in id.iter().enumerate() {
         if matches!(at, 4 | 6 | 8 | 10) {
             out.push('-');
         }
-        out.push_str(&format!("{byte:02x}"));
+        out.extend([digit(byte >> 4), digit(byte & 15)]);
     }
     out
 }

@@ -35,7 +35,7 @@ pub async fn run(world: &RealWorld, wish: &Wish) -> Result<u8, Failure> {
     let missing = "leave out --use-plugin (nothing is needed then), or install it: https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html";
     let plugin = find(NAME, std::env::var_os("PATH"))
         .ok_or_else(|| Failure::usage(&doing, format!("{NAME} is not installed: it is not in PATH"), missing))?;
-    let (id, region) = ssm::node(facts, world.regions()).ok_or_else(|| ssm::unknown(&doing))?;
+    let (id, region) = ssm::node(facts, world.regions()).ok_or_else(|| ssm::unknown(&doing, facts))?;
     let version = ask(&plugin, &[OsString::from("--version")]).await.map(|done| done.output).unwrap_or_default();
     let plain = wish.command.as_deref().filter(|_| wish.size.is_none());
     let plain = plain.map(|command| ssm::words(command, facts.is_windows()));

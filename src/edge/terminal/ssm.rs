@@ -42,7 +42,7 @@ impl RealWorld {
     pub(super) async fn ssm_terminal(&self, wish: &Wish) -> Result<Opened, Failure> {
         let facts = &wish.facts;
         let doing = format!("open a Session Manager session on {}", facts.target.name);
-        let (id, region) = node(facts, self.regions()).ok_or_else(|| unknown(&doing))?;
+        let (id, region) = node(facts, self.regions()).ok_or_else(|| unknown(&doing, facts))?;
         if wish.plugin {
             return Err(Failure::usage(
                 &doing,
@@ -82,8 +82,10 @@ impl RealWorld {
 }
 
 /// The failure for a target that cannot be named to the service.
-pub(super) fn unknown(doing: &str) -> Failure {
-    Failure::usage(doing, "its instance id and Region are not known", "give the instance id and --region")
+pub(super) fn unknown(doing: &str, facts: &Facts) -> Failure {
+    let why = facts.aws.instance.why_not().map(|why| why.text());
+    let why = why.unwrap_or_else(|| "its instance id and Region are not known".to_owned());
+    Failure::usage(doing, why, "give the instance id and --region")
 }
 
 /// Instance (or managed node) and Region. An id in the only Region needs nothing else.

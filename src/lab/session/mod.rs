@@ -213,7 +213,7 @@ async fn agent(shared: &Arc<Shared>, id: &str, record: &SessionRecord, mut joini
         }
         let paused = dead || away;
         if let Some(output) = ending.take_if(|_| channel.is_settled() && !channel.has_frame()) {
-            return close(line, id, record, &output).await;
+            return close(shared, line, id, record, &output).await;
         }
         let to = line.as_ref().map(|line| line.to.clone());
         let out = async {
@@ -256,7 +256,7 @@ async fn agent(shared: &Arc<Shared>, id: &str, record: &SessionRecord, mut joini
             _ = tick.tick() => {
                 let (known, up, connected) = state(&shared.world(), id, &record.instance);
                 if !known {
-                    return close(line, id, record, "").await;
+                    return close(shared, line, id, record, "").await;
                 }
                 if !up && !dead {
                     // Its processes are gone, and do not come back with the power.
@@ -271,11 +271,11 @@ async fn agent(shared: &Arc<Shared>, id: &str, record: &SessionRecord, mut joini
                     channel.tick();
                 }
                 if moved.elapsed() >= IDLE {
-                    return close(line, id, record, "").await;
+                    return close(shared, line, id, record, "").await;
                 }
                 if let Phase::Asked(at) = phase && at.elapsed() >= HANDSHAKE {
                     let text = "Handshake timed out. Please ensure that you have the latest version of the session manager plugin.";
-                    return close(line, id, record, text).await;
+                    return close(shared, line, id, record, text).await;
                 }
             }
         }
@@ -285,13 +285,15 @@ async fn agent(shared: &Arc<Shared>, id: &str, record: &SessionRecord, mut joini
             match (said.content, &mut program, phase) {
                 (content::RESPONSE, _, Phase::Asked(_)) => {
                     if let Some(refused) = refusal(&said.payload) {
-                        return close(line, id, record, &refused).await;
+                        return close(shared, line, id, record, &refused).await;
                     }
                     channel.send(content::COMPLETE, br#"{"HandshakeTimeToComplete":1000000,"CustomerMessage":""}"#);
                     phase = Phase::Open;
                 }
                 // What comes before the end of the handshake is answered and lost.
-                (content::FLAG, _, _) if said.payload[..] == [0, 0, 0, 2] => return close(line, id, record, "").await,
+                (content::FLAG, _, _) if said.payload[..] == [0, 0, 0, 2] => {
+                    return close(shared, line, id, record, "").await;
+                }
                 (content::DATA, Some(program), Phase::Open) => program.take(&said.payload),
                 (content::SIZE, Some(program), Phase::Open) => program.resize(&said.payload),
                 _ => {}
@@ -311,7 +313,9 @@ fn refusal(response: &[u8]) -> Option<String> {
 }
 
 /// Says that the session is over.
-async fn close(line: Option<Line>, id: &str, record: &SessionRecord, output: &str) {
+async fn close(shared: &Shared, line: Option<Line>, id: &str, record: &SessionRecord, output: &str) {
+    // First: who is told that it is over must not find it.
+    shared.world().sessions.remove(id);
     let Some(line) = line else { return };
     let text = json!({
         "MessageId": frame::Frame::uuid(&rand::random()),

@@ -17,7 +17,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-const ID: &str = "i-0a1b2c3d4e5f60718";
+pub const ID: &str = "i-0a1b2c3d4e5f60718";
 
 fn environment(fake: &Fake, home: &Path) -> Vec<(String, String)> {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -33,15 +33,15 @@ fn environment(fake: &Fake, home: &Path) -> Vec<(String, String)> {
     ]
 }
 
-fn program(fake: &Fake, home: &Path, arguments: &[&str]) -> Command {
+pub fn program(fake: &Fake, home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(PORT22);
     command.args(arguments).env_clear().envs(environment(fake, home)).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-/// Runs `port22 proxy` with this input; gives exit status, standard output and standard error.
-async fn proxied(mut command: Command, input: &[u8]) -> (Option<i32>, Vec<u8>, String) {
+/// Runs the program with this input; gives exit status, standard output and standard error.
+pub async fn proxied(mut command: Command, input: &[u8]) -> (Option<i32>, Vec<u8>, String) {
     let mut child = command.spawn().expect("port22");
     let mut stdin = child.stdin.take().expect("piped");
     // Before anything is read: neither direction may wait for the other.

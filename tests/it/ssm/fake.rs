@@ -34,6 +34,8 @@ pub enum Backend {
     Dial(SocketAddr),
     /// A TCP connection for each stream.
     Smux(SocketAddr),
+    /// A terminal that answers each byte with `K`, and `d` with this many bytes besides.
+    Flood(usize),
     /// Nothing answers, ever.
     Silent,
 }
@@ -332,6 +334,7 @@ async fn instance(inner: Arc<Inner>, mut attached: Receiver<Connection>) {
     let (said, mut from_backend) = mpsc::channel::<Said>(256);
     let mut backend: Option<Running> = None;
     let mut started = false;
+    let mut ending = false;
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     loop {
         let now = began.elapsed();
@@ -354,7 +357,10 @@ async fn instance(inner: Arc<Inner>, mut attached: Receiver<Connection>) {
             Some(said) = from_backend.recv() => match said {
                 Said::Data(content, bytes) => bytes.chunks(1024).map(|piece| agent.send(now, content, piece)).collect(),
                 Said::Flag(flag) => vec![agent.send(now, Content::Flag, &flag.bytes())],
-                Said::End => vec![agent.control(Kind::Closed, br#"{"MessageType":"channel_closed","Output":""}"#)],
+                Said::End => {
+                    ending = true;
+                    Vec::new()
+                }
             },
             _ = tick.tick() => {
                 line.send_late(now).await;
@@ -385,6 +391,12 @@ async fn instance(inner: Arc<Inner>, mut attached: Receiver<Connection>) {
         if gone {
             let closed = agent.control(Kind::Closed, br#"{"Output":""}"#);
             line.send(now, closed, &mut agent).await;
+        }
+        // The agent tells its end when everything has been answered; the service does not lose what it says itself.
+        if ending && agent.unanswered.is_empty() && line.connection.is_some() {
+            ending = false;
+            let closed = agent.control(Kind::Closed, br#"{"MessageType":"channel_closed","Output":""}"#);
+            line.write(Some(closed)).await;
         }
     }
 }
@@ -482,6 +494,7 @@ impl Line {
 /// A backend at work.
 enum Running {
     Echo(Sender<Said>),
+    Flood(usize, Sender<Said>),
     /// Standard input, or a connection. Without a bound: the instance must go on reading what comes back.
     Pipe(UnboundedSender<Bytes>),
     Smux {
@@ -499,6 +512,10 @@ impl Running {
             Backend::Echo => {
                 let _ = said.send(Said::Data(Content::Data, b"ready\n".to_vec())).await;
                 Self::Echo(said)
+            }
+            Backend::Flood(bytes) => {
+                let _ = said.send(Said::Data(Content::Data, b"\n".to_vec())).await;
+                Self::Flood(*bytes, said)
             }
             Backend::Silent => Self::Silent,
             Backend::Smux(to) => Self::Smux { to: *to, parser: Parser::default(), streams: BTreeMap::new(), said },
@@ -548,6 +565,24 @@ impl Running {
             Self::Silent => {}
             Self::Echo(said) => {
                 let _ = said.send(Said::Data(Content::Data, bytes.to_vec())).await;
+            }
+            Self::Flood(total, said) => {
+                for byte in bytes {
+                    if byte == b'd' {
+                        let (said, mut left) = (said.clone(), *total);
+                        tokio::spawn(async move {
+                            while left > 0 {
+                                let piece = left.min(1024);
+                                left -= piece;
+                                let _ = said.send(Said::Data(Content::Data, vec![b'x'; piece])).await;
+                            }
+                        });
+                    } else {
+                        let said = said.clone();
+                        // The agent must not wait for itself.
+                        tokio::spawn(async move { said.send(Said::Data(Content::Data, b"K".to_vec())).await });
+                    }
+                }
             }
             Self::Pipe(input) => {
                 let _ = input.send(bytes);

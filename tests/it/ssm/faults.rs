@@ -121,6 +121,29 @@ async fn a_refused_upgrade_says_who_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_shells_output_comes_whole_and_once_through_every_fault() {
+    let expected: String = (1..=4000).map(|n| format!("{n}\n")).collect();
+    for faults in [
+        Faults { lose: 11, ..Faults::default() },
+        Faults { double: 2, swap: 3, ..Faults::default() },
+        Faults { late: 9, garbage: 4, ..Faults::default() },
+        Faults { cuts: vec![4, 15, 16, 40], code: Some(1000), ..Faults::default() },
+        Faults { lose: 13, double: 7, swap: 5, garbage: 11, cuts: vec![9, 30], ..Faults::default() },
+    ] {
+        let script = "read -r word; seq 4000; exit".to_owned();
+        let fake = service(Opening::Plain, Backend::Shell(format!("printf '$ '; {script}")), faults.clone()).await;
+        let shell = Shell::of(begin(&fake, Wanted::Shell)).expect("a shell");
+        shell.resize(80, 24);
+        let (mut stream, _, handle) = shell.into_parts();
+        within(10, stream.write_all(b"go\n")).await.expect("typed");
+        let mut text = String::new();
+        within(60, stream.read_to_string(&mut text)).await.expect("the output");
+        assert!(text.strip_prefix("$ ") == Some(&expected), "{faults:?}: {} bytes", text.len());
+        assert!(within(10, handle.wait()).await.end.is_normal(), "{faults:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_says_nothing_is_named() {
     for wanted in [Wanted::Shell, Wanted::Port] {
         let (outcome, fake) = ends(Opening::Plain, Backend::Silent, Faults::default(), wanted).await;

@@ -6,6 +6,7 @@ mod cli;
 mod fake;
 mod faults;
 mod sessions;
+mod shell;
 
 use agent::Opening;
 use fake::{Backend, Fake, Faults, Script};

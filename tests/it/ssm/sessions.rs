@@ -155,3 +155,28 @@ async fn a_reader_that_rests_loses_nothing() {
     assert!(got == sent, "the bytes differ");
     writing.await.expect("no panic").expect("all was taken");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_echoed_while_much_is_shown() {
+    const TOTAL: usize = 8_000_000;
+    let fake = service(Opening::Plain, Backend::Flood(TOTAL), Faults::default()).await;
+    let (stream, _, handle) = Shell::of(begin(&fake, Wanted::Shell)).expect("a shell").into_parts();
+    within(10, handle.running()).await.expect("a shell");
+    let (mut output, mut keys) = tokio::io::split(stream);
+    keys.write_all(b"d").await.expect("typed");
+    let (mut buffer, mut shown, mut echoed_at) = (vec![0; 64 * 1024], 0, None);
+    while shown < TOTAL {
+        let count = within(30, output.read(&mut buffer)).await.expect("output");
+        assert!(count > 0, "it ended after {shown} bytes");
+        if shown == 0 {
+            keys.write_all(b"k").await.expect("typed");
+        }
+        let echoes = buffer[..count].iter().filter(|byte| **byte == b'K').count();
+        if echoes > 0 {
+            echoed_at = Some(shown);
+        }
+        shown += count - echoes;
+    }
+    // What had been sent before the key comes before its echo; not all that comes.
+    assert!(echoed_at.is_some_and(|at| at < TOTAL * 9 / 10), "echoed after {echoed_at:?} of {TOTAL} bytes");
+}
