@@ -6,7 +6,7 @@ use super::Means;
 use crate::core::cause::Certainty;
 use crate::core::check::Verdict;
 use crate::core::diagnosis::Overall;
-use crate::core::facts::wire::Tcp;
+use crate::core::facts::wire::{SshServer, Tcp};
 use crate::core::plan::{Action, Plan, PowerAction};
 use crate::core::rules;
 use crate::core::target::TargetKind;
@@ -27,6 +27,9 @@ const BOOT: Duration = Duration::from_mins(4);
 /// The same after a reboot: a system that does not shut down by itself is reset only after some minutes (EC2 User Guide,
 /// "Reboot your instance").
 const REBOOT: Duration = Duration::from_mins(8);
+/// The same where no SSH server has greeted yet and nothing is proven to be in the way: a small or busy instance, a file
+/// system check, or SELinux that labels all files.
+const SLOW_BOOT: Duration = Duration::from_mins(12);
 /// Pause between looks at an instance that boots.
 const BOOT_PAUSE: Duration = Duration::from_secs(5);
 
@@ -91,6 +94,7 @@ pub(super) async fn verify(means: &Means, plan: &Plan) -> (RepairOutcome, Snapsh
         let (after, ()) = tokio::join!(diagnosis, forward);
         let login = after.diagnosis.overall == Overall::Healthy;
         let failing = if login { Vec::new() } else { failing(plan, &after) };
+        let boot = if may_come_up(&after) { SLOW_BOOT } else { boot };
         let last = if waits { began.elapsed() >= boot } else { attempt >= ATTEMPTS };
         if login
             || last
@@ -153,6 +157,13 @@ fn settling(plan: &Plan, after: &Snapshot) -> bool {
 /// Whether it is too early to judge: the system is still coming up.
 fn booting(plan: &Plan, after: &Snapshot) -> bool {
     plan.boots() && after.diagnosis.causes.iter().any(|c| c.id == "boot-in-progress")
+}
+
+/// Whether it runs, is silent so far, and nothing tells surely that it stays so.
+fn may_come_up(after: &Snapshot) -> bool {
+    after.facts.instance().is_some_and(|i| i.state == "running")
+        && !matches!(after.facts.wire.ssh.value(), Some(SshServer::Ready { .. }))
+        && after.diagnosis.causes.iter().all(|c| c.certainty < Certainty::Proven || c.id == "boot-in-progress")
 }
 
 fn reboots(plan: &Plan) -> bool {
