@@ -38,6 +38,8 @@ class Machine:
         os.makedirs(directory, exist_ok=True)
         self.console, self.monitor, self.agent = (os.path.join(directory, name) for name in ("console", "monitor", "agent"))
         self.process = None
+        # Seconds that a system may take to go down.
+        self.patience = PATIENCE
         # One question at a time for each.
         self.asking, self.speaking, self.numbers = threading.Lock(), threading.Lock(), itertools.count(1)
         open(self.console, "ab").close()
@@ -72,9 +74,9 @@ class Machine:
             console.write(b"\n")
         with open(os.path.join(self.directory, "qemu.log"), "ab") as log:
             self.process = subprocess.Popen([  # pylint: disable=consider-using-with
-                QEMU, "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "512", "-display", "none", "-no-reboot", "-nodefaults",
+                QEMU, "-accel", "tcg", "-cpu", "max,la57=off", "-smp", "1", "-m", "512", "-display", "none", "-no-reboot", "-nodefaults",
                 "-kernel", os.path.join(self.base, "vmlinuz"), "-initrd", os.path.join(self.base, "initrd.img"),
-                "-append", f"root=UUID={image.UUID} ro console=ttyS0 net.ifnames=0 biosdevname=0 systemd.show_status=1", *drives,
+                "-append", f"root=UUID={image.UUID} ro console=ttyS0 net.ifnames=0 biosdevname=0 systemd.show_status=1 mitigations=off", *drives,
                 "-netdev", net + forward, "-device", f"virtio-net-pci,netdev=n,mac={self.mac}",
                 "-smbios", f"type=1,manufacturer=Amazon EC2,product=t3.micro,uuid={uuid},serial={uuid}", "-device", "virtio-rng-pci",
                 "-chardev", f"file,id=c,path={self.console},append=on", "-serial", "chardev:c", "-qmp", f"unix:{self.monitor},server=on,wait=off",
@@ -127,7 +129,7 @@ class Machine:
             return
         self.ask("system_powerdown")
         try:
-            self.process.wait(PATIENCE)
+            self.process.wait(self.patience)
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()

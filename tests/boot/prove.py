@@ -188,6 +188,8 @@ def rescue_fstab(stage):
     stage.until(lambda: stage.look(ident)[0] == "stopped", "it stands")
     stage.world.client("ec2").start_instances(InstanceIds=[ident])
     stage.until(lambda: "You are in emergency mode" in stage.machines[ident].log(), "the emergency mode")
+    # Nobody there hears the power button.
+    stage.machines[ident].patience = 15
     assert stage.ssh(ident, old, "true") is None
     assert stage.port22(*stage.fix("root-volume-rescue", ident, old, "--choose", "repair=fstab")) == 0, stage.log()
     shown = stage.ssh(ident, old, "grep /data /etc/fstab; sudo grep -h /data /etc/fstab.port22-*", BOOT)

@@ -71,6 +71,8 @@ class Stage:
 
     def furnish(self, instance, public=""):
         """Gives an instance a machine, and its root volume a copy of the image; it is booted by `power.BOOTS`."""
+        from moto.core.utils import utcnow
+
         ident, given = instance.id, {}
 
         def facts():
@@ -89,6 +91,8 @@ class Stage:
 
         def boot(raw, at):
             given["raw"] = raw
+            # As EC2 has it: the last start.
+            instance.launch_time = utcnow()
             self.say(f"{ident} boots" + (f" at {at}" if at else ""))
             this.start(at, volumes.attached(instance))
 
