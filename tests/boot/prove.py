@@ -4,6 +4,7 @@ Everything is in a network namespace of its own, which has only a loopback. A sc
 (stage.py); it fails by an assertion.
 """
 
+import difflib
 import os
 import shutil
 import sys
@@ -201,13 +202,20 @@ def rescue_fstab(stage):
 
 # How sshd's service and the files stand, as far as a repair changes them.
 STANDS = r"""
-for one in ssh.service ssh.socket; do echo "$one $(systemctl is-enabled $one 2>/dev/null) $(systemctl is-active $one 2>/dev/null)"; done
-find /etc/ssh /etc/systemd/system /home \( -type l -o -name 'sshd_config*' -o -name 'ssh_host_*' -o -path '/home/*' \) \
+for one in ssh.service ssh.socket; do echo "$one $(systemctl is-enabled $one 2>/dev/null) $(systemctl is-active -q $one && echo up || echo down)"; done
+find /etc/ssh /etc/systemd/system /home \( -type l -o -name 'sshd_config*' -o -name 'ssh_host_*' -o -path '/home/*' -o -path '*/ssh.socket.d/*' \) \
     -printf '%p %m %U:%G %l\n' | sort
 cat /etc/ssh/sshd_config /etc/ssh/sshd_config.d/* 2>/dev/null | sha256sum
 """
 # A fault of a really booted system: its name, the fix, what breaks it, and what mends it by hand.
 FAULTS = (
+    (
+        "systemd listens for sshd, at another port", "remote-sshd-repair",
+        "systemctl -q disable --now ssh; mkdir /etc/systemd/system/ssh.socket.d"
+        "; printf '[Socket]\\nListenStream=\\nListenStream=2222\\n' > /etc/systemd/system/ssh.socket.d/port.conf"
+        "; systemctl daemon-reload; systemctl -q enable --now ssh.socket",
+        "systemctl -q disable --now ssh.socket; rm -r /etc/systemd/system/ssh.socket.d; systemctl daemon-reload; systemctl -q enable --now ssh",
+    ),
     ("masked", "remote-sshd-repair", "systemctl -q disable --now ssh; systemctl -q mask ssh", "systemctl -q unmask ssh; systemctl -q enable --now ssh"),
     (
         "a line that sshd does not know, and a service that gave up starting", "remote-sshd-repair",
@@ -217,13 +225,6 @@ FAULTS = (
     (
         "no host keys", "remote-sshd-repair", "mkdir /root/keys; mv /etc/ssh/ssh_host_* /root/keys; systemctl restart ssh",
         "mv /root/keys/* /etc/ssh/; rmdir /root/keys; systemctl reset-failed ssh; systemctl start ssh",
-    ),
-    (
-        "systemd listens for sshd, at another port", "remote-sshd-repair",
-        "systemctl -q disable --now ssh; mkdir /etc/systemd/system/ssh.socket.d"
-        "; printf '[Socket]\\nListenStream=\\nListenStream=2222\\n' > /etc/systemd/system/ssh.socket.d/port.conf"
-        "; systemctl daemon-reload; systemctl -q enable --now ssh.socket",
-        "systemctl -q disable --now ssh.socket; rm -r /etc/systemd/system/ssh.socket.d; systemctl daemon-reload; systemctl -q enable --now ssh",
     ),
     (
         "a home, .ssh and keys that everybody may write", "remote-repair-permissions",
@@ -263,12 +264,13 @@ def inside(stage):
         stage.say("repaired: " + ", ".join(root(STANDS).splitlines()[:2]))
         assert stage.port22("undo", "--yes") == 0, stage.log()
         after = root(STANDS)
-        assert after == before, f"{before}\nand after the undo\n{after}"
+        assert after == before, "\n".join(difflib.unified_diff(before.splitlines(), after.splitlines(), "broken", "undone", n=0))
         root(f"{mends}\nsync")
         assert stage.ssh(ident, key, "true") is not None, stage.said
-    stage.say("broken: " + FAULTS[0][0])
-    root(FAULTS[0][2])
-    repair(FAULTS[0][1])
+    masked = next(one for one in FAULTS if one[0] == "masked")
+    stage.say(f"broken: {masked[0]}; its repair stays")
+    root(masked[2])
+    repair(masked[1])
     ec2 = stage.world.client("ec2")
     ec2.stop_instances(InstanceIds=[ident])
     stage.until(lambda: stage.look(ident)[0] == "stopped", "it stands")
