@@ -3,4 +3,5 @@
 mod diagnosis;
 mod entries;
 mod fake;
+mod fleet;
 mod repairs;

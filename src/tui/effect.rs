@@ -8,7 +8,7 @@ use crate::core::plan::{Choices, Confirmed};
 use crate::core::target::Target;
 use crate::engine::diagnose::Request;
 use crate::engine::event::{RunId, Snapshot};
-use crate::engine::fleet;
+use crate::engine::fleet::Wish as FleetWish;
 use crate::engine::journal::Entry;
 use crate::engine::secret::Secret;
 use crate::engine::terminal::Wish;
@@ -87,7 +87,7 @@ pub enum Effect {
         /// Its number.
         run: RunId,
         /// What is to be found out.
-        wish: Box<fleet::Wish>,
+        wish: Box<FleetWish>,
         /// The ssh options that apply to every instance.
         base: Box<Target>,
     },

@@ -119,6 +119,7 @@ impl fmt::Debug for Msg {
             Self::ShellDrawn { .. } => "ShellDrawn",
             Self::ShellNotice { .. } => "ShellNotice",
             Self::ShellEnded { .. } => "ShellEnded",
+            Self::Fleet { .. } => "Fleet",
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the full-screen program: keys in, model and effects out; models in, screens out.
 
 pub mod fake;
+mod fleet;
 mod journeys;
 mod sample;
 mod screens;

@@ -9,6 +9,7 @@ mod diagnose_moto;
 mod elsewhere;
 mod fix_lab;
 mod fix_moto;
+mod fleet;
 #[cfg(target_os = "linux")]
 mod guest;
 mod host;

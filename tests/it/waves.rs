@@ -172,6 +172,26 @@ fn an_endless_request_to_slow_down_is_said_and_hides_nothing() {
     assert_eq!(heard.load(Ordering::SeqCst), 2);
 }
 
+/// An endpoint that notes what it is asked for.
+pub fn counting(endpoint: &str) -> (Arc<Mutex<Vec<String>>>, String) {
+    let behind: SocketAddr = endpoint.trim_start_matches("http://").parse().expect("an address");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = format!("http://{}", listener.local_addr().expect("its address"));
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let shared = Arc::clone(&heard);
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let heard = Arc::clone(&shared);
+            std::thread::spawn(move || {
+                let asked = request(&mut client)?;
+                heard.lock().unwrap_or_else(PoisonError::into_inner).push(action(&asked));
+                pass_on(&asked, &mut client, behind)
+            });
+        }
+    });
+    (heard, address)
+}
+
 /// moto closes each connection after its answer, and so does the gate.
 fn forward(mut client: TcpStream, behind: SocketAddr, gate: &Gate) -> Option<()> {
     let asked = request(&mut client)?;

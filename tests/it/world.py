@@ -147,6 +147,26 @@ class World:
         answer["gateways"] = ec2.describe_internet_gateways(Filters=[{"Name": "attachment.vpc-id", "Values": [vpc]}])["InternetGateways"]
         return answer
 
+    def herd(self, count, region="us-east-1"):
+        """So many instances in one VPC that leads to the internet; half of them in a group without a rule."""
+        ec2 = self.client("ec2", region)
+        vpc = ec2.create_vpc(CidrBlock="10.80.0.0/16")["Vpc"]["VpcId"]
+        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.80.0.0/20")["Subnet"]["SubnetId"]
+        ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
+        gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+        ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+        table = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"][0]["RouteTableId"]
+        ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+        groups = [ec2.create_security_group(GroupName=n, Description=n, VpcId=vpc)["GroupId"] for n in ("open", "none")]
+        ec2.authorize_security_group_ingress(GroupId=groups[0], IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp=CLIENT)
+        for group in groups:
+            ec2.run_instances(
+                ImageId=IMAGES["nixos"][0], InstanceType="t3.micro", MinCount=count // 2, MaxCount=count // 2,
+                SubnetId=subnet, SecurityGroupIds=[group],
+                TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "herd"}]}],
+            )
+        return vpc
+
     def named(self, name, states, region="us-east-1"):
         """Instances of one Name, each in a reservation of its own; returns their ids."""
         ec2 = self.client("ec2", region)

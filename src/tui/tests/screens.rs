@@ -89,7 +89,7 @@ fn alone(size: (u16, u16)) -> Vec<(&'static str, Model)> {
     let lab = Settings { color: true, lab: true, ..Settings::default() };
     let mut guided_lab = account_with(size, lab);
     tell(&mut guided_lab, Story::Blocked);
-    vec![
+    let mut all = vec![
         ("start_empty", Model::new(Settings::default(), size)),
         ("start", account(size)),
         ("start_filter", with(account(size), "/web")),
@@ -126,7 +126,9 @@ fn alone(size: (u16, u16)) -> Vec<(&'static str, Model)> {
         ("journal", journal(size)),
         ("help", with(diagnosed(size, Story::Blocked), "?")),
         ("palette", with(diagnosed(size, Story::Blocked), ":ex")),
-    ]
+    ];
+    all.extend(super::fleet::screens(size));
+    all
 }
 
 #[test]
