@@ -119,7 +119,6 @@ impl fmt::Debug for Msg {
             Self::ShellDrawn { .. } => "ShellDrawn",
             Self::ShellNotice { .. } => "ShellNotice",
             Self::ShellEnded { .. } => "ShellEnded",
-            Self::Fleet { .. } => "Fleet",
         })
     }
 }

@@ -13,7 +13,9 @@ const CHUNK: usize = 16 * 1024;
 
 fn main() {
     let lines = b"The quick brown fox jumps over the lazy dog, and over it again, until it is over.\r\n".repeat(200);
-    let colours = b"\x1b[1;34mdrwxr-xr-x\x1b[0m 2 root root \x1b[38;5;208m4096\x1b[0m Nov 21 09:00 \x1b[32mssh\x1b[0m\r\n".repeat(200);
+    let colours =
+        b"\x1b[1;34mdrwxr-xr-x\x1b[0m 2 root root \x1b[38;5;208m4096\x1b[0m Nov 21 09:00 \x1b[32mssh\x1b[0m\r\n"
+            .repeat(200);
     let mut screens = Vec::new();
     for row in 1..=40 {
         screens.extend(format!("\x1b[{row};1H\x1b[K\x1b[7mrow {row}\x1b[m │ 日本 {}", "x".repeat(80)).bytes());
