@@ -119,6 +119,33 @@ fn a_paste_picks_instance_and_symptom() {
 }
 
 #[test]
+fn a_shell_in_the_pane_and_back_to_the_same_place() {
+    let terminal = Terminal::open("pane", 80, 24);
+    terminal.start("lab web-refused");
+    terminal.wait("CAUSE proven");
+    terminal.wait("Esc back");
+    terminal.keys(&["s"]);
+    terminal.wait("sh-5.2$");
+    terminal.keys(&["stty size", "Enter"]);
+    // Header, finding, three commands, a rule and the footer are the rest of 24 rows.
+    terminal.wait("17 80");
+    terminal.keys(&["C-]", "c"]);
+    let screen = terminal.wait("$ sudo sshd -t && sudo systemctl");
+    assert!(!screen.contains("command not found"), "put at the prompt, not run: {screen}");
+    terminal.keys(&["C-c", "C-]", "z"]);
+    terminal.keys(&["stty size", "Enter"]);
+    let screen = terminal.wait("23 80");
+    assert!(!screen.contains("CAUSE proven"), "{screen}");
+    terminal.keys(&["C-]", "q"]);
+    terminal.wait("End the session?");
+    terminal.keys(&["y"]);
+    let screen = terminal.wait("r runs the checks again");
+    assert!(screen.contains("CAUSE proven"), "{screen}");
+    terminal.keys(&["q"]);
+    terminal.wait("left with 0");
+}
+
+#[test]
 fn a_signal_and_a_small_window_leave_the_terminal_as_it_was() {
     let terminal = Terminal::open("term", 80, 24);
     terminal.start("lab");
