@@ -5,10 +5,12 @@
 use crate::core::facts::Facts;
 use crate::core::facts::local::SshConfig;
 use crate::core::target::TargetKind;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// A jump host as ssh reads it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Hop {
     /// As configured.
     pub name: String,

@@ -13,7 +13,7 @@ use crate::core::facts::aws::Instance;
 use crate::core::facts::local::{ControlSocket, JumpHost, KeyFileState, KeyProbe};
 use crate::core::facts::prepared::Prepared;
 use crate::core::jump::{Way, inner, way};
-use crate::core::plan::{Action, Plan};
+use crate::core::plan::{Action, Over, Plan};
 use crate::core::probe::ProbeId;
 use crate::core::rules;
 use crate::core::rules::offering::Candidate;
@@ -123,6 +123,39 @@ impl RealWorld {
         }
     }
 
+    fn jump_limits(&self) -> jump::Limits {
+        jump::Limits {
+            connect: self.limit(JUMP.connect),
+            answer: self.limit(JUMP.answer),
+            login: self.limit(JUMP.login),
+        }
+    }
+
+    /// Goes a way over jump hosts for a deed of a confirmed plan, as the diagnosis went it; the caller leaves the last one
+    /// in good order. Fails with why the way ends before the target.
+    pub(super) async fn go_over(&self, over: &Over, address: IpAddr) -> Result<Through, Why> {
+        let emulated = self.aws.is_emulated();
+        if emulated && !address.is_loopback() {
+            let host = &over.host;
+            return Err(Why::needs(format!(
+                "AWS's own EC2 endpoint: {host} may be a stranger's, and is not connected to"
+            )));
+        }
+        let target = Target { config_file: over.config_file.clone(), ..Target::default() };
+        let nobody = |_| -> BoxFuture<'_, Fact<Instance>> { async { Fact::NotAsked }.boxed() };
+        let (fact, tunnel) = jump::probe(over.hops.clone(), &target, emulated, self.jump_limits(), &nobody).await;
+        if let Some(tunnel) = tunnel {
+            return Ok(Through { tunnel: Arc::new(tunnel), host: over.host.clone() });
+        }
+        let Some(host) = fact.value() else { return Err(fact.why_not().unwrap_or(Why::needs("the jump host"))) };
+        let reason = match host.outcome.as_str() {
+            "ssh" => "it does not let the login in".to_owned(),
+            outcome if host.words.is_empty() => outcome.replace('_', " "),
+            _ => host.words.clone(),
+        };
+        Err(Why::failed(format!("log in to the jump host {}", host.name), reason))
+    }
+
     async fn jump(&self, facts: &Facts) -> Fact<JumpHost> {
         let hops = match way(facts) {
             Way::Hops(hops) => hops,
@@ -130,11 +163,7 @@ impl RealWorld {
             Way::Direct | Way::Command(_) => return Fact::NotAsked,
         };
         self.leave_jump_host().await;
-        let limits = jump::Limits {
-            connect: self.limit(JUMP.connect),
-            answer: self.limit(JUMP.answer),
-            login: self.limit(JUMP.login),
-        };
+        let limits = self.jump_limits();
         let region = facts.target.region.as_deref();
         let owner = |address| -> BoxFuture<'_, Fact<Instance>> { self.aws.owner_of(address, region).boxed() };
         let (fact, tunnel) = jump::probe(hops, &facts.target, self.aws.is_emulated(), limits, &owner).await;

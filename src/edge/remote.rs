@@ -158,7 +158,19 @@ impl RealWorld {
                 Door::Login { user, .. } => format!("running {what} as {user} over SSH"),
                 Door::Push { user, .. } => format!("running {what} as {user} with a key of 60 seconds"),
             });
-            match self.enter((region, instance), door, running, &script, None).await {
+            let way = match door {
+                Door::Agent => Ok(None),
+                Door::Login { dial, .. } | Door::Push { dial, .. } => self.way_to(dial).await,
+            };
+            let entered = match way {
+                Ok(way) => {
+                    let entered = self.enter((region, instance), door, running, &script, way.clone()).await;
+                    leave(way).await;
+                    entered
+                }
+                Err(why) => Err(Unrun::not(why)),
+            };
+            match entered {
                 Ok(output) => return read(&output, errand, token, &doing),
                 Err(unrun) if unrun.begun => {
                     let mut failure = Failure::failed(
@@ -181,6 +193,14 @@ impl RealWorld {
         Err(failure)
     }
 
+    /// The way over the jump hosts that a login needs, if it needs any.
+    async fn way_to(&self, dial: &Dial) -> Result<Option<Through>, Why> {
+        match &dial.over {
+            Some(over) => self.go_over(over, dial.address).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     async fn push_and_log_in(
         &self,
         (region, instance): (&str, &str),
@@ -195,6 +215,7 @@ impl RealWorld {
             Some(path) => own(path).map_err(failed)?,
             None => fresh().map_err(failed)?,
         };
+        let way = self.way_to(dial).await.map_err(failed)?;
         self.aws().push_key(region, instance, user, &public).await.map_err(|why| {
             let mut failure = failed(why.clone());
             if let Why::Denied { action, reason } = &why {
@@ -208,7 +229,9 @@ impl RealWorld {
         request.users = vec![user.to_owned()];
         request.sign = true;
         request.cap = 1;
+        request.through.clone_from(&way);
         let (server, offers, _) = ssh::probe(request).await;
+        leave(way).await;
         let answer = offers.first().map(|o| o.answer.clone());
         if answer == Some(Answer::LoggedIn) {
             let text = match key {
@@ -236,6 +259,13 @@ impl RealWorld {
             _ => ("the server did not come as far as a login".to_owned(), "run the diagnosis again"),
         };
         Err(Failure::failed(&doing, reason, next))
+    }
+}
+
+/// Says good-bye to the jump host.
+async fn leave(way: Option<Through>) {
+    if let Some(way) = way {
+        way.tunnel.close().await;
     }
 }
 

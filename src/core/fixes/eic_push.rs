@@ -1,6 +1,6 @@
 //! `eic-push-key`: a public key for 60 seconds, and a login within them.
 
-use super::remote::{running_gate, user};
+use super::remote::{running_gate, ssh_way, user};
 use crate::core::facts::Facts;
 use crate::core::facts::local::{KeyFileState, KeyProbe};
 use crate::core::facts::wire::SshServer;
@@ -30,7 +30,7 @@ pub fn plan(facts: &Facts, _choices: &Choices) -> Result<Plan, String> {
         )
     };
     plan.gates.push(running_gate(instance));
-    let dial = doors::dial(facts).filter(|_| doors::direct(facts));
+    let dial = doors::dial(facts);
     plan.gates.push(way_gate(facts, dial.is_some()));
     plan.gates.push(image_gate(facts));
     let probe = facts.local.keys.iter().find(|k| k.origin == "-i");
@@ -48,11 +48,12 @@ pub fn plan(facts: &Facts, _choices: &Choices) -> Result<Plan, String> {
         None => ("KEY".to_owned(), "a key made for this login".to_owned()),
     };
     let quoted = shell_quote(&file);
+    let (way, host) = ssh_way(&dial);
     plan.steps.push(Step::deed(
         format!("push {what} for {user} and log in with it; to make it last afterwards: port22 fix remote-add-key"),
         format!(
-            "aws ec2-instance-connect send-ssh-public-key --region {} --instance-id {} --instance-os-user {user} --ssh-public-key \"$(ssh-keygen -y -f {quoted})\" && ssh -o IdentitiesOnly=yes -i {quoted} -p {} {user}@{}",
-            instance.region, instance.id, dial.port, dial.address
+            "aws ec2-instance-connect send-ssh-public-key --region {} --instance-id {} --instance-os-user {user} --ssh-public-key \"$(ssh-keygen -y -f {quoted})\" && ssh {way}-o IdentitiesOnly=yes -i {quoted} -p {} {user}@{host}",
+            instance.region, instance.id, dial.port
         ),
         Some("nothing to take back: the key is forgotten after 60 seconds".to_owned()),
         RemoteAction::PushKey {
@@ -74,11 +75,6 @@ pub fn plan(facts: &Facts, _choices: &Choices) -> Result<Plan, String> {
 
 fn way_gate(facts: &Facts, connected: bool) -> Gate {
     match facts.wire.ssh.value() {
-        Some(SshServer::Ready { .. }) if !doors::direct(facts) => Gate::new(
-            "way",
-            GateState::Refuse,
-            "the way goes over a jump host: push the key with aws ec2-instance-connect send-ssh-public-key and log in with ssh -J within 60 seconds",
-        ),
         Some(SshServer::Ready { .. }) if connected => {
             Gate::new("way", GateState::Ok, "sshd answers where the login goes")
         }

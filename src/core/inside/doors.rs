@@ -5,8 +5,8 @@
 use crate::core::facts::Facts;
 use crate::core::facts::local::KeyFileState;
 use crate::core::facts::wire::{Answer, SshServer, Tcp};
-use crate::core::jump::{Way, way};
-use crate::core::plan::{Dial, Door};
+use crate::core::jump::{Way, inner, way};
+use crate::core::plan::{Dial, Door, Over};
 use crate::core::rules;
 use crate::core::target::SSH_PORT;
 
@@ -17,21 +17,15 @@ pub fn doors(facts: &Facts) -> Vec<Door> {
     agent.into_iter().chain(login(facts)).chain(push(facts)).collect()
 }
 
-/// The doors that a deed may take: a login over a jump host carries a look, but not a repair, whose undo would need the
-/// same hop again.
-pub fn lasting(facts: &Facts) -> Vec<Door> {
-    let direct = direct(facts);
-    doors(facts).into_iter().filter(|door| direct || *door == Door::Agent).collect()
-}
-
-/// Whether connections to the target need no jump host.
-pub fn direct(facts: &Facts) -> bool {
-    !matches!(way(facts), Way::Hops(_))
-}
-
-/// Where the probe came through, with the host keys that known_hosts has for it; `None` when nothing answered there.
+/// Where the probe came through, with the host keys that known_hosts has for it and the jump hosts on the way; `None`
+/// when nothing answered there.
 pub fn dial(facts: &Facts) -> Option<Dial> {
     facts.wire.tcp.value().filter(|tcp| matches!(tcp, Tcp::Connected { .. }))?;
+    let over = match way(facts) {
+        Way::Hops(hops) => Some(Over { hops, host: inner(facts)?.0, config_file: facts.target.config_file.clone() }),
+        // What came through past a program of the user's came straight.
+        Way::Direct | Way::Command(_) | Way::Unreadable(_) => None,
+    };
     let hosts = facts.local.known_hosts.value();
     Some(Dial {
         address: facts.wire.address?,
@@ -39,6 +33,7 @@ pub fn dial(facts: &Facts) -> Option<Dial> {
         known: hosts
             .map(|h| h.entries.iter().map(|e| (e.algorithm.clone(), e.fingerprint.clone())).collect())
             .unwrap_or_default(),
+        over,
         revoked: hosts.map(|h| h.revoked.iter().map(|e| e.fingerprint.clone()).collect()).unwrap_or_default(),
     })
 }

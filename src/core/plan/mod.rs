@@ -20,7 +20,7 @@ pub use key_pair::KeyPairAction;
 pub use local::{KeyForm, LocalAction};
 pub use network::{AclPass, NetworkAction};
 pub use power::PowerAction;
-pub use remote::{Dial, Door, Job, RemoteAction};
+pub use remote::{Dial, Door, Job, Over, RemoteAction};
 pub use user_data::{Login, UserDataAction};
 
 use crate::core::target::Target;

@@ -3,6 +3,7 @@
 //! Must not hold private keys or script text: keys are named by their files, scripts are made of a [`Job`] by
 //! `core::inside::mend`.
 
+use crate::core::jump::Hop;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -58,19 +59,20 @@ impl RemoteAction {
 }
 
 impl RemoteAction {
-    /// Paths of private key files that it names.
+    /// Paths of files that it names: private keys, and the configuration of a jump host.
     pub fn key_files_mut(&mut self) -> Vec<&mut String> {
         match self {
             Self::Run { doors, .. } | Self::TakeBack { doors, .. } => {
-                fn of(door: &mut Door) -> Option<&mut String> {
+                fn of(door: &mut Door) -> Vec<&mut String> {
                     match door {
-                        Door::Login { key, .. } => Some(key),
-                        Door::Agent | Door::Push { .. } => None,
+                        Door::Login { key, dial, .. } => [key].into_iter().chain(dial.files_mut()).collect(),
+                        Door::Push { dial, .. } => dial.files_mut().collect(),
+                        Door::Agent => Vec::new(),
                     }
                 }
-                doors.iter_mut().filter_map(of).collect()
+                doors.iter_mut().flat_map(of).collect()
             }
-            Self::PushKey { key, .. } => key.iter_mut().collect(),
+            Self::PushKey { key, dial, .. } => key.iter_mut().chain(dial.files_mut()).collect(),
         }
     }
 }
@@ -112,6 +114,40 @@ pub struct Dial {
     /// Fingerprints of host keys that known_hosts marks as revoked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub revoked: Vec<String>,
+    /// The jump hosts on the way; straight when absent. An undo goes the same way again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<Over>,
+}
+
+impl Dial {
+    /// Paths of files that the way names; `none` is no file.
+    fn files_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let files = self.over.iter_mut().flat_map(|over| {
+            let Over { hops, config_file, .. } = over;
+            let of_hops = hops.iter_mut().flat_map(|hop| hop.keys.iter_mut().chain(&mut hop.config_file));
+            of_hops.chain(config_file)
+        });
+        files.filter(|path| path.as_str() != "none")
+    }
+}
+
+/// A way over jump hosts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Over {
+    /// The jump hosts, the nearest first. Each is logged in to by its own Host block.
+    pub hops: Vec<Hop>,
+    /// What the last one is asked to connect to.
+    pub host: String,
+    /// The `-F` of the login, under which their Host blocks are looked up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_file: Option<String>,
+}
+
+impl Over {
+    /// `-J` as ssh takes it.
+    pub fn list(&self) -> String {
+        self.hops.iter().map(|h| h.name.as_str()).collect::<Vec<_>>().join(",")
+    }
 }
 
 /// What a repair script is to do.

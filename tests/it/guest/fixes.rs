@@ -233,6 +233,59 @@ fn another_users_login_carries_the_repair_where_no_agent_is() {
     assert_eq!(guests.state(), before);
 }
 
+/// A second sshd of the guest, at which only one user may pass on: the jump host.
+const GATE: &str = "
+/usr/sbin/sshd -p 2200 -E /tmp/gate.log -o PidFile=/tmp/gate.pid -o LogLevel=DEBUG1 -o AllowUsers=admin";
+
+#[test]
+fn a_repair_and_its_undo_go_over_the_jump_host_of_the_login() {
+    if left_out() {
+        return;
+    }
+    let guests = Guests::start();
+    let broken = Fault { user: "deploy".to_owned(), breaks: format!("{SUDO} chmod 777 \"$H\""), ..fault("home-777") };
+    // The other user is let in, there and at the instance.
+    let broken = Fault { after: GATE.to_owned(), ..broken };
+    let stage = guests.stage_with(&broken, "");
+    let (key, address) = (stage.key.display().to_string(), stage.world.place.ip.to_string());
+    let path = guests.home.path().join("ssh_config");
+    let own = std::fs::read_to_string(&path).expect("ssh_config");
+    let gate = format!(
+        "Host gate\n  HostName {address}\n  Port 2200\n  User admin\n  IdentityFile {key}\n  IdentitiesOnly yes\n"
+    );
+    std::fs::write(&path, format!("{gate}\nHost *\n{own}")).expect("ssh_config");
+    let config = path.display().to_string();
+    let log = || {
+        let answer = guests.moto.ask(&json!({"do": "sh", "script": "cat /tmp/gate.log"}));
+        let text = answer[0].as_str().expect("a log").to_owned();
+        (text.matches("server_request_direct_tcpip").count(), text.matches("Starting session").count())
+    };
+    let before = guests.state();
+    let words = ["-i", &key, "-J", "gate", "-F", &config, "--source-ip", crate::moto::CLIENT];
+    let plan = guests.home.run(
+        &[&["fix", "remote-repair-permissions", &format!("deploy@{address}"), "--dry-run", "--json"], &words[..]]
+            .concat(),
+    );
+    let plan = plan.exits(0).json();
+    check_plan(&plan);
+    let command = plan["steps"][0]["command"].as_str().expect("a command");
+    assert!(command.contains("-J gate"), "{command}");
+    assert_eq!(guests.state(), before, "a preview changes nothing");
+    let seen = log();
+    let done = guests.home.run(
+        &[&["fix", "remote-repair-permissions", &format!("deploy@{address}"), "--yes", "--json"], &words[..]].concat(),
+    );
+    let done = done.exits(0).json();
+    assert_eq!(done["login_works"], true, "{done:#}");
+    let mended = log();
+    assert!(mended.0 > seen.0 && mended.1 == 0, "{seen:?} {mended:?}");
+    // Nothing but the journal knows the way now.
+    guests.home.run(&["undo", "--yes"]).exits(0);
+    assert_eq!(guests.state(), before);
+    assert!(log().0 > mended.0 && log().1 == 0, "{:?}", log());
+    assert_eq!(guests.commands(), 0);
+}
+
 #[test]
 fn a_repair_whose_process_was_killed_is_gone_on_with_or_taken_back() {
     if left_out() {

@@ -15,7 +15,7 @@ use crate::core::facts::aws::Instance;
 use crate::core::facts::inside::Lookup;
 use crate::core::facts::wire::Answer;
 use crate::core::inside::{doors, mend};
-use crate::core::plan::{Door, Gate, GateState, Job, Plan, RemoteAction, Step};
+use crate::core::plan::{Dial, Door, Gate, GateState, Job, Plan, RemoteAction, Step};
 use crate::core::rules;
 use crate::core::text::shell_quote;
 
@@ -68,16 +68,17 @@ pub(super) fn running_gate(instance: &Instance) -> Gate {
 fn door_gate(facts: &Facts, doors: &[Door]) -> Gate {
     match doors.first() {
         Some(Door::Agent) => Gate::new("door", GateState::Ok, "by Systems Manager: its agent is online"),
-        Some(Door::Login { user, .. }) => Gate::new(
+        Some(Door::Login { user, dial, .. }) => Gate::new(
             "door",
             GateState::Ok,
-            format!("by the login of {user}, which works, and sudo without a password"),
+            format!("by the login of {user}{}, which works, and sudo without a password", through(dial)),
         ),
-        Some(Door::Push { user, .. }) => Gate::new(
+        Some(Door::Push { user, dial }) => Gate::new(
             "door",
             GateState::Warn,
             format!(
-                "by a key of 60 seconds for {user} (EC2 Instance Connect): whether the image takes it is seen then"
+                "by a key of 60 seconds for {user}{} (EC2 Instance Connect): whether the image takes it is seen then",
+                through(dial)
             ),
         ),
         None => {
@@ -93,14 +94,25 @@ fn door_gate(facts: &Facts, doors: &[Door]) -> Gate {
                 "door",
                 GateState::Refuse,
                 format!(
-                    "there is no way to run anything inside: {agent}, {}",
-                    if doors::direct(facts) {
-                        "no login works, and no key can be pushed by EC2 Instance Connect"
-                    } else {
-                        "and a repair goes over no jump host"
-                    }
+                    "there is no way to run anything inside: {agent}, no login works, and no key can be pushed by EC2 Instance Connect"
                 ),
             )
+        }
+    }
+}
+
+/// The jump hosts on the way, in words that follow a login.
+fn through(dial: &Dial) -> String {
+    dial.over.as_ref().map(|over| format!(" over {}", over.list())).unwrap_or_default()
+}
+
+/// The options of ssh that go the same way, with a blank behind them; and the host that is then named.
+pub(super) fn ssh_way(dial: &Dial) -> (String, String) {
+    match &dial.over {
+        None => (String::new(), dial.address.to_string()),
+        Some(over) => {
+            let file = over.config_file.as_ref().map(|f| format!("-F {} ", shell_quote(f))).unwrap_or_default();
+            (format!("{file}-J {} ", shell_quote(&over.list())), over.host.clone())
         }
     }
 }
@@ -148,7 +160,7 @@ struct Repair<'a> {
 
 impl Repair<'_> {
     fn plan(self, facts: &Facts, instance: &Instance) -> Plan {
-        let doors = doors::lasting(facts);
+        let doors = doors::doors(facts);
         let mut plan = Plan {
             account: facts.account(),
             permissions: permissions_of(&doors),
@@ -180,21 +192,25 @@ impl Repair<'_> {
 fn command(instance: &Instance, door: Option<&Door>, by_hand: &[String]) -> String {
     let script = by_hand.join("; ");
     match door {
-        Some(Door::Login { user, key, dial }) => format!(
-            "ssh -i {} -p {} {user}@{} {}",
-            shell_quote(key),
-            dial.port,
-            dial.address,
-            shell_quote(&format!("sudo sh -c {}", shell_quote(&script)))
-        ),
-        Some(Door::Push { user, dial }) => format!(
-            "aws ec2-instance-connect send-ssh-public-key --region {} --instance-id {} --instance-os-user {user} --ssh-public-key file://KEY.pub && ssh -i KEY -p {} {user}@{} {}",
-            instance.region,
-            instance.id,
-            dial.port,
-            dial.address,
-            shell_quote(&format!("sudo sh -c {}", shell_quote(&script)))
-        ),
+        Some(Door::Login { user, key, dial }) => {
+            let (way, host) = ssh_way(dial);
+            format!(
+                "ssh {way}-i {} -p {} {user}@{host} {}",
+                shell_quote(key),
+                dial.port,
+                shell_quote(&format!("sudo sh -c {}", shell_quote(&script)))
+            )
+        }
+        Some(Door::Push { user, dial }) => {
+            let (way, host) = ssh_way(dial);
+            format!(
+                "aws ec2-instance-connect send-ssh-public-key --region {} --instance-id {} --instance-os-user {user} --ssh-public-key file://KEY.pub && ssh {way}-i KEY -p {} {user}@{host} {}",
+                instance.region,
+                instance.id,
+                dial.port,
+                shell_quote(&format!("sudo sh -c {}", shell_quote(&script)))
+            )
+        }
         Some(Door::Agent) | None => {
             let lines: Vec<serde_json::Value> = by_hand.iter().map(|l| l.as_str().into()).collect();
             let parameters = serde_json::json!({ "commands": lines });
