@@ -115,7 +115,8 @@ seal() {
 
 # Puts back what $D/before says, last first. Changes nothing when somebody else changed one of these since.
 restore() {
-  [ -r "$D/before" ] || [ -r "$D/service" ] || return 0
+  [ -r "$D/before" ] || [ -r "$D/service" ] || [ -r "$D/values" ] || return 0
+  if [ -e "$D/done" ]; then values_same || return 1; fi
   if [ -e "$D/done" ] && [ -r "$D/after" ]; then
     while read -r s p; do
       if [ "$s" != "$(state "$p")" ] && ! undone "$p"; then say "left $p"; return 1; fi
@@ -128,6 +129,7 @@ restore() {
     sort -rn "$D/before" >"$D/order"
     while read -r n k m u g c x p; do back "$n" "$k" "$m" "$u" "$g" "$c" "$x" "$p" || { say "left $p"; bad=1; }; done <"$D/order"
   fi
+  values_back || bad=1
   lower
   if [ -r "$D/service" ]; then services_back start; fi
   return $bad
@@ -170,6 +172,9 @@ back() {
 }
 # What became of sshd's service; scripts that touch it say how.
 services_back() { :; }
+# What became of values that are no files; scripts that change some say how.
+values_same() { :; }
+values_back() { :; }
 
 # Ends without a change: what was changed so far is put back.
 give_up() {

@@ -1,7 +1,8 @@
 # Makes sshd run and let one user in: what keeps it from starting is made or disabled, and a test by sshd itself
 # (sshd -t) goes before every start and reload. Nothing is guessed: a line that sshd cannot read is disabled.
 # Set by the caller: P22_USER, P22_ADDR (may be empty), P22_PORT, P22_OWN (address of the instance), P22_LET (yes or no:
-# whether settings that keep this one user out are overridden for this user).
+# whether what keeps this one user out is overridden for this user), P22_FW (yes or no: whether the system's own packet
+# filter is to let this address pass at the port).
 
 begin
 U=$P22_USER; P=$P22_PORT; CONF=/etc/ssh/sshd_config
@@ -218,6 +219,83 @@ if [ $OPENED = yes ]; then
   printf '[Socket]\nListenStream=%s\n' "$P" >"$f" && chmod 644 "$f" || give_up "cannot-write $f"
   CHANGED=yes
   did "configured $f"
+fi
+
+# ---- the account itself ----
+W=$(awk -F: -v u="$U" '$1 == u { print; exit }' /etc/shadow 2>/dev/null)
+if [ "$P22_LET" = yes ] && [ -n "$U" ] && [ "$U" != root ] && [ -n "$W" ]; then
+  field() { say "$W" | cut -d: -f"$1"; }
+  now=$(($(date +%s) / 86400))
+  days() { case $1 in ''|*[!0-9]*) return 1 ;; esac; }
+  if has chage; then
+    if days "$(field 8)" && [ "$(field 8)" -le "$now" ]; then change_value expire "$U" -; fi
+    # A password that must be changed first, or has aged: from today it counts anew.
+    l=$(field 3); m=$(field 5)
+    if days "$l" && { [ "$l" = 0 ] || { days "$m" && [ $((l + m)) -lt "$now" ]; }; }; then change_value lastchg "$U" "$now"; fi
+  fi
+  if has usermod; then
+    # A lock counts only without PAM; one before a password would need the password to be set back.
+    if [ "$(all usepam)" = no ]; then
+      case $(field 2) in '!'|'!!'|'!*') change_value lock "$U" '*' ;; '!'*) say "note left-lock $U" ;; esac
+    fi
+    s=$(value shell "$U"); n=
+    for one in /bin/bash /bin/sh; do if [ -x $one ]; then n=$one; break; fi; done
+    case $s in
+      # Accounts of services are not given a shell.
+      */nologin|*/false) if [ "$(id -u "$U" 2>/dev/null || say 0)" -ge 1000 ] && [ -n "$n" ]; then change_value shell "$U" "$n"; fi ;;
+      -) ;;
+      /*) if [ ! -x "$s" ] && [ -n "$n" ]; then change_value shell "$U" "$n"; fi ;;
+    esac
+  fi
+fi
+
+# ---- who may come from where ----
+# Only for an sshd that asks libwrap; hosts.allow counts before hosts.deny.
+if [ -n "$P22_ADDR" ] && [ -s /etc/hosts.deny ] && has ldd && ldd "$SSHD" 2>/dev/null | grep -q libwrap; then
+  wrapped() {
+    awk -v a="$P22_ADDR" '
+      function num(s, o) { split(s, o, "."); return ((o[1] * 256 + o[2]) * 256 + o[3]) * 256 + o[4] }
+      function bits(m,  i, v, n) { if (m !~ /\./) return m + 0; v = num(m); for (i = 31; i >= 0; i--) { if (v < 2 ^ i) break; v -= 2 ^ i; n++ } return n + 0 }
+      function net(w,  q, s) { if (a !~ /^[0-9.]+$/ || w !~ /^[0-9.]+\//) return 0; split(w, q, "/"); s = 2 ^ (32 - bits(q[2])); return int(num(q[1]) / s) == int(num(a) / s) }
+      function one(w) { if (w == "ALL" || w == a) return 1; if (w ~ /\.$/) return index(a, w) == 1; return net(w) }
+      # `list EXCEPT list`, as hosts_access(5) reads it.
+      function in_list(l,  n, w, i, yes) { n = split(l, w, /[ \t,]+/); for (i = 1; i <= n; i++) { if (w[i] == "EXCEPT") { l = ""; while (++i <= n) l = l " " w[i]; return yes && !in_list(l) } if (w[i] != "" && one(w[i])) yes = 1 } return yes + 0 }
+      /^[ \t]*#/ { next }
+      { n = index($0, ":"); if (!n) next; d = substr($0, 1, n - 1); c = substr($0, n + 1); sub(/:.*/, "", c)
+        if (d !~ /(^|[ \t,])(sshd|ALL)([ \t,]|$)/ || d ~ /EXCEPT/) next
+        if (in_list(c)) { f = 1; exit } }
+      END { exit !f }' "$1"
+  }
+  if wrapped /etc/hosts.deny && ! { [ -s /etc/hosts.allow ] && wrapped /etc/hosts.allow; }; then
+    f=/etc/hosts.allow; A=$P22_ADDR
+    case $A in *:*) A="[$A]" ;; esac
+    case $(kind $f) in f) own_file $f ;; -) keep $f c; : >$f && chmod 644 $f || give_up "cannot-write $f" ;; *) give_up "not-a-file $f" ;; esac
+    { printf '# added by port22 (%s)\nsshd: %s\n' "$P22_TOKEN" "$A"; cat $f; } >"$D/new"
+    write $f; did "allowed $P22_ADDR $f"
+  fi
+fi
+# Where nobody listens it is not the filter that refuses.
+if [ "$P22_FW" = yes ] && [ -n "$P22_ADDR" ] && [ -n "$P" ] && listens "$P"; then
+  w=$P22_ADDR,$P; b=$CHANGES
+  if has firewall-cmd && t 10 firewall-cmd --state >/dev/null 2>&1; then change_value firewalld "$w" there
+  elif has ufw && t 10 ufw status 2>/dev/null | grep -q '^Status: active'; then change_value ufw "$w" there
+  else
+    i=iptables; case $P22_ADDR in *:*) i=ip6tables ;; esac
+    f=; if has $i; then f=$(t 5 $i -S 2>/dev/null); fi
+    if say "$f" | grep -qE '^-P INPUT DROP|^-A INPUT .*-j ' && say "$f" | grep -qE '^-P INPUT DROP|-j (DROP|REJECT)'; then change_value $i "$w" there; fi
+    # Chains of nftables' own; those that iptables made are its own.
+    if has nft; then
+      for one in $(t 5 nft list ruleset 2>/dev/null | awk -v i="$i" '
+        $1 == "table" { fam = $2; tab = $3 } $1 == "chain" { ch = $2 }
+        /type filter hook input/ && (fam == "inet" || fam == (i == "iptables" ? "ip" : "ip6")) && !(tab == "filter" && ch == "INPUT") { print "nft:" fam ":" tab ":" ch }'); do
+        case $one in *[!A-Za-z0-9_:-]*) continue ;; esac
+        f=$(nft_chain "$one")
+        t 5 nft list table ${f% *} 2>/dev/null | grep -qE '(drop|reject)' || continue
+        change_value "$one" "$w" there
+      done
+    fi
+    [ $CHANGES = "$b" ] || say "note until-boot"
+  fi
 fi
 
 # ---- the service ----

@@ -18,6 +18,7 @@ mod jump;
 mod kills_lab;
 mod lab_cli;
 mod layers;
+mod lessons_fixed;
 mod local_fixes;
 mod login_moto;
 mod machine_moto;

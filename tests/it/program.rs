@@ -164,6 +164,12 @@ impl Home {
         Report::read(self.run(&arguments))
     }
 
+    /// `diagnose … --json` of a target with a configuration file and the client's address.
+    pub fn report_of(&self, target: &str, config: &str, source: &str, more: &[&str]) -> Report {
+        let words = ["diagnose", target, "--json", "-F", config, "--source-ip", source];
+        Report::read(self.run(&[&words, more].concat()))
+    }
+
     /// `fix … ` with more arguments, told the client's address.
     pub fn fix(&self, fix: &str, world: &World, more: &[&str]) -> Run {
         let port = world.place.port.to_string();

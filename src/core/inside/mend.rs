@@ -14,6 +14,7 @@ pub const VERSION: u32 = 1;
 
 const FRAME: &str = include_str!("../../../assets/remote/frame.sh");
 const ACCOUNT: &str = include_str!("../../../assets/remote/account.sh");
+const VALUES: &str = include_str!("../../../assets/remote/values.sh");
 const SERVICE: &str = include_str!("../../../assets/remote/service.sh");
 const PERMISSIONS: &str = include_str!("../../../assets/remote/permissions.sh");
 const ADD_KEY: &str = include_str!("../../../assets/remote/add-key.sh");
@@ -113,7 +114,7 @@ pub fn script(errand: Errand<'_>, token: &str) -> Result<String, String> {
             set("OLD", old);
             &[FRAME, ACCOUNT, ADD_KEY]
         }
-        Errand::Do(Job::Sshd { user: name, address: from, port, own, let_in }) => {
+        Errand::Do(Job::Sshd { user: name, address: from, port, own, let_in, firewall }) => {
             if let Some(name) = name {
                 user(name)?;
             }
@@ -125,9 +126,10 @@ pub fn script(errand: Errand<'_>, token: &str) -> Result<String, String> {
             set("PORT", &port.to_string());
             set("OWN", &address(own));
             set("LET", if *let_in { "yes" } else { "no" });
-            &[FRAME, SERVICE, SSHD]
+            set("FW", if *firewall { "yes" } else { "no" });
+            &[FRAME, SERVICE, VALUES, SSHD]
         }
-        Errand::TakeBack | Errand::Status => &[FRAME, SERVICE, UNDO],
+        Errand::TakeBack | Errand::Status => &[FRAME, SERVICE, VALUES, UNDO],
     };
     // A function holds it all, so that a script that arrives cut runs nothing.
     out.push_str("p22_main() {\n");

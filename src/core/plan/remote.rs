@@ -182,8 +182,12 @@ pub enum Job {
         port: u16,
         /// The instance's own address at which it must be reached.
         own: Option<IpAddr>,
-        /// Whether settings that keep this one user out are overridden for this user.
+        /// Whether what keeps this one user out is overridden for this user: settings of sshd, the account's dates and
+        /// shell.
         let_in: bool,
+        /// Whether the system's own packet filter is to let the client's address pass at the port.
+        #[serde(default)]
+        firewall: bool,
     },
 }
 

@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{Asked, Told};
-use crate::lab::scenario::{Daemon, HostKeys, KeyFile, Unit};
+use crate::lab::scenario::{Daemon, HostKeys, KeyFile, OsSpec, Unit};
 use crate::lab::world::{Instance, Node, User};
 
 fn home(user: &User) -> String {
@@ -142,6 +142,28 @@ pub(super) fn add_key(instance: &mut Instance, asked: &Asked, debian: bool, told
     open_way(instance, at, debian, told)
 }
 
+/// Dates, lock and shell of the login user.
+fn login_values(os: &mut OsSpec, use_pam: bool, user: &str, told: &mut Told) {
+    let before = told.did.len();
+    if std::mem::take(&mut os.expired) {
+        told.did(format!("value expire {user} 20300 -"));
+    }
+    if std::mem::take(&mut os.change_password) {
+        told.did(format!("value lastchg {user} 0 20590"));
+    }
+    if os.locked && !use_pam {
+        os.locked = false;
+        told.did(format!("value lock {user} !! *"));
+    }
+    if os.shell_missing || os.shell.ends_with("nologin") || os.shell.ends_with("/false") {
+        told.did(format!("value shell {user} {} /bin/bash", os.shell));
+        (os.shell, os.shell_missing) = ("/bin/bash".to_owned(), false);
+    }
+    if told.did.len() > before {
+        os.log.clear();
+    }
+}
+
 pub(super) fn sshd(
     instance: &mut Instance,
     asked: &Asked,
@@ -212,12 +234,28 @@ pub(super) fn sshd(
             sshd.authorized_keys_file = Some(words);
         }
     }
+    if asked.get("LET") == "yes" && !user.is_empty() && user != "root" {
+        login_values(&mut instance.os, sshd.use_pam, &user, told);
+    }
+    let address = asked.get("ADDR");
+    if instance.os.hosts_deny && !address.is_empty() {
+        instance.os.hosts_deny = false;
+        instance.os.log.clear();
+        told.did(format!("allowed {address} /etc/hosts.allow"));
+        sshd.daemon = Daemon::Up;
+    }
+    if asked.get("FW") == "yes" && !address.is_empty() && instance.os.firewall.take().is_some() {
+        told.did(format!("value iptables {address},{port} - there"));
+        told.lines.push("note until-boot".to_owned());
+        sshd.daemon = Daemon::Up;
+    }
     if !settings.is_empty() {
         told.did(format!("configured /etc/ssh/sshd_config.d/00-{}.conf", asked.get("TOKEN")));
         told.lines.extend(settings.iter().map(|line| format!("added {line}")));
     }
     let os = &mut instance.os;
-    let running = os.unit == Unit::Active && sshd.daemon != Daemon::Down;
+    // What its own packet filter refuses looks from outside as if nobody listened.
+    let running = os.unit == Unit::Active && (sshd.daemon != Daemon::Down || os.firewall.is_some());
     if running {
         if !settings.is_empty() {
             told.did("service reloaded");

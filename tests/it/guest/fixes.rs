@@ -6,10 +6,12 @@ use crate::contract::check_plan;
 use crate::program::Run;
 use serde_json::{Value, json};
 
-/// Every file with kind, mode, owner, link and content, and the attributes of the login files; not what a login writes.
+/// Every file with kind, mode, owner, link and content, the attributes of the login files, and the packet filter; not what
+/// a login writes, and not the copies that the tools for accounts keep of their last change.
 const STATE: &str = r"
 find / -xdev \( -path /var/log -o -path /var/lib/port22 \) -prune -o -printf '%p %y %m %U %G %l\n' | sort
-find /etc /home /root /srv -xdev -type f -exec sha256sum {} + | sort -k2
+find /etc /home /root /srv -xdev -type f ! -path '/etc/shadow-' ! -path '/etc/passwd-' -exec sha256sum {} + | sort -k2
+nft list ruleset 2>/dev/null | sed 's/packets [0-9]* bytes [0-9]*//'
 ls -lan /run | grep -v -e ' \.$' -e ' \.\.$' -e pid -e motd -e eic | awk '{ print $1, $3, $4, $9 }'
 lsattr -d /home/* /home/*/.ssh /home/*/.ssh/* 2>/dev/null";
 
@@ -144,6 +146,37 @@ fn sshd_is_repaired_and_broken_again() {
             "port-2222",
             "sshd-masked",
             "etc-nologin",
+        ],
+    );
+}
+
+#[test]
+fn dates_shell_and_lock_of_an_account_are_set_and_set_back() {
+    Guests::repairs(
+        "remote-sshd-repair",
+        &[
+            "account-locked-without-pam",
+            "account-expired",
+            "account-inactive-after-its-password",
+            "password-change-forced",
+            "password-aged-out",
+            "shell-nologin",
+            "shell-missing",
+        ],
+    );
+}
+
+#[test]
+fn an_address_that_was_kept_out_inside_passes_and_is_kept_out_again() {
+    Guests::repairs(
+        "remote-sshd-repair",
+        &[
+            "hosts-deny-all",
+            "hosts-deny-with-others-allowed",
+            "nft-drops",
+            "nft-accepts-others-only",
+            "iptables-policy-drop",
+            "iptables-rejects-by-reset",
         ],
     );
 }

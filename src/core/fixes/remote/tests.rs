@@ -178,6 +178,18 @@ fn settings_about_users_are_left_when_that_is_chosen() {
     let choices = Choices::from([("settings".to_owned(), "leave".to_owned())]);
     let plan = fixes::plan("remote-sshd-repair", &facts, &choices).unwrap();
     assert!(matches!(run(&plan).1, Job::Sshd { let_in: false, .. }));
+    // A rule of the packet filter only where something speaks for one, and for one address.
+    assert!(matches!(run(&plan).1, Job::Sshd { firewall: false, .. }), "{plan:#?}");
+    let mut refused = facts.clone();
+    refused.target.source_ip = Some("203.0.113.10".parse().unwrap());
+    refused.wire.address = Some("198.51.100.7".parse().unwrap());
+    if let Fact::Known { value, .. } = &mut refused.aws.instance {
+        value.public_ip = refused.wire.address;
+    }
+    refused.wire.tcp = known(Tcp::Refused { millis: 3 });
+    let plan = fixes::plan("remote-sshd-repair", &refused, &choices).unwrap();
+    assert!(matches!(run(&plan).1, Job::Sshd { firewall: true, .. }), "{plan:#?}");
+    assert!(plan.steps[0].command.contains("-s 203.0.113.10 -p tcp --dport 22 -j ACCEPT"), "{plan:#?}");
 }
 
 #[test]

@@ -24,6 +24,16 @@ pub(super) fn did(text: &str) -> String {
         ["service", "started"] => "started sshd".to_owned(),
         ["service", "enabled"] => "enabled sshd at boot".to_owned(),
         ["service", "reloaded"] => "reloaded sshd (open sessions stay)".to_owned(),
+        ["allowed", address, path] => format!("let {address} pass in {path}"),
+        ["value", "expire", user, ..] => format!("the account of {user} has no end any more"),
+        ["value", "lastchg", user, ..] => format!("the password of {user} counts as changed today"),
+        ["value", "lock", user, ..] => format!("the account of {user} is not locked any more, and has no password"),
+        ["value", "shell", user, old, new] => format!("shell of {user}: {old} → {new}"),
+        ["value", filter, place, ..] => {
+            let (address, port) = place.split_once(',').unwrap_or((place, "?"));
+            format!("the packet filter ({}) lets {address} pass at port {port}", filter.replace(':', " "))
+        }
+        ["back", name, "of", whom] => format!("put back {name} of {whom}"),
         ["back", path] => format!("put back {path}"),
         _ => text.to_owned(),
     }
@@ -41,6 +51,10 @@ pub(super) fn note(word: &str, text: &str) -> String {
             "sshd asks for more than a key on purpose (AuthenticationMethods): left".to_owned()
         }
         ("note", ["left", path]) => format!("{path} is left: the system is starting or going down"),
+        ("note", ["until-boot"]) => "a rule of the packet filter holds until the next boot only".to_owned(),
+        ("note", ["left-lock", user]) => {
+            format!("the account of {user} is locked before a password, which an undo could not set back: left")
+        }
         ("added", _) => format!("setting: {text}"),
         ("left", _) => format!("not put back: {text}"),
         _ => text.to_owned(),
@@ -92,6 +106,7 @@ pub(super) fn reason(text: &str, mended: &Mended) -> String {
         "cannot-reload" => "sshd could not be reloaded".to_owned(),
         "cannot-enable" => "the service could not be enabled".to_owned(),
         "not-listening" => format!("sshd does not listen at port {about} after its start: its log says why"),
+        "cannot-set" => format!("{about} cannot be set (an account of another directory, or a tool that is missing)"),
         "changed-since" => {
             let left: Vec<&str> = mended.notes.iter().filter_map(|n| n.strip_prefix("not put back: ")).collect();
             format!("somebody changed it since: {}", left.join(", "))
