@@ -139,7 +139,7 @@ class Machine:
             self.process.kill()
             self.process.wait()
 
-    def speak(self, command, seconds=20.0, **arguments):
+    def speak(self, command, seconds=120.0, **arguments):
         """One command to the agent inside."""
         number = next(self.numbers)
         with self.speaking, socket.socket(socket.AF_UNIX) as link:
@@ -163,7 +163,7 @@ class Machine:
     def online(self):
         """Whether its agent answers, which it does once the system has booted so far."""
         try:
-            return self.running() and self.speak("guest-ping", seconds=3.0) == {}
+            return self.running() and self.speak("guest-ping", seconds=5.0) == {}
         except (OSError, ValueError):
             return False
 
