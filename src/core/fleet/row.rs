@@ -305,6 +305,11 @@ fn unknown(facts: &Facts, diagnosis: &Diagnosis) -> Answer {
     let question = NETWORK.iter().find_map(|id| open(&id)).map(|c| c.reason.clone());
     let detail = match (hindered, question) {
         (Some(hindered), _) => hindered.to_owned(),
+        // Why the own address is not known says what to do about it.
+        (None, Some(question)) if question.contains("the client's address") => match facts.local.source_ip.why_not() {
+            Some(why) if facts.source_ip().is_none() => format!("{question} ({})", why.text()),
+            _ => question,
+        },
         (None, Some(question)) => question,
         (None, None) => match looking.or(of_login) {
             Some(finding) => return Answer::of(Reach::Unknown, finding),

@@ -132,8 +132,10 @@ fn it_asks_for_everything_and_dials_with_the_options_of_the_start() {
 
 #[test]
 fn the_selected_instance_stays_under_the_hand() {
-    let mut model = opened((80, 40));
-    press(&mut model, "jjjj");
+    let mut model = opened(SIZE);
+    // Room below, so that a line can be kept.
+    arrive(&mut model, (100..160).map(|n| row(n, &format!("y-{n}"), Reach::Yes, None, Some("ssh"))).collect());
+    press(&mut model, "<enter>G<enter><home>jjjj");
     let before = list(&model).selected_row().map(|r| r.id.clone());
     assert_eq!(before, Some(id(4)));
     let line = list(&model).cursor - list(&model).offset;
@@ -176,7 +178,9 @@ fn enter_opens_one_and_esc_comes_back() {
     // What the fleet learns meanwhile is not lost.
     arrive(&mut model, vec![row(50, "late", Reach::Yes, None, Some("ssh"))]);
     assert_eq!(list(&model).rows.len(), 13);
-    press(&mut model, "<esc><esc>");
+    let seen = snapshot(model.diagnosing().expect("a diagnosis").run, Story::Blocked);
+    update(&mut model, Msg::Learned(Box::new(seen)));
+    press(&mut model, "<esc>");
     assert!(matches!(model.stack.last(), Some(Screen::Fleet(_))), "{:?}", model.stack.len());
     press(&mut model, "<esc>");
     assert!(model.stack.is_empty());
