@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -137,6 +138,14 @@ impl Home {
         }
         Self::write(&self.config(), &config, 0o600)?;
         Self::write(&known_path, &known, 0o600)
+    }
+
+    /// Adds the serial console's host key, as the user has compared it with what is published.
+    pub fn know_console(&self, key: &Pair, at: SocketAddr) -> Result<(), String> {
+        let path = self.path.join("known_hosts");
+        let mut known = fs::read_to_string(&path).map_err(|error| problem(&path, &error))?;
+        let _ = writeln!(known, "[{}]:{} {} {}", at.ip(), at.port(), key.algorithm(), STANDARD.encode(key.blob()));
+        Self::write(&path, &known, 0o600)
     }
 
     /// Settings that keep the AWS tools away from the user's own files.

@@ -19,12 +19,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::Shared;
-use super::api;
-use super::ids;
-use super::session;
+use super::{api, ids, serial, session, tunnel};
 
 /// Requests of the tools are a few kilobytes.
 const BODY_LIMIT: usize = 1 << 20;
+
+/// How long a client may say nothing before it is taken for one that speaks HTTP.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An answer of `api`.
 pub(super) struct Answer {
@@ -62,6 +63,18 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         };
         let shared = shared.clone();
         connections.spawn(async move {
+            // What speaks first tells what it is: the tunnels and the serial console are at the same port.
+            let mut begun = [0; 16];
+            let begun = match tokio::time::timeout(PATIENCE, stream.peek(&mut begun)).await {
+                Ok(Ok(count)) => &begun[..count],
+                _ => &[],
+            };
+            if begun.starts_with(tunnel::BEGINNING) {
+                return tunnel::serve(stream, shared).await;
+            }
+            if begun.starts_with(serial::BEGINNING) {
+                return serial::serve(stream, shared).await;
+            }
             let service = service_fn(move |request| respond(request, shared.clone()));
             // A client that breaks the connection is not the lab's concern.
             let _ = stream.set_nodelay(true);

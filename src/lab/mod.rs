@@ -18,6 +18,7 @@
 //! | `host`, `sshd`, `shell` | listeners, logins, a small shell |
 //! | `http`, `api`, `xml` | the endpoint |
 //! | `session` | the data channels of Session Manager, and the agent behind them |
+//! | `tunnel`, `serial` | Instance Connect Endpoints and the serial console, at the endpoint's port |
 //! | `keys`, `bignum`, `ids`, `console`, `home` | key pairs, ids and times, console text, the user's files |
 
 mod api;
@@ -39,11 +40,13 @@ mod reach;
 mod rescue;
 mod scenario;
 mod script;
+mod serial;
 mod session;
 mod shell;
 mod sshd;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 mod world;
 mod xml;
 
@@ -193,6 +196,8 @@ impl Lab {
             .map_err(|error| format!("the practice endpoint cannot listen on {place}: {error}"))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         world.channel = format!("ws://{address}");
+        home.know_console(&serial::host_key(world.seed)?, address)?;
+        world.endpoint = Some(address);
         let shared = Arc::new(Shared {
             world: Mutex::new(world),
             elsewhere: Mutex::new(World::empty(options.seed, "elsewhere", ACCOUNT, CALLER)),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::scenario::Daemon;
-use super::world::{Instance, Nacl, Rule, Source, Subnet, World};
+use super::world::{ConnectEndpoint, Instance, Nacl, Rule, Source, Subnet, World};
 
 /// How an address behaves on the SSH port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +134,33 @@ pub(super) fn inside(world: &World, instance: &Instance, port: u16) -> Mode {
         Mode::Blocked => Mode::Sshd,
         mode => mode,
     }
+}
+
+/// What a connection from an Instance Connect Endpoint to a private address of its VPC meets.
+pub(super) fn from_endpoint(
+    world: &World,
+    endpoint: &ConnectEndpoint,
+    to: Ipv4Addr,
+    port: u16,
+) -> Option<(Mode, String)> {
+    let target = world.instances.iter().find(|instance| instance.private == to && instance.vpc == endpoint.vpc)?;
+    let number = i32::from(port);
+    let (there, here) = (IpAddr::V4(target.private), IpAddr::V4(endpoint.address));
+    let peer = if endpoint.preserve_client_ip { IpAddr::V4(target.client) } else { here };
+    let groups: &[String] = if endpoint.preserve_client_ip { &[] } else { &endpoint.groups };
+    let out = world.rules.iter().filter(|rule| rule.egress && endpoint.groups.contains(&rule.group));
+    let acls = endpoint.subnet == target.subnet
+        || [(&endpoint.subnet, there, true), (&target.subnet, here, false)].into_iter().all(|(subnet, peer, first)| {
+            world.nacl_of(subnet).is_some_and(|nacl| {
+                nacl_allows(nacl, first, peer, number) && nacl_allows(nacl, !first, peer, CLIENT_PORTS[0])
+            })
+        });
+    let open = target.up()
+        && acls
+        && { out }.any(|rule| rule_allows(world, rule, there, &target.groups, number))
+        && inbound(world, &target.groups).any(|rule| rule_allows(world, rule, peer, groups, number));
+    let way = Way { instance: target, subnet: &target.subnet, groups: &target.groups, public: false };
+    Some((if open { answer(&way, port, world.ssh_port) } else { Mode::Blocked }, target.id.clone()))
 }
 
 /// What is behind an open way.

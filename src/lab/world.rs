@@ -4,7 +4,7 @@
 //! packet) and `host` (which acts on that). Must not do I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::automation;
@@ -60,6 +60,12 @@ pub(super) struct World {
     pub throttles: Vec<Throttle>,
     /// The account switch of the serial console.
     pub serial_console: bool,
+    /// Keys pushed to serial consoles: instance, key as SSH sends it, and until when.
+    pub serial_keys: Vec<(String, Vec<u8>, Instant)>,
+    /// Instances at whose serial console somebody is.
+    pub serial_sessions: BTreeSet<String>,
+    /// Where the account's endpoint listens: tunnels are opened there too.
+    pub endpoint: Option<SocketAddr>,
     /// What the Auto Scaling groups were told.
     pub scaling: Scaling,
     /// What was run through Systems Manager, by command id.
@@ -213,6 +219,9 @@ impl World {
             denials: Vec::new(),
             throttles: Vec::new(),
             serial_console: false,
+            serial_keys: Vec::new(),
+            serial_sessions: BTreeSet::new(),
+            endpoint: None,
             scaling: Scaling::default(),
             commands: BTreeMap::new(),
             automations: Vec::new(),

@@ -16,17 +16,21 @@ use crate::lab::world::{State, World};
 const LIFE: Duration = Duration::from_mins(1);
 
 pub(super) fn run(world: &mut World, action: &str, body: &str) -> Reply {
-    if action != "SendSSHPublicKey" {
+    if !["SendSSHPublicKey", "SendSerialConsoleSSHPublicKey"].contains(&action) {
         return Err(unknown(action));
     }
     let request: Value = serde_json::from_str(body)
         .map_err(|error| Problem::new("SerializationException", format!("the request is no JSON: {error}")))?;
-    let (id, user) = (text(&request, "InstanceId")?, text(&request, "InstanceOSUser")?.to_owned());
+    let id = text(&request, "InstanceId")?;
     let key = text(&request, "SSHPublicKey")?;
     let blob = key.split_whitespace().nth(1).and_then(|data| STANDARD.decode(data).ok());
     let Some(blob) = blob.filter(|_| (80..=4096).contains(&key.len())) else {
         return Err(Problem::new("InvalidArgsException", "The SSH public key is not valid."));
     };
+    if action == "SendSerialConsoleSSHPublicKey" {
+        return serial(world, id, blob);
+    }
+    let user = text(&request, "InstanceOSUser")?.to_owned();
     let Some(instance) = world.instance_mut(id) else {
         return Err(Problem::new("EC2InstanceNotFoundException", "Instance not found"));
     };
@@ -37,6 +41,34 @@ pub(super) fn run(world: &mut World, action: &str, body: &str) -> Reply {
     let now = Instant::now();
     instance.pushed.retain(|(.., until)| *until > now);
     instance.pushed.push((user, blob, now + LIFE));
+    let number = world.fresh_id("push");
+    Ok(json!({ "RequestId": ids::request_id(world.seed, u64::from(number.as_bytes()[6])), "Success": true }))
+}
+
+/// A key for the serial console: what must be there first is looked at in the service's order.
+fn serial(world: &mut World, id: &str, blob: Vec<u8>) -> Reply {
+    let Some(instance) = world.instance(id) else {
+        return Err(Problem::new("EC2InstanceNotFoundException", "Instance not found"));
+    };
+    if !world.serial_console {
+        let message = "Serial Console access is not enabled for this account in this region.";
+        return Err(Problem::new("SerialConsoleAccessDisabledException", message));
+    }
+    if !super::machine::is_nitro(instance.kind()) {
+        let message = format!("Instance type {} is not supported for the serial console.", instance.kind());
+        return Err(Problem::new("EC2InstanceTypeInvalidException", message));
+    }
+    if instance.state != State::Running {
+        let message = format!("{id} is not running: {}", instance.state.words().1);
+        return Err(Problem::new("EC2InstanceStateInvalidException", message));
+    }
+    if world.serial_sessions.contains(id) {
+        let message = "There is already an active session for this serial port.";
+        return Err(Problem::new("SerialConsoleSessionLimitExceededException", message));
+    }
+    let now = Instant::now();
+    world.serial_keys.retain(|(.., until)| *until > now);
+    world.serial_keys.push((id.to_owned(), blob, now + LIFE));
     let number = world.fresh_id("push");
     Ok(json!({ "RequestId": ids::request_id(world.seed, u64::from(number.as_bytes()[6])), "Success": true }))
 }

@@ -85,7 +85,10 @@ pub(super) fn connect_endpoints(world: &World, params: &Params, xml: &mut Xml) -
     )?;
     // At most five per Region: they are one page.
     xml.list("instanceConnectEndpointSet", found, |xml, known| {
-        let name = format!("{}.{}.ec2-instance-connect-endpoint.{}.amazonaws.com", known.id, "a1b2c3d4", world.region);
+        let name = world.endpoint.map_or_else(
+            || format!("{}.a1b2c3d4.ec2-instance-connect-endpoint.{}.amazonaws.com", known.id, world.region),
+            |at| at.to_string(),
+        );
         xml.put("ownerId", &world.account)
             .put("instanceConnectEndpointId", &known.id)
             .put(

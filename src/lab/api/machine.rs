@@ -30,6 +30,11 @@ fn family(kind: &str) -> Option<&'static (&'static str, bool, bool)> {
     FAMILIES.iter().find(|(start, ..)| kind.starts_with(start))
 }
 
+/// True for types built on Nitro, which have a serial console.
+pub(super) fn is_nitro(kind: &str) -> bool {
+    family(kind).is_none_or(|(_, nitro, _)| *nitro)
+}
+
 pub(super) fn types(world: &World, params: &Params, xml: &mut Xml) -> Outcome {
     let wanted = params.list("InstanceType");
     if let Some(bad) = wanted.iter().find(|name| family(name).is_none()) {

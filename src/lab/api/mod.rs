@@ -34,9 +34,7 @@ use super::Shared;
 use super::http::{Answer, Call};
 use super::world::World;
 use super::xml::Xml;
-use params::Params;
-
-pub(super) use params::like;
+pub(super) use params::{Params, like};
 
 /// A service, told by the version of its API or by the target header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,6 +246,11 @@ fn denied(world: &World, action: &str, params: &Params) -> Option<Problem> {
             && denial.about.as_ref().is_none_or(|about| params.values().any(|value| belongs(world, value, about)))
     })?;
     Some(errors::denial(world, denial))
+}
+
+/// What a caller is told that may not do something.
+pub(super) fn refusal(world: &World, action: &str, params: &Params) -> Option<String> {
+    denied(world, action, params).map(|problem| problem.message)
 }
 
 /// True if a value in a request names this instance, its interface or its role, or this VPC or something in it.

@@ -10,10 +10,10 @@ use crate::lab::world::World;
 
 /// A request's parameters.
 #[derive(Debug, Default)]
-pub(super) struct Params(BTreeMap<String, String>);
+pub(in crate::lab) struct Params(BTreeMap<String, String>);
 
 /// One filter of a request.
-pub(super) struct Filter {
+pub(in crate::lab) struct Filter {
     pub name: String,
     pub values: Vec<String>,
 }
