@@ -285,6 +285,9 @@ pub struct ShellArgs {
     /// Run AWS's session-manager-plugin instead of the built-in client.
     #[arg(long)]
     pub use_plugin: bool,
+    /// Open nothing: print the command line that takes this way in elsewhere.
+    #[arg(long, conflicts_with_all = ["use_plugin", "command"])]
+    pub print: bool,
     /// A terminal for the command, too.
     #[arg(short = 't')]
     pub tty: bool,
@@ -326,6 +329,9 @@ pub struct ProxyArgs {
 pub struct ForwardArgs {
     /// Instance id, Name tag, IP, DNS name or ssh_config alias.
     pub target: String,
+    /// The way in; Session Manager when not said. The endpoint leads to ports 22 and 3389 of the instance itself.
+    #[arg(long, value_enum)]
+    pub door: Option<Door>,
     /// Local port (any free one when not said), host as the instance names it (itself when not said), and port.
     #[arg(value_name = "[LOCALPORT:][HOST:]PORT")]
     pub way: String,

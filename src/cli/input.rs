@@ -50,6 +50,7 @@ pub fn options(target: &mut Target, ssh: &SshArgs, global: &Global) -> Result<()
         }
     }
     target.address = global.address;
+    target.profile = global.profile.first().cloned();
     target.source_ip = global.source_ip;
     if let Some(file) = ssh.config.as_ref().filter(|f| *f != "none" && !Path::new(f).is_file()) {
         return Err(Failure::usage(

@@ -12,7 +12,10 @@ use super::args::{Cli, ShellArgs};
 use super::input;
 use super::output::{self, Exit};
 use crate::core::diagnosis::{self, Diagnosis, DoorState};
+use crate::core::door_commands;
+use crate::core::fact::Fact;
 use crate::core::facts::Facts;
+use crate::core::facts::aws::Instance;
 use crate::core::probe::ProbeId;
 use crate::core::target::{Target, TargetKind};
 use crate::edge::RealWorld;
@@ -60,6 +63,9 @@ async fn open(cli: &Cli, args: &ShellArgs) -> Result<Exit, Failure> {
     let opened = match door.or(plugin.then_some(Door::Ssm)) {
         Some(door) => {
             let facts = gather(cli, target, &world, door).await?;
+            if args.print {
+                return print(door, named(&facts, &world), &args.target);
+            }
             if plugin {
                 return Ok(Exit::Remote(plugin::run(&world, &wish(door, &facts)).await?));
             }
@@ -68,6 +74,9 @@ async fn open(cli: &Cli, args: &ShellArgs) -> Result<Exit, Failure> {
         None => {
             let (doors, facts) = choose(cli, target, &world).await?;
             let (last, others) = doors.split_last().ok_or_else(|| Failure::failed("find a way in", "none", ""))?;
+            if args.print {
+                return print(doors[0].0, named(&facts, &world), &args.target);
+            }
             let mut opened = None;
             for (door, why) in others {
                 through(*door, why);
@@ -107,6 +116,34 @@ async fn enter(cli: &Cli, world: &Arc<RealWorld>, wish: Wish) -> Result<Opened, 
         let doing = format!("open {} of {target}", name(door));
         Err(Failure::failed(doing, "it did not open in time", format!("port22 diagnose {target} tells why")))
     })
+}
+
+/// The facts, with what an id in the only Region says of itself when nobody was asked.
+fn named(facts: &Facts, world: &RealWorld) -> Facts {
+    let mut facts = facts.clone();
+    if let ([region], TargetKind::InstanceId, false) =
+        (world.regions(), facts.target.kind(), facts.aws.instance.is_asked())
+    {
+        let instance = Instance { id: facts.target.name.clone(), region: region.clone(), ..Instance::default() };
+        facts.aws.instance = Fact::known(instance, "the command line");
+    }
+    facts
+}
+
+/// The command line of a door: the plainest on standard output, the others beside it.
+fn print(door: Door, facts: Facts, target: &str) -> Result<Exit, Failure> {
+    let lines = door_commands::lines(door.id(), &facts);
+    let Some(first) = lines.first() else {
+        let why = facts.aws.instance.why_not().map_or_else(|| "the instance is not known".to_owned(), |why| why.text());
+        let doing = format!("write the command line for {} of {target}", name(door));
+        return Err(Failure::usage(doing, why, "give the instance id, and its Region with --region"));
+    };
+    output::print(&first.command);
+    output::note(&format!("port22: {}", first.about));
+    for line in lines.iter().skip(1) {
+        output::note(&format!("port22: or, {}:\n{}", line.about, line.command));
+    }
+    Ok(Exit::Ok)
 }
 
 fn plugin_wanted(args: &ShellArgs, door: Option<Door>) -> Result<bool, Failure> {
@@ -233,7 +270,13 @@ mod tests {
     fn diagnosis(states: [(&str, DoorState); 4]) -> Diagnosis {
         let mut out = diagnosis::judge(&Facts::default());
         out.doors = states
-            .map(|(id, state)| diagnosis::Door { id: id.to_owned(), state, why: String::new(), cost: String::new() })
+            .map(|(id, state)| diagnosis::Door {
+                id: id.to_owned(),
+                state,
+                why: String::new(),
+                cost: String::new(),
+                command: None,
+            })
             .to_vec();
         out
     }

@@ -1,4 +1,5 @@
-//! `port22 proxy` and `port22 forward`: a port of an instance through Session Manager, without a plug-in.
+//! `port22 proxy` and `port22 forward`: a port of an instance through Session Manager, without a plug-in, or through an
+//! EC2 Instance Connect Endpoint.
 //!
 //! stdout of `proxy` carries the bytes of the port and nothing else; that of `forward` begins with the address it
 //! listens on. Both end their session when they are stopped (Ctrl-C, SIGTERM, SIGHUP). Must not judge why a target is
@@ -11,6 +12,7 @@ use crate::core::facts::Facts;
 use crate::core::probe::ProbeId;
 use crate::core::target::TargetKind;
 use crate::edge::RealWorld;
+use crate::edge::channel::eice::Lead;
 use crate::edge::channel::{Failed, Handle, PortTarget, Ports, open_port};
 use crate::engine::failure::Failure;
 use crate::engine::world::World as _;
@@ -32,7 +34,7 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 pub async fn proxy(cli: &Cli, args: &ProxyArgs) -> Result<Exit, Failure> {
     let doing = format!("connect to port {} of {}", args.port, args.target);
     if args.door == Some(Door::Eice) {
-        return Err(Failure::usage(doing, "this version has no EC2 Instance Connect Endpoint", "leave out --door"));
+        return proxy_by_endpoint(cli, args, &doing).await;
     }
     let ports = open(cli, &args.target, &PortTarget::Ssh { port: args.port }, &doing).await?;
     let stream = ports.open().map_err(|e| Failure::failed(&doing, e.to_string(), "try again"))?;
@@ -58,6 +60,37 @@ pub async fn proxy(cli: &Cli, args: &ProxyArgs) -> Result<Exit, Failure> {
         _ if outcome.end.is_normal() => Ok(Exit::Ok),
         _ => Err(Failure::failed(&doing, outcome.end.to_string(), next(&args.target))),
     }
+}
+
+/// The same through the VPC's EC2 Instance Connect Endpoint.
+async fn proxy_by_endpoint(cli: &Cli, args: &ProxyArgs, doing: &str) -> Result<Exit, Failure> {
+    let (world, lead) = lead(cli, &args.target, args.port).await?;
+    let (mut down, mut up) = tokio::io::split(world.tunnel(&lead, &args.target).await?);
+    let (said, over) = oneshot::channel();
+    let typed = async {
+        // A shutdown would end the other direction too.
+        let _ = copy(&mut tokio::io::stdin(), &mut up).await;
+        let _ = said.send(());
+        std::future::pending::<()>().await;
+    };
+    let moved = tokio::select! {
+        moved = shown(&mut down, over) => moved,
+        () = typed => Ok(()),
+        () = stopped() => Ok(()),
+    };
+    let _ = timeout(LAST_WORDS, up.shutdown()).await;
+    match moved {
+        Ok(()) => Ok(Exit::Ok),
+        Err(e) => Err(Failure::failed(doing, e.to_string(), next(&args.target))),
+    }
+}
+
+/// Where the tunnels of the target's endpoint go.
+async fn lead(cli: &Cli, name: &str, port: u16) -> Result<(RealWorld, Lead), Failure> {
+    let world = input::world(&cli.global).await;
+    let target = input::target(name, &super::args::SshArgs::default(), &cli.global)?;
+    let lead = world.tunnel_lead(&Facts { target, ..Facts::default() }, port).await?;
+    Ok((world, lead))
 }
 
 /// Copies the port's bytes to standard output until they end, or until they pause after standard input is `over`.
@@ -103,6 +136,9 @@ pub async fn forward(cli: &Cli, args: &ForwardArgs) -> Result<Exit, Failure> {
     // Before the session: a port that is in use is the more frequent mistake.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, way.local)).await.map_err(taken)?;
     let address = listener.local_addr().map_err(taken)?;
+    if args.door == Some(Door::Eice) {
+        return forward_by_endpoint(cli, args, &way, listener, &doing).await;
+    }
     let target = PortTarget::Forward { host: way.host.clone(), port: way.port };
     let ports = open(cli, &args.target, &target, &doing).await?;
     let handle = ports.handle();
@@ -131,6 +167,50 @@ pub async fn forward(cli: &Cli, args: &ForwardArgs) -> Result<Exit, Failure> {
     };
     notices.abort();
     if outcome.end.is_normal() { Ok(Exit::Ok) } else { Err(failed(outcome.end.to_string())) }
+}
+
+/// A local port that leads to one of the instance: a tunnel for each connection.
+async fn forward_by_endpoint(
+    cli: &Cli,
+    args: &ForwardArgs,
+    way: &Way,
+    listener: TcpListener,
+    doing: &str,
+) -> Result<Exit, Failure> {
+    if way.host.is_some() {
+        let why = "an EC2 Instance Connect Endpoint leads to the instance itself, to no host behind it";
+        return Err(Failure::usage(doing, why, "leave out the host, or take --door ssm"));
+    }
+    let (world, lead) = lead(cli, &args.target, way.port).await?;
+    let world = Arc::new(world);
+    let address = listener.local_addr().map_err(|e| Failure::usage(doing, e.to_string(), "name another local port"))?;
+    output::print(&address.to_string());
+    let stop = stopped();
+    tokio::pin!(stop);
+    loop {
+        let mut local = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((local, _)) => local,
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+            () = &mut stop => return Ok(Exit::Ok),
+        };
+        let (world, lead, target) = (Arc::clone(&world), lead.clone(), args.target.clone());
+        tokio::spawn(async move {
+            let _ = local.set_nodelay(true);
+            match world.tunnel(&lead, &target).await {
+                Ok(mut tunnel) => {
+                    if let Err(e) = tokio::io::copy_bidirectional(&mut local, &mut tunnel).await {
+                        output::note(&format!("port22: {e}"));
+                    }
+                }
+                Err(failure) => output::note(&format!("port22: {failure}")),
+            }
+        });
+    }
 }
 
 /// Joins a local connection and a new one through the session.

@@ -30,6 +30,9 @@ pub struct Door {
     pub why: String,
     /// Downtime, data at risk, minutes.
     pub cost: String,
+    /// The command line that takes it elsewhere, where the facts tell enough for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
 }
 
 /// The door to take: the cheapest one that is open. Doors stand in the order of their cost.

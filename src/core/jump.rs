@@ -2,6 +2,10 @@
 //!
 //! Reads the words of ssh_config(5) only. Must not look anything up; `edge` dials, `rules` judges.
 
+mod aws;
+
+pub use aws::{AwsDoor, AwsWay};
+
 use crate::core::facts::Facts;
 use crate::core::facts::local::SshConfig;
 use crate::core::target::TargetKind;
@@ -35,6 +39,8 @@ pub enum Way {
     Direct,
     /// Over these hosts, the nearest first.
     Hops(Vec<Hop>),
+    /// Through a door of AWS, which this program opens itself as the user's ProxyCommand would.
+    Aws(AwsWay),
     /// Over a program of the user's, which only ssh runs.
     Command(String),
     /// What is written is no list of hosts.
@@ -69,7 +75,13 @@ pub fn way(facts: &Facts) -> Way {
     match named {
         Some(list) if list.trim().eq_ignore_ascii_case("none") => Way::Direct,
         Some(list) => hops(&list),
-        None => config.map_or(Way::Direct, |c| by_command(c, facts.user())),
+        None => config.map_or(Way::Direct, |c| match by_command(c, facts.user()) {
+            Way::Command(command) => {
+                let known = aws::read(&command, c, &facts.target.name, facts.target.port);
+                known.map_or(Way::Command(command), Way::Aws)
+            }
+            other => other,
+        }),
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Target {
     pub source_ip: Option<IpAddr>,
     /// Region where the instance is, when the list already told.
     pub region: Option<String>,
+    /// AWS profile that was named (`--profile`), to be repeated in commands that are shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
 }
 
 /// What kind of name a target is; decides how the instance is looked for.

@@ -8,7 +8,7 @@ use crate::core::facts::Facts;
 use crate::core::facts::aws::Instance;
 use crate::core::facts::local::{AgentKey, JumpHost, JumpLogin, LocalFacts};
 use crate::core::facts::wire::{Onward, SshServer, Tcp};
-use crate::core::jump::{Hop, Way, way_of};
+use crate::core::jump::{AwsWay, Hop, Way, way_of};
 use crate::core::recognise::strip_controls;
 use crate::core::rules::offering::keys_to_offer;
 use crate::core::target::{SSH_PORT, Target};
@@ -123,7 +123,7 @@ async fn steps(mut hops: Vec<Hop>, target: &Target) -> Result<Vec<Step>, Why> {
             match way_of(&config, step.login.target.user.as_deref()) {
                 Way::Direct => {}
                 Way::Hops(own) => hops = own,
-                Way::Command(command) => {
+                Way::Command(command) | Way::Aws(AwsWay { command, .. }) => {
                     return Err(Why::needs(format!(
                         "a probe through the ProxyCommand of the jump host {} ({command}), which only ssh runs",
                         step.hop.name

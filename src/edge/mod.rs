@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod aws;
+mod by_door;
 mod change;
 pub mod channel;
 pub mod control;

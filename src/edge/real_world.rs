@@ -3,10 +3,10 @@
 use super::aws::{Aws, AwsSettings, PROBE};
 use super::fleet::RealFleet;
 use super::ssh::{SshKey, SshRequest, Stream, Through, Tunnel};
-use super::usual_port;
 use super::{
     agent, change, control, dns, jump, keys, known_hosts, passphrase, prepare, source_ip, ssh, ssh_config, tcp,
 };
+use super::{by_door, usual_port};
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::aws::Instance;
@@ -35,6 +35,8 @@ use tokio::sync::mpsc::UnboundedSender;
 /// Limits of the TCP connect and of each answer of the SSH server.
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(8);
+/// Limit of a session or a tunnel, greeting included.
+const BY_DOOR: Duration = Duration::from_secs(14);
 /// Limits at a jump host: two connects and a login must fit into the probe's twenty seconds.
 const JUMP: jump::Limits =
     jump::Limits { connect: Duration::from_secs(3), answer: Duration::from_secs(6), login: Duration::from_secs(12) };
@@ -160,7 +162,7 @@ impl RealWorld {
         let hops = match way(facts) {
             Way::Hops(hops) => hops,
             Way::Unreadable(list) => return Fact::unknown(jump::unreadable(&list)),
-            Way::Direct | Way::Command(_) => return Fact::NotAsked,
+            Way::Direct | Way::Aws(_) | Way::Command(_) => return Fact::NotAsked,
         };
         self.leave_jump_host().await;
         let limits = self.jump_limits();
@@ -215,8 +217,17 @@ impl RealWorld {
     }
 
     async fn tcp(&self, facts: &Facts) -> Vec<Observation> {
-        if matches!(way(facts), Way::Hops(_)) {
-            return self.tcp_through(facts).await;
+        match way(facts) {
+            Way::Hops(_) => return self.tcp_through(facts).await,
+            Way::Aws(way) => {
+                let limit = self.limit(BY_DOOR);
+                let (address, fact, stream) = by_door::tcp(self, facts, &way, limit).await;
+                if let Some(stream) = stream {
+                    *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some((address, way.port, stream));
+                }
+                return vec![Observation::Tcp(address, way.port, fact)];
+            }
+            Way::Direct | Way::Command(_) | Way::Unreadable(_) => {}
         }
         let Some(address) = facts.address() else { return Vec::new() };
         let port = facts.port();
@@ -244,8 +255,16 @@ impl RealWorld {
         let port = facts.wire.port.unwrap_or(SSH_PORT);
         let kept = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
         let stream = kept.filter(|(a, p, _)| *a == address && *p == port).map(|(_, _, s)| s);
+        let by_door = matches!(way(facts), Way::Aws(_));
+        if by_door && stream.is_none() {
+            return Vec::new();
+        }
         let mut request = SshRequest::new(address, port);
         request.users = rules::users_to_try(facts);
+        if by_door {
+            // There is one connection, and no address that leads there from here.
+            request.users.truncate(1);
+        }
         request.connect_limit = self.limit(CONNECT);
         request.banner_limit = self.limit(ANSWER);
         request.sign = true;
@@ -370,6 +389,10 @@ pub(super) fn host_names(facts: &Facts) -> Vec<String> {
     let config = facts.local.config.value();
     if let Some(named) = config.and_then(|c| c.host_key_alias.clone().or_else(|| c.hostname.clone())) {
         return vec![named];
+    }
+    // A ProxyCommand gets the name as it is typed, and no address stands for it.
+    if matches!(way(facts), Way::Aws(_)) {
+        return vec![facts.target.name.clone()];
     }
     // Behind a jump host it is what ssh lets that host connect to.
     let behind = facts.wire.address.filter(|a| facts.wire.onward.is_some() && !a.is_unspecified());

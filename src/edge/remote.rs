@@ -327,7 +327,7 @@ fn performed(instance: &str, job: &Job, done: Mended, undo: RemoteAction) -> Per
 }
 
 /// A key made for one login and forgotten with it, and its public half.
-fn fresh() -> Result<(SshKey, String), Why> {
+pub(super) fn fresh() -> Result<(SshKey, String), Why> {
     let failed = |e: russh::keys::ssh_key::Error| Why::failed("make a key", e.to_string());
     let fresh = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).map_err(failed)?;
     let public = fresh.public_key().to_openssh().map_err(failed)?;

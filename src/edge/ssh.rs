@@ -12,11 +12,13 @@
 mod algorithms;
 mod banner;
 mod key;
+mod login;
 mod session;
 mod tap;
 mod tunnel;
 mod watch;
 
+pub use login::{Login, enter};
 pub use tunnel::{Tunnel, log_in};
 
 use crate::core::fact::{Fact, Why};
@@ -105,6 +107,8 @@ pub struct SshRequest {
     pub through: Option<Through>,
     /// Socket of the agent that may sign for keys whose private half is not given; without it nobody is asked to.
     pub agent: Option<OsString>,
+    /// The connection is for a terminal: it may be idle for hours, and a server that is gone is noticed.
+    pub lasting: bool,
 }
 
 impl SshRequest {
@@ -127,6 +131,7 @@ impl SshRequest {
             inside: false,
             through: None,
             agent: None,
+            lasting: false,
         }
     }
 }
@@ -385,7 +390,7 @@ fn offered(keys: &[SshKey]) -> Vec<Offered> {
 }
 
 /// Why a connection came to no login attempt, in words.
-fn no_session(server: &SshServer) -> String {
+pub(super) fn no_session(server: &SshServer) -> String {
     match server {
         SshServer::Ready { .. } => String::new(),
         SshServer::NotSsh { first_bytes } => format!("the answer is not SSH: {first_bytes}"),

@@ -152,7 +152,11 @@ pub async fn run(
                     states.insert(probe, ProbeState::NotNeeded);
                 }
                 Ready::Now => {
-                    let limit = limit_of(probe, &request);
+                    let mut limit = limit_of(probe, &request);
+                    // A session or a tunnel takes more than a connect.
+                    if probe == ProbeId::Tcp && matches!(way(&facts), Way::Aws(_)) {
+                        limit = limit_of(ProbeId::Ssh, &request);
+                    }
                     let since_ms = elapsed(started);
                     states.insert(probe, ProbeState::Running { since_ms, limit_ms: millis(limit), slowed: false });
                     let (world, facts) = (Arc::clone(&world), Arc::clone(&shared));
@@ -312,6 +316,14 @@ fn ready(probe: ProbeId, facts: &Facts, states: &BTreeMap<ProbeId, ProbeState>) 
             }
             match way(facts) {
                 Way::Direct => {}
+                // An id in a Region that the command names needs no question to AWS.
+                Way::Aws(way) if way.region.is_some() || facts.instance().is_some() => return Ready::Now,
+                Way::Aws(_) if instance_known => {
+                    return Ready::Never(Some(Why::needs(
+                        "the instance's Region, which your ProxyCommand does not name",
+                    )));
+                }
+                Way::Aws(_) => return Ready::Later,
                 Way::Command(command) => {
                     return Ready::Never(Some(Why::needs(format!(
                         "a probe through your ProxyCommand ({command}), which only ssh runs"

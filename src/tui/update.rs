@@ -199,6 +199,9 @@ pub fn copy_text(model: &Model) -> Option<String> {
         (Some(Overlay::Read(reading)), _) => reading.copy.clone(),
         (Some(_), _) => None,
         (None, Some(Screen::Diagnosis(d))) => diagnosis::copy_text(d),
+        (None, Some(Screen::Doors { cursor })) => {
+            model.diagnosing()?.diagnosis()?.doors.get(*cursor).and_then(|door| door.command.clone())
+        }
         (None, Some(Screen::Fix(f))) => f.plan().map(|plan| commands(plan, f.undo.is_some())),
         _ => None,
     }

@@ -98,6 +98,8 @@ pub struct ConnectEndpoint {
     pub preserve_client_ip: bool,
     /// Name to open the tunnel at.
     pub dns: Option<String>,
+    /// The same for those who must use FIPS endpoints.
+    pub fips_dns: Option<String>,
 }
 
 /// Account switch of the EC2 serial console.

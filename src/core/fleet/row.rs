@@ -298,6 +298,7 @@ fn unknown(facts: &Facts, diagnosis: &Diagnosis) -> Answer {
     let looking = diagnosis.causes.iter().find(|c| stage(&c.id) == Stage::Looking);
     let hindered = match way(facts) {
         Way::Hops(_) | Way::Unreadable(_) => Some("your ssh goes through a jump host, which was not asked"),
+        Way::Aws(_) => Some("your ssh goes through a door of AWS, which was not opened"),
         Way::Command(_) => Some("your ssh goes through a ProxyCommand, which was not run"),
         Way::Direct => None,
     };

@@ -25,6 +25,8 @@ pub fn dial(facts: &Facts) -> Option<Dial> {
         Way::Hops(hops) => Some(Over { hops, host: inner(facts)?.0, config_file: facts.target.config_file.clone() }),
         // What came through past a program of the user's came straight.
         Way::Direct | Way::Command(_) | Way::Unreadable(_) => None,
+        // Behind a door of AWS the address is none that can be dialled from here.
+        Way::Aws(_) => return None,
     };
     let hosts = facts.local.known_hosts.value();
     Some(Dial {

@@ -8,12 +8,13 @@ use super::{connect, gates, serial, ssm, tunnel};
 use crate::core::ami::Confidence;
 use crate::core::cause::Finding;
 use crate::core::diagnosis::{Door, DoorState};
+use crate::core::door_commands;
 use crate::core::facts::wire::Tcp;
 
 /// The list of doors, cheapest first.
 pub fn doors(view: &View<'_>, works: bool, causes: &[Finding]) -> Vec<Door> {
     let told = |id: &str, (state, why): (DoorState, String), cost: &str| door(id, state, why, cost);
-    vec![
+    let mut doors = vec![
         ssh(view, works, causes),
         told("ssm", ssm::door(view), "no downtime, no change, no open port; about 1 minute"),
         told("eic", connect::door(view), "no downtime, no lasting change: a key for 60 seconds; about 1 minute"),
@@ -29,13 +30,17 @@ pub fn doors(view: &View<'_>, works: bool, causes: &[Finding]) -> Vec<Door> {
         ),
         user_data(view),
         rescue(view),
-    ]
+    ];
+    for door in &mut doors {
+        door.command = door_commands::line(&door.id, view.facts);
+    }
+    doors
 }
 
 fn door(id: &str, state: DoorState, why: impl Into<String>, cost: &str) -> Door {
     let why: String = why.into();
     let why = if why.is_empty() { "not asked".to_owned() } else { why };
-    Door { id: id.to_owned(), state, why, cost: cost.to_owned() }
+    Door { id: id.to_owned(), state, why, cost: cost.to_owned(), command: None }
 }
 
 fn ssh(view: &View<'_>, works: bool, causes: &[Finding]) -> Door {

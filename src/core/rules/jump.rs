@@ -11,7 +11,7 @@ use crate::core::fact::Fact;
 use crate::core::facts::Facts;
 use crate::core::facts::local::{JumpHost, JumpLogin, KeyProbe};
 use crate::core::facts::wire::{Answer, Onward, SshServer, Tcp};
-use crate::core::jump::{Way, way};
+use crate::core::jump::{AwsDoor, AwsWay, Way, way};
 use crate::core::text::list;
 
 const ID: &str = "proxyjump-broken";
@@ -42,12 +42,30 @@ pub(super) fn check(facts: &Facts) -> CheckResult {
         }
         Fact::Unknown { why } => CheckResult::cannot_tell(id, why),
         Fact::NotAsked => match way(facts) {
+            Way::Aws(way) => by_door(facts, &way),
             Way::Command(command) => CheckResult::unclear(
                 id,
                 format!("cannot tell: the login goes through your ProxyCommand ({command}), which only ssh runs"),
             ),
             _ => CheckResult::not_applicable(id, "the login goes over no jump host that is known"),
         },
+    }
+}
+
+/// A way through a door of AWS: what came of it when this program opened the same door.
+fn by_door(facts: &Facts, way: &AwsWay) -> CheckResult {
+    let id = "jump-host";
+    let door = match way.door {
+        AwsDoor::Ssm => "Session Manager",
+        AwsDoor::Eice => "an EC2 Instance Connect Endpoint",
+    };
+    match &facts.wire.tcp {
+        Fact::Known { source, .. } => {
+            let text = format!("the login goes through {door} to port {} of {}", way.port, way.target);
+            CheckResult::pass(id, text).seen(format!("your ProxyCommand: {}", way.command), source.clone())
+        }
+        Fact::Unknown { why } => CheckResult::cannot_tell(id, why),
+        Fact::NotAsked => CheckResult::not_applicable(id, format!("the login goes through {door}, over no jump host")),
     }
 }
 

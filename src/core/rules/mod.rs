@@ -37,7 +37,9 @@ pub mod walk;
 mod windows;
 pub mod wire;
 
+pub use serial::obstacle as serial_obstacle;
 pub use ssm::NEEDED as AGENT_ACTIONS;
+pub use tunnel::choose as connect_endpoint;
 
 use crate::core::ami;
 use crate::core::cause::{Certainty, Finding};

@@ -30,6 +30,29 @@ pub(super) fn supported(facts: &Facts) -> Option<(bool, String, String)> {
     xen.then(|| (false, format!("{family} instances are not built on Nitro"), "the instance type".to_owned()))
 }
 
+/// What keeps the serial console from being opened, and what to do next; unknown things keep it from nothing.
+pub fn obstacle(facts: &Facts) -> Option<(String, String)> {
+    let instance = facts.instance()?;
+    if instance.state != "running" {
+        return Some((
+            format!("{} is {}, and the serial console needs a running instance", instance.label(), instance.state),
+            "start it first: port22 fix instance-start".to_owned(),
+        ));
+    }
+    if let Some((false, text, _)) = supported(facts) {
+        let text = format!("{text}: it has no serial console (serial-console-unsupported-type)");
+        return Some((text, "take another way in: port22 diagnose lists them".to_owned()));
+    }
+    if facts.doors.serial.value().is_some_and(|s| !s.enabled) {
+        let next = match facts.doors.serial.value().and_then(|s| s.managed_by.as_deref()) {
+            Some("declarative-policy") => "ask whoever keeps the organisation's declarative policies",
+            _ => "an administrator switches it on: aws ec2 enable-serial-console-access",
+        };
+        return Some((format!("{} (serial-console-disabled)", disabled_text(facts)), next.to_owned()));
+    }
+    None
+}
+
 /// Check `serial-console`.
 pub(super) fn check(view: &View<'_>) -> CheckResult {
     let id = "serial-console";

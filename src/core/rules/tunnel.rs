@@ -64,6 +64,25 @@ fn tunnel(facts: &Facts) -> Tunnel {
     }
 }
 
+/// The endpoint to open a tunnel at, as the AWS CLI chooses: one in the instance's own subnet before the others. The error
+/// says why there is none, and what to do next.
+pub fn choose(facts: &Facts) -> Result<&ConnectEndpoint, (String, String)> {
+    let missing = |why: String| (why, "port22 diagnose tells more".to_owned());
+    let instance = facts.instance().ok_or_else(|| missing("the instance is not known".to_owned()))?;
+    let all = facts.doors.connect_endpoints.value().ok_or_else(|| {
+        missing(facts.doors.connect_endpoints.why_not().unwrap_or(Why::needs("the endpoints of the VPC")).text())
+    })?;
+    let usable = || all.iter().filter(|e| USABLE.contains(&e.state.as_str()));
+    let near = usable().find(|e| e.subnet.is_some() && e.subnet == instance.subnet_id);
+    near.or_else(|| usable().next()).ok_or_else(|| match tunnel(facts) {
+        Tunnel::NotReady(text) => (format!("{text} (eice-not-ready)"), "wait until it is ready".to_owned()),
+        _ => (
+            "the VPC has no EC2 Instance Connect Endpoint (eice-missing)".to_owned(),
+            "make one (aws ec2 create-instance-connect-endpoint --subnet-id …), or take another way in".to_owned(),
+        ),
+    })
+}
+
 /// Port 22 or 3389, the only ones that a tunnel leads to (EC2 User Guide, "EC2 Instance Connect Endpoint").
 fn port(facts: &Facts) -> u16 {
     if facts.port() == RDP_PORT { RDP_PORT } else { SSH_PORT }

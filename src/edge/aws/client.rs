@@ -246,6 +246,16 @@ impl Aws {
         endpoint.map(|endpoint| endpoint.url().to_owned()).unwrap_or_default()
     }
 
+    /// Whether the profile or the environment asks for FIPS endpoints.
+    pub(crate) fn wants_fips(&self) -> bool {
+        self.config.use_fips().unwrap_or(false)
+    }
+
+    /// Endpoint of EC2 Instance Connect, where it is not AWS's own.
+    pub(crate) fn custom_instance_connect(&self) -> Option<String> {
+        self.endpoint_of("EC2_INSTANCE_CONNECT").filter(|url| !is_aws(url))
+    }
+
     /// The credential chain.
     pub(crate) fn credentials(&self) -> Option<aws_credential_types::provider::SharedCredentialsProvider> {
         self.config.credentials_provider()

@@ -91,7 +91,7 @@ where
 }
 
 /// What a service's error code says.
-pub(super) fn by_code(code: &str, message: &str, status: u16, action: &str, doing: &str) -> Why {
+pub(crate) fn by_code(code: &str, message: &str, status: u16, action: &str, doing: &str) -> Why {
     if DENIED.contains(&code) || (code.is_empty() && status == 403) {
         return Why::Denied { action: action.to_owned(), reason: clause(message) };
     }

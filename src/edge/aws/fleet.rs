@@ -98,6 +98,7 @@ impl Aws {
                     groups: e.security_group_ids().to_vec(),
                     preserve_client_ip: e.preserve_client_ip().unwrap_or(false),
                     dns: convert::text(e.dns_name()),
+                    fips_dns: convert::text(e.fips_dns_name()),
                 }
             ))
         );

@@ -35,6 +35,25 @@ impl Address {
     /// Reads and checks an address. The token opens the session for whoever gets it: so it goes to Session Manager's own
     /// hosts only, unless `custom` says that the user chose another endpoint; without TLS it never leaves this machine.
     pub fn read(url: &str, custom: bool) -> Result<Self, String> {
+        let address = Self::parse(url)?;
+        if address.secure && !custom && !is_session_manager(&address.host) {
+            return Err(format!("the service gave an address that is not Session Manager's: {}", address.host));
+        }
+        Ok(address)
+    }
+
+    /// Reads and checks the address of an EC2 Instance Connect Endpoint: a host of AWS, or one of this machine.
+    pub fn tunnel(url: &str) -> Result<Self, String> {
+        let address = Self::parse(url)?;
+        let of_aws = DOMAINS.iter().any(|d| address.host.strip_suffix(d).is_some_and(|rest| rest.ends_with('.')));
+        if address.secure && !of_aws && !address.is_loopback() {
+            return Err(format!("the endpoint's name is not one of AWS: {}", address.host));
+        }
+        Ok(address)
+    }
+
+    /// Without TLS it never leaves this machine.
+    fn parse(url: &str) -> Result<Self, String> {
         let unusable = || "the service gave an address that is no WebSocket address".to_owned();
         let uri: Uri = url.parse().map_err(|_| unusable())?;
         let authority = uri.authority().ok_or_else(unusable)?;
@@ -58,9 +77,6 @@ impl Address {
                 "the service gave an unencrypted address ({}), which is used on this machine only",
                 address.host
             ));
-        }
-        if secure && !custom && !is_session_manager(&address.host) {
-            return Err(format!("the service gave an address that is not Session Manager's: {}", address.host));
         }
         Ok(address)
     }

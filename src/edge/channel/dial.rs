@@ -35,19 +35,28 @@ pub(super) async fn dial(address: &Address, headers: &[(String, String)], limit:
     opened.unwrap_or_else(|_| Err(format!("no connection to {} within {} s", address.host, limit.as_secs_f32())))
 }
 
-async fn open(address: &Address, headers: &[(String, String)]) -> Result<Socket, String> {
+/// TCP (through a proxy) and TLS, without the upgrade. The error is for the user.
+pub(super) async fn connected(address: &Address) -> Result<Stream, String> {
     let tcp = connect(address).await?;
     // Keys are single small messages: waiting for more would be felt.
     let _ = tcp.set_nodelay(true);
-    let stream = if address.secure { Stream::Tls(Box::new(secure(address, tcp).await?)) } else { Stream::Plain(tcp) };
+    Ok(if address.secure { Stream::Tls(Box::new(secure(address, tcp).await?)) } else { Stream::Plain(tcp) })
+}
+
+/// Limits of the frames that are taken.
+pub(super) fn limits() -> WebSocketConfig {
+    WebSocketConfig::default().max_message_size(Some(LONGEST)).max_frame_size(Some(LONGEST))
+}
+
+async fn open(address: &Address, headers: &[(String, String)]) -> Result<Socket, String> {
+    let stream = connected(address).await?;
     let mut request = address.url.as_str().into_client_request().map_err(|e| said(address, &e))?;
     for (name, value) in headers {
         let name = HeaderName::try_from(name).map_err(|_| "the signature has a bad header".to_owned())?;
         let value = HeaderValue::try_from(value).map_err(|_| "the signature has a bad header".to_owned())?;
         request.headers_mut().insert(name, value);
     }
-    let config = WebSocketConfig::default().max_message_size(Some(LONGEST)).max_frame_size(Some(LONGEST));
-    let (socket, _) = client_async_with_config(request, stream, Some(config)).await.map_err(|e| said(address, &e))?;
+    let (socket, _) = client_async_with_config(request, stream, Some(limits())).await.map_err(|e| said(address, &e))?;
     Ok(socket)
 }
 

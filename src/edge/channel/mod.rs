@@ -20,6 +20,7 @@
 mod address;
 pub mod aws;
 mod dial;
+pub mod eice;
 mod handle;
 mod service;
 mod shared;

@@ -5,7 +5,7 @@
 
 mod run;
 
-use super::algorithms::{CLIENT, config, is_before_rsa_sha2};
+use super::algorithms::{self, CLIENT, config, is_before_rsa_sha2};
 use super::banner::{self, Replay};
 use super::key::{AskError, Asker, Offered};
 use super::tap::Tap;
@@ -91,7 +91,11 @@ impl Session {
         }
         let seen = Arc::new(Mutex::new(Seen::default()));
         let stream = Replay::new(stream, identification.from_here, CLIENT.len() + 2, tap.clone());
-        let config = Arc::new(config(&request.known_types));
+        let mut config = config(&request.known_types);
+        if request.lasting {
+            algorithms::lasting(&mut config);
+        }
+        let config = Arc::new(config);
         let connect = client::connect_stream(config, stream, Watcher(Arc::clone(&seen)));
         let limit = pace.next();
         let handle = match timeout(limit, connect).await {

@@ -4,17 +4,14 @@
 //! (RFC 4254, section 7.2), as `ssh -W` opens them. Must not open a session, run a command or ask for a listener, and
 //! shows no key to a host whose host key contradicts known_hosts.
 
-use super::session::{Opened, Pace, Session};
-use super::tap::Tap;
-use super::watch::{CLOSED, Seen, Watcher, lock, words};
-use super::{Asking, Heard, SshRequest, Stream, offered};
-use crate::core::fact::Fact;
-use crate::core::facts::wire::{Answer, Budget, Onward};
+use super::login::{Login, enter};
+use super::watch::{CLOSED, lock, words};
+use super::{Heard, SshRequest, Stream};
+use crate::core::facts::wire::Onward;
 use crate::core::text;
 use crate::edge::tcp::whole_millis;
-use russh::client::Handle;
-use russh::{ChannelOpenFailure, Disconnect, Error};
-use std::sync::{Arc, Mutex};
+use russh::{ChannelOpenFailure, Error};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -23,8 +20,7 @@ const WORDS: Duration = Duration::from_millis(200);
 
 /// A jump host that let us in. Dropping it ends the connection.
 pub struct Tunnel {
-    handle: Handle<Watcher>,
-    seen: Arc<Mutex<Seen>>,
+    login: Login,
     name: String,
 }
 
@@ -37,34 +33,8 @@ impl std::fmt::Debug for Tunnel {
 /// Logs in to a jump host over an open connection: the first user of the request, its keys in order until one is taken.
 /// Where known_hosts has another host key, or revokes it, nothing is offered. The tunnel is there after a login.
 pub async fn log_in(stream: Stream, request: SshRequest, name: &str) -> (Heard, Option<Tunnel>) {
-    let (pace, tap) = (Pace::new(request.banner_limit, request.total_limit), Tap::default());
-    let budget = Budget { used: 0, cap: request.cap };
-    let mut asking = Asking { offers: Vec::new(), budget, pace, request: &request };
-    let (mut session, server) = match Session::open(stream, &request, pace, &tap).await {
-        Opened::Ready(session, server) => (session, server),
-        Opened::Not(server) => {
-            let server = Fact::known(server, request.source());
-            return (Heard { server, lists: tap.lists(), offers: asking.offers, budget: asking.budget }, None);
-        }
-    };
-    let keys = offered(&request.keys);
-    match request.users.first() {
-        Some(user) if !request.contradicts(&server) && keys.is_empty() => asking.ask_methods(&mut session, user).await,
-        Some(user) if !request.contradicts(&server) => asking.ask_keys(&mut session, user, &keys, true).await,
-        _ => {}
-    }
-    let heard = Heard {
-        server: Fact::known(server, request.source()),
-        lists: tap.lists(),
-        offers: asking.offers,
-        budget: asking.budget,
-    };
-    if heard.offers.iter().any(|offer| offer.answer == Answer::LoggedIn) {
-        let (handle, seen) = session.into_parts();
-        return (heard, Some(Tunnel { handle, seen, name: name.to_owned() }));
-    }
-    session.close().await;
-    (heard, None)
+    let (heard, login) = enter(stream, &request, |server| !request.contradicts(server)).await;
+    (heard, login.map(|login| Tunnel { login, name: name.to_owned() }))
 }
 
 impl Tunnel {
@@ -78,14 +48,14 @@ impl Tunnel {
         let said =
             |outcome: &str, words: String| Onward { host: host.to_owned(), port, outcome: outcome.to_owned(), words };
         let refused = {
-            let mut seen = lock(&self.seen);
+            let mut seen = lock(&self.login.seen);
             seen.refusal = None;
             // A late answer to an earlier question wakes nobody.
             seen.refused = Arc::default();
             Arc::clone(&seen.refused)
         };
         // The originator is for the server's log; ssh -W names the same.
-        let asked = self.handle.channel_open_direct_tcpip(host, port.into(), "127.0.0.1", 0);
+        let asked = self.login.handle.channel_open_direct_tcpip(host, port.into(), "127.0.0.1", 0);
         match timeout(limit, asked).await {
             Err(_) => {
                 let words = format!("no answer within {}", text::millis(whole_millis(limit)));
@@ -94,7 +64,7 @@ impl Tunnel {
             Ok(Ok(channel)) => (said("open", String::new()), Some(Box::new(channel.into_stream()))),
             Ok(Err(Error::ChannelOpenFailure(reason))) => {
                 let _ = timeout(WORDS, refused.notified()).await;
-                let words = lock(&self.seen).refusal.take().map(|(_, words)| words).unwrap_or_default();
+                let words = lock(&self.login.seen).refusal.take().map(|(_, words)| words).unwrap_or_default();
                 let outcome = match reason {
                     ChannelOpenFailure::ConnectFailed => "failed",
                     _ => "prohibited",
@@ -102,7 +72,7 @@ impl Tunnel {
                 (said(outcome, words), None)
             }
             Ok(Err(error)) => {
-                let last = lock(&self.seen).last_words.clone();
+                let last = lock(&self.login.seen).last_words.clone();
                 let words = last.unwrap_or_else(|| words(&error));
                 (said("ended", if words.is_empty() { CLOSED.to_owned() } else { words }), None)
             }
@@ -111,6 +81,6 @@ impl Tunnel {
 
     /// Says good-bye, so that the jump host's log shows an orderly end.
     pub async fn close(&self) {
-        let _ = self.handle.disconnect(Disconnect::ByApplication, "port22 has seen enough", "en").await;
+        self.login.close().await;
     }
 }

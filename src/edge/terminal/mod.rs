@@ -1,8 +1,16 @@
 //! Terminals through the doors: the shape is [`crate::engine::terminal`], one file for each door.
 //!
-//! Must not choose a door: the caller does. Must not record, log or look into what is typed or shown.
+//! The doors that are logins by SSH share the login ([`login`]) and the session on it ([`attach`]). Must not choose a
+//! door: the caller does. Must not record, log or look into what is typed or shown.
 
+mod attach;
+mod eic;
+mod eice;
+mod gather;
+mod login;
 pub mod plugin;
+mod serial;
+mod ssh;
 mod ssm;
 
 use super::RealWorld;
@@ -13,11 +21,11 @@ impl RealWorld {
     /// Opens a terminal through the door of the wish.
     pub(super) async fn open_terminal(&self, wish: &Wish) -> Result<Opened, Failure> {
         match wish.door {
+            Door::Ssh => ssh::open(self, wish).await,
             Door::Ssm => self.ssm_terminal(wish).await,
-            Door::Ssh | Door::Eic | Door::Eice | Door::Serial => {
-                let doing = format!("open a terminal on {} through {}", wish.facts.target.name, wish.door.id());
-                Err(Failure::usage(doing, "this version has no terminal through that door", "take --door ssm"))
-            }
+            Door::Eic => eic::open(self, wish).await,
+            Door::Eice => eice::open(self, wish).await,
+            Door::Serial => serial::open(self, wish).await,
         }
     }
 }

@@ -157,6 +157,7 @@ pub const TABLE: &[Binding] = {
         row(C::Doors, "enter s", A::Shell, "log in", "open a terminal through this way in", 1, door_gives_terminal),
         row(C::Doors, "enter", A::Accept, "how", "how to take this way in by hand", 1, door_gives_no_terminal),
         row(C::Doors, "h", A::ByHand, "by hand", "how to take this way in by hand", 2, door_gives_terminal),
+        row(C::Doors, "y c", A::Copy, "copy", "copy the command that takes this way in elsewhere", 2, can_copy),
         row(C::Doors, "up k", A::Up, "", "up", 0, always),
         row(C::Doors, "down j", A::Down, "", "down", 0, always),
         row(C::Doors, "esc d", A::Back, "back", "back to the diagnosis", 2, always),

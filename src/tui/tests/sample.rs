@@ -248,8 +248,13 @@ fn tree(story: Story) -> Vec<TreeStep> {
 }
 
 fn doors() -> Vec<Door> {
-    let door =
-        |id: &str, state, why: &str, cost: &str| Door { id: id.into(), state, why: why.into(), cost: cost.into() };
+    let door = |id: &str, state, why: &str, cost: &str| Door {
+        id: id.into(),
+        state,
+        why: why.into(),
+        cost: cost.into(),
+        command: Some(format!("take {id}")),
+    };
     vec![
         door("ssh", DoorState::Closed, "the security group drops your packets", "nothing"),
         door("ssm", DoorState::Open, "the agent answered 12 s ago", "no change, seconds"),

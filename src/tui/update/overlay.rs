@@ -1,6 +1,7 @@
 //! Popups: help, palette, paste, text entry, form, reading, leave.
 
 use crate::core::catalogue;
+use crate::core::door_commands;
 use crate::core::words::{self, Lang, tr};
 use crate::tui::effect::Effect;
 use crate::tui::keys::{self, Action, Binding, Context};
@@ -195,9 +196,11 @@ pub fn door(model: &mut Model, at: usize) {
         _ => None,
     };
     let words = fix.and_then(|id| catalogue::get().fixes.get(id));
-    let by_hand = match words {
-        Some(words) => crate::core::report::fill(words.by_hand.trim(), &snapshot.facts),
-        None => crate::engine::report::ssh_command(&snapshot.facts),
+    let lines = door_commands::lines(&door.id, &snapshot.facts);
+    let by_hand = match (door.command.clone(), words) {
+        (Some(line), _) => line,
+        (None, Some(words)) => crate::core::report::fill(words.by_hand.trim(), &snapshot.facts),
+        (None, None) => crate::engine::report::ssh_command(&snapshot.facts),
     };
     let mut parts = vec![Part::Head("State".into()), Part::Text(door.why.clone())];
     if let Some(words) = words {
@@ -209,6 +212,12 @@ pub fn door(model: &mut Model, at: usize) {
         Part::Head("By hand".into()),
         Part::Code(by_hand.clone()),
     ]);
+    if let Some(first) = lines.first() {
+        parts.push(Part::Text(first.about.to_owned()));
+    }
+    for line in lines.iter().skip(1) {
+        parts.extend([Part::Code(line.command.clone()), Part::Text(line.about.to_owned())]);
+    }
     let title = guided::door_title(&door.id).to_owned();
     model.overlays.push(Overlay::Read(Reading { title, parts, scroll: 0, copy: Some(by_hand) }));
 }

@@ -38,6 +38,11 @@ pub fn draw(model: &Model, cursor: usize, pen: &mut Pen) {
         for (nth, why) in wrap(&door.why, usize::from(inside.width) - 5).iter().take(2).enumerate() {
             pen.put(inside.x + 4, y + 1 + nth as u16, inside.width - 5, why, theme.text());
         }
+        let room_for_more = usize::from(inside.height) > doors.len().min(room) * 3;
+        if let (true, true, Some(command)) = (offset + line == cursor, room_for_more, &door.command) {
+            let bottom = inside.y + inside.height - 1;
+            pen.put(inside.x + 4, bottom, inside.width - 5, command, theme.code());
+        }
         if offset + line == cursor {
             pen.put(inside.x, y, 1, "▸", theme.key());
             pen.shade(inside.x, y, inside.width, selected_style(theme, true));

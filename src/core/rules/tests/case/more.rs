@@ -106,6 +106,7 @@ fn tunnel(text: &str) -> ConnectEndpoint {
         groups: vec![words[3].to_owned()],
         preserve_client_ip: words.get(4) == Some(&"preserve"),
         dns: None,
+        fips_dns: None,
     }
 }
 
