@@ -5,6 +5,7 @@ mod broken_lab;
 mod catalogue;
 mod contract;
 mod diagnose_moto;
+mod doors;
 #[cfg(target_os = "linux")]
 mod elsewhere;
 mod fix_lab;
