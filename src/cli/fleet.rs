@@ -269,5 +269,15 @@ fn plain(text: &str, ascii: bool) -> String {
     if !ascii {
         return text.to_owned();
     }
-    text.replace('✓', "+").replace(['✗', '×'], "x").replace('…', ".")
+    let one = |c: char| match c {
+        '✓' => '+',
+        '✗' | '×' => 'x',
+        '…' => '.',
+        '–' | '—' => '-',
+        '’' | '‘' => '\'',
+        // Names of other scripts cannot be shown; JSON and CSV have them whole.
+        c if !c.is_ascii() => '?',
+        c => c,
+    };
+    text.chars().map(one).collect()
 }

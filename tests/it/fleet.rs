@@ -54,6 +54,7 @@ fn a_list_that_may_not_be_read_leaves_its_question_open() {
         assert_eq!((&row["reachable"], &row["cause"]), (&"unknown".into(), &"iam-denied-read".into()), "{row}");
         assert!(row["detail"].as_str().is_some_and(|d| d.contains("ec2:DescribeSecurityGroups")), "{row}");
     }
+    let moto = Moto::start();
     let (id, secret) = moto.enforce(&["ec2:DescribeInstances"]);
     let run = Home::with(&moto).keys(&id, &secret).run(&["fleet", "--json", "--source-ip", CLIENT]).exits(2);
     assert!(run.stdout.contains("ec2:DescribeInstances") && run.stderr.contains("ec2:DescribeInstances"), "{run:?}");
