@@ -374,9 +374,9 @@ fn put_aside(view: &View<'_>, out: &mut Vec<Finding>) {
     });
 }
 
-/// Whether the catalogue names a fix for a cause that stops the instance.
+/// Whether the catalogue names a fix for a cause that stops the instance, or may (AWS's runbook, where it works offline).
 fn repaired_by_stop(id: &str) -> bool {
-    let stops = ["instance-stop-start", "user-data-repair", "root-volume-rescue"];
+    let stops = ["instance-stop-start", "user-data-repair", "root-volume-rescue", "troubleshoot-ssh-runbook"];
     let words = crate::core::catalogue::get().causes.get(id);
     words.is_some_and(|w| w.fixes.iter().any(|fix| stops.contains(&fix.as_str())))
 }
