@@ -132,7 +132,7 @@ fn broken(how: How) -> (Serving, Way, Run) {
     let mut lab = serve(&["--scenario", NAME, "--transition", "100"]);
     let way = Way::before(&mut lab);
     way.set("AssociateAddress", Some(how));
-    let run = lab.fix("eip-associate", NAME, &["--choose", "address=new", "--yes", "--timeout", "3"]).exits(1);
+    let run = lab.fix("eip-associate", NAME, &["--choose", "address=new", "--yes", "--timeout", "6"]).exits(1);
     (lab, way, run)
 }
 
@@ -212,7 +212,9 @@ fn a_network_that_is_lost_in_the_middle() {
     // As long as it is lost nothing is taken back, and nothing forgotten.
     let undo = lab.home.run(&["undo", "--yes"]);
     assert_eq!(undo.exit, 4, "{undo:#?}");
-    for words in ["cannot be told whether you are in account", "GetCallerIdentity", "try again when AWS answers"] {
+    for words in
+        ["cannot be told whether you are in account", "endpoint cannot be reached", "try again when AWS answers"]
+    {
         assert!(undo.stderr.contains(words), "{words}: {undo:#?}");
     }
     told(&lab, &run, true);
@@ -226,7 +228,7 @@ fn a_network_that_is_lost_in_the_middle() {
 fn an_undo_that_breaks_says_what_is_still_in_force() {
     let mut lab = serve(&["--scenario", NAME, "--transition", "100"]);
     let way = Way::before(&mut lab);
-    lab.fix("eip-associate", NAME, &["--choose", "address=new", "--yes", "--timeout", "3"]).exits(0);
+    lab.fix("eip-associate", NAME, &["--choose", "address=new", "--yes", "--timeout", "6"]).exits(0);
     way.set("ReleaseAddress", Some(How::Answered(503, "RequestLimitExceeded")));
     let undo = lab.home.run(&["undo", "--yes"]).exits(1);
     let told = entry(&lab);
@@ -243,7 +245,7 @@ fn an_instance_that_its_group_terminates_in_the_middle() {
     let lab = serve(&["--scenario", "web-system", "--transition", "2500"]);
     let id = id_of(&lab, "web-system");
     let mut child =
-        lab.home.start(&lab.fix_arguments("instance-stop-start", "web-system", &["--yes", "--timeout", "3"]));
+        lab.home.start(&lab.fix_arguments("instance-stop-start", "web-system", &["--yes", "--timeout", "6"]));
     let began = Instant::now();
     let state = || {
         let told = ask(&lab, "DescribeInstances", &[("InstanceId.1", &id)]);

@@ -10,7 +10,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 const FIX: &str = "troubleshoot-ssh-runbook";
-const REPAIR: &[&str] = &["--choose", "action=fix", "--yes", "--json", "--timeout", "3"];
+const REPAIR: &[&str] = &["--choose", "action=fix", "--yes", "--json", "--timeout", "6"];
 
 /// Asks Systems Manager itself, as another program would.
 fn tell(lab: &Serving, action: &str, request: &Value) -> Value {
@@ -46,7 +46,7 @@ fn statuses(lab: &Serving) -> Vec<String> {
 }
 
 fn causes(lab: &Serving, name: &str) -> Vec<String> {
-    lab.diagnose_with(name, &["--timeout", "3"]).causes()
+    lab.diagnose_with(name, &["--timeout", "6"]).causes()
 }
 
 /// Waits until the account is so.
@@ -66,7 +66,7 @@ fn a_run_that_only_looks_changes_nothing() {
     let plan = lab.fix(FIX, "web-perms", &["--dry-run", "--json"]).exits(0).json();
     crate::contract::check_plan(&plan);
     assert_eq!(statuses(&lab), Vec::<String>::new(), "a preview starts nothing");
-    let done = lab.fix(FIX, "web-perms", &["--yes", "--json", "--timeout", "3"]).exits(0).json();
+    let done = lab.fix(FIX, "web-perms", &["--yes", "--json", "--timeout", "6"]).exits(0).json();
     let said = done["steps"][1]["result"].as_str().unwrap_or_default();
     assert!(
         said.contains("[FAILURE] Improper configuration") && said.contains("sudo chmod 755 /home/ec2-user"),
@@ -74,7 +74,7 @@ fn a_run_that_only_looks_changes_nothing() {
     );
     assert_eq!((statuses(&lab), causes(&lab, "web-perms")), (vec!["Success".to_owned()], before));
     assert!(entry(&lab)["back"].is_null(), "{}", entry(&lab));
-    let text = lab.fix(FIX, "web-perms", &["--yes", "--timeout", "3"]).exits(0).stdout;
+    let text = lab.fix(FIX, "web-perms", &["--yes", "--timeout", "6"]).exits(0).stdout;
     assert!(text.contains("[FAILURE]") && !text.contains("port22 undo"), "{text}");
 }
 
@@ -156,7 +156,7 @@ fn a_run_is_found_again_after_a_kill_and_not_started_twice() {
         let lab = serve(&["--scenario", "web-perms", "--transition", "400"]);
         let words = lab.fix_arguments(FIX, "web-perms", REPAIR);
         assert!(kill_after(&lab, &words, lines, moment, &|| !runs(&lab).is_empty()) >= lines, "{what}");
-        let resumed = lab.home.run(&["resume", "--yes", "--json", "--timeout", "3"]).exits(0).json();
+        let resumed = lab.home.run(&["resume", "--yes", "--json", "--timeout", "6"]).exits(0).json();
         assert_eq!(
             (&resumed["verified"], &resumed["login_works"]),
             (&true.into(), &true.into()),
@@ -187,7 +187,7 @@ fn without_an_agent_it_stops_the_instance_only_where_that_is_agreed_to() {
     assert!(kill_after(&lab, &words, 4, Moment::DeedDone, &inner) >= 4);
     let refused = lab.home.run(&["undo", "--yes"]).exits(4);
     assert!(refused.stderr.contains("root volume") && refused.stderr.contains("port22 resume"), "{refused:#?}");
-    let done = lab.home.run(&["resume", "--yes", "--json", "--timeout", "3"]).exits(0).json();
+    let done = lab.home.run(&["resume", "--yes", "--json", "--timeout", "6"]).exits(0).json();
     assert_eq!((&done["verified"], &done["login_works"]), (&true.into(), &true.into()), "{done:#}");
     assert_eq!(statuses(&lab), ["Success", "Success"]);
     let snapshots = ask(&lab, "DescribeSnapshots", &[]);
@@ -209,8 +209,8 @@ fn a_run_that_breaks_off_with_the_volume_in_its_hands_says_so() {
     assert_eq!(child.wait().expect("its end").code(), Some(1));
     let told = entry(&lab);
     assert!(told["text"].as_str().is_some_and(|t| t.contains("Cancelled at step troubleshootSSHOffline")), "{told}");
-    let report = lab.diagnose_with("web-perms", &["--timeout", "3"]);
+    let report = lab.diagnose_with("web-perms", &["--timeout", "6"]);
     assert!(report.causes().iter().any(|c| c.starts_with("root-volume-detached")), "{}", report.brief());
     // Its way out is the repair that puts the volume back.
-    lab.fix("root-volume-rescue", "web-perms", &["--yes", "--timeout", "3"]).exits(0);
+    lab.fix("root-volume-rescue", "web-perms", &["--yes", "--timeout", "6"]).exits(0);
 }
