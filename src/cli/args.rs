@@ -439,6 +439,11 @@ pub struct PolicyArgs {
 }
 
 impl Cli {
+    /// Whether the output is read by programs.
+    pub fn is_for_programs(&self) -> bool {
+        self.wants_json() || matches!(&self.command, Some(Command::Fleet(a)) if a.csv)
+    }
+
     /// Whether errors are to be printed as JSON.
     pub fn wants_json(&self) -> bool {
         match &self.command {

@@ -10,6 +10,7 @@ use crate::core::probe::ProbeId;
 use crate::core::recognise;
 use crate::core::redact;
 use crate::core::report::Run;
+use crate::core::words::{tr, tr_with};
 use crate::engine::diagnose::{self, Request};
 use crate::engine::event::{ProbeState, RunId, Snapshot};
 use crate::engine::failure::Failure;
@@ -129,12 +130,16 @@ pub async fn observe(world: Arc<dyn World>, request: Request) -> Snapshot {
             for (probe, state) in &snapshot.probes {
                 if let (ProbeState::Running { slowed: true, .. }, false) = (state, waiting.contains(probe)) {
                     waiting.push(*probe);
-                    output::progress(&format!("  {}: waiting, AWS asks to slow down", probe.title()));
+                    output::progress(&tr_with(
+                        "  {probe}: waiting, AWS asks to slow down",
+                        &[("probe", &tr(probe.title()))],
+                    ));
                 }
                 if let (ProbeState::Ended { millis, note }, false) = (state, shown.contains(probe)) {
                     shown.push(*probe);
-                    let note = note.as_ref().map(|n| format!(": cannot tell, {n}")).unwrap_or_default();
-                    output::progress(&format!("  {} {millis} ms{note}", probe.title()));
+                    let note =
+                        note.as_ref().map(|n| tr_with(": cannot tell, {why}", &[("why", n)])).unwrap_or_default();
+                    output::progress(&format!("  {} {millis} ms{note}", tr(probe.title())));
                 }
             }
         }

@@ -6,6 +6,7 @@ use crate::core::boothook;
 use crate::core::catalogue::{self, Catalogue};
 use crate::core::fixes;
 use crate::core::probe::ProbeId;
+use crate::core::words::{Lang, tr, tr_with};
 use crate::engine::failure::Failure;
 use serde_json::json;
 
@@ -37,11 +38,11 @@ fn overview(words: &Catalogue) -> String {
         format!("{title}\n  {}", ids.iter().map(|i| i.as_str()).collect::<Vec<_>>().join(" "))
     };
     [
-        list("causes", words.causes.keys().collect()),
-        list("checks", words.checks.keys().collect()),
-        list("fixes", words.fixes.keys().collect()),
-        list("symptoms", words.symptoms.keys().collect()),
-        list("words", words.glossary.keys().collect()),
+        list(tr("causes"), words.causes.keys().collect()),
+        list(tr("checks"), words.checks.keys().collect()),
+        list(tr("fixes"), words.fixes.keys().collect()),
+        list(tr("symptoms"), words.symptoms.keys().collect()),
+        list(tr("words"), words.glossary.keys().collect()),
     ]
     .join("\n")
 }
@@ -49,54 +50,61 @@ fn overview(words: &Catalogue) -> String {
 fn cause(words: &Catalogue, id: &str) -> Option<String> {
     let cause = words.causes.get(id)?;
     let mut out = vec![
-        format!("{} ({id}, a cause in layer {})", cause.title, cause.layer),
+        tr_with(
+            "{title} ({id}, a cause in layer {layer})",
+            &[("title", &cause.title), ("id", &id), ("layer", &cause.layer)],
+        ),
         String::new(),
         cause.explain.clone(),
         String::new(),
-        format!("Proven by: {}", cause.proven_by),
+        tr_with("Proven by: {text}", &[("text", &cause.proven_by)]),
     ];
     for fix in &cause.fixes {
         let title = words.fixes.get(fix).map_or("", |f| f.title.as_str());
-        let how = if fixes::applicable(fix) { "" } else { " (by hand)" };
-        out.push(format!("Fix: {fix}{how}: {title}"));
+        let how = if fixes::applicable(fix) { "" } else { tr(" (by hand)") };
+        out.push(tr_with("Fix: {id}{how}: {title}", &[("id", fix), ("how", &how), ("title", &title)]));
     }
     if !cause.by_hand.is_empty() {
-        out.push("By hand:".to_owned());
+        out.push(tr("By hand:").to_owned());
         out.extend(cause.by_hand.iter().map(|l| format!("  {l}")));
     }
-    out.extend(cause.link.iter().map(|l| format!("Read: {l}")));
+    out.extend(cause.link.iter().map(|l| tr_with("Read: {link}", &[("link", l)])));
     Some(out.join("\n"))
 }
 
 fn check(words: &Catalogue, id: &str) -> Option<String> {
     let check = words.checks.get(id)?;
     let mut out = vec![
-        format!("{} ({id}, a check)", check.title),
+        tr_with("{title} ({id}, a check)", &[("title", &check.title), ("id", &id)]),
         String::new(),
         check.why.clone(),
-        format!("A pass rules out: {}", check.rules_out),
-        format!("By hand: {}", check.by_hand),
+        tr_with("A pass rules out: {text}", &[("text", &check.rules_out)]),
+        tr_with("By hand: {text}", &[("text", &check.by_hand)]),
     ];
-    out.extend(check.link.iter().map(|l| format!("Read: {l}")));
+    out.extend(check.link.iter().map(|l| tr_with("Read: {link}", &[("link", l)])));
     Some(out.join("\n"))
 }
 
 fn fix(words: &Catalogue, id: &str) -> Option<String> {
     let fix = words.fixes.get(id)?;
-    let applies = if fixes::applicable(id) { "port22 fix applies it" } else { "by hand in this version" };
+    let applies = if fixes::applicable(id) { tr("port22 fix applies it") } else { tr("by hand in this version") };
     let more = fix.teaching.as_ref().map(|text| format!("\n{text}")).unwrap_or_default();
     // The one fix that brings a program of its own onto the instance shows it.
     let script = if id == "user-data-repair" { boothook::template().trim_end() } else { "" };
-    Some(format!(
-        "{} ({id}, a fix; {applies})\n\n{}\nRisk {:?}, downtime {}, can be taken back: {}\nBy hand: {}\nPermissions: {}{more}{script}",
-        fix.title,
-        fix.explain,
-        fix.risk,
-        if fix.downtime { "yes" } else { "no" },
-        if fix.reversible { "yes" } else { "no" },
-        fix.by_hand,
-        if fix.permissions.is_empty() { "none".to_owned() } else { fix.permissions.join(", ") },
-    ))
+    let yes = |is: bool| if is { tr("yes") } else { tr("no") };
+    let permissions = if fix.permissions.is_empty() { tr("none").to_owned() } else { fix.permissions.join(", ") };
+    let lines = [
+        tr_with("{title} ({id}, a fix; {applies})", &[("title", &fix.title), ("id", &id), ("applies", &applies)]),
+        String::new(),
+        fix.explain.clone(),
+        tr_with(
+            "Risk {risk}, downtime {downtime}, can be taken back: {reversible}",
+            &[("risk", &tr(fix.risk.word())), ("downtime", &yes(fix.downtime)), ("reversible", &yes(fix.reversible))],
+        ),
+        tr_with("By hand: {text}", &[("text", &fix.by_hand)]),
+        tr_with("Permissions: {actions}", &[("actions", &permissions)]),
+    ];
+    Some(lines.join("\n") + &more + script)
 }
 
 fn symptom(words: &Catalogue, id: &str) -> Option<String> {
@@ -104,22 +112,23 @@ fn symptom(words: &Catalogue, id: &str) -> Option<String> {
     let tree = words.tree(Some(id)).filter(|_| symptom.kind == "ssh");
     let checks =
         tree.map(|t| t.nodes.iter().map(|n| n.check.clone()).collect::<Vec<_>>().join(" → ")).unwrap_or_default();
-    Some(
-        format!(
-            "{} ({id}, a symptom)\n\n{}\n{}",
-            symptom.title,
-            symptom.proves,
-            if checks.is_empty() { String::new() } else { format!("Checked in this order: {checks}") }
-        )
-        .trim_end()
-        .to_owned(),
-    )
+    let head = tr_with("{title} ({id}, a symptom)", &[("title", &symptom.title), ("id", &id)]);
+    let order = match checks.as_str() {
+        "" => String::new(),
+        checks => format!("\n{}", tr_with("Checked in this order: {checks}", &[("checks", &checks)])),
+    };
+    Some(format!("{head}\n\n{}{order}", symptom.proves))
 }
 
 fn word(words: &Catalogue, id: &str) -> Option<String> {
     let id = id.to_ascii_lowercase();
-    let found =
-        words.glossary.get(&id).or_else(|| words.glossary.values().find(|w| w.title.to_ascii_lowercase() == id))?;
+    // By its id, its title, or its English title.
+    let titled = |words: &Catalogue| {
+        words.glossary.iter().find(|(_, w)| w.title.to_ascii_lowercase() == id).map(|(known, _)| known.clone())
+    };
+    let known = words.glossary.contains_key(&id).then(|| id.clone());
+    let known = known.or_else(|| titled(words)).or_else(|| titled(catalogue::of(Lang::En)))?;
+    let found = words.glossary.get(&known)?;
     Some(format!("{}\n\n{}", found.title, found.means))
 }
 

@@ -8,6 +8,7 @@ use crate::core::fixes;
 use crate::core::plan::{Choices, Confirmed, Consent, Gate, Plan};
 use crate::core::report;
 use crate::core::rules;
+use crate::core::words::{tr, tr_with};
 use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, StepState};
 use crate::engine::failure::{Failure, FailureKind};
 use crate::engine::journal::Journal;
@@ -135,8 +136,8 @@ pub fn confirm(plan: Plan, yes: bool) -> Result<Confirmed, Failure> {
             return Err(not("it was not confirmed".to_owned()));
         }
         match &plan.consent {
-            Consent::Yes => output::ask("Apply this plan? [y/N] "),
-            Consent::Type(word) => output::ask(&format!("Type {word} to apply this plan: ")),
+            Consent::Yes => output::ask(tr("Apply this plan? [y/N] ")),
+            Consent::Type(word) => output::ask(&tr_with("Type {word} to apply this plan: ", &[("word", word)])),
         }
         let mut line = String::new();
         let _ = std::io::stdin().lock().read_line(&mut line);
@@ -173,13 +174,18 @@ where
         while let Some(event) = receiver.recv().await {
             match event {
                 RepairEvent::Step { index, state: StepState::Done(text) } => {
-                    output::progress(&format!("  step {}: {text}", index + 1));
+                    output::progress(&tr_with("  step {number}: {text}", &[("number", &(index + 1)), ("text", &text)]));
                     said.insert(index, text);
                 }
                 RepairEvent::Step { index, state: StepState::Failed(text) } => {
-                    output::progress(&format!("  step {} failed: {text}", index + 1));
+                    output::progress(&tr_with(
+                        "  step {number} failed: {text}",
+                        &[("number", &(index + 1)), ("text", &text)],
+                    ));
                 }
-                RepairEvent::Progress { index, text } => output::progress(&format!("  step {}: {text}", index + 1)),
+                RepairEvent::Progress { index, text } => {
+                    output::progress(&tr_with("  step {number}: {text}", &[("number", &(index + 1)), ("text", &text)]))
+                }
                 _ => {}
             }
         }
@@ -197,15 +203,15 @@ pub fn finish(json: bool, result: RepairResult, said: &Said) -> Result<Exit, Fai
     match &result.outcome {
         RepairOutcome::Fixed { login } => {
             let text = if *login {
-                "fixed: the login works".to_owned()
+                tr("fixed: the login works").to_owned()
             } else {
-                format!("applied and verified; {}", still(&result))
+                tr_with("applied and verified; {rest}", &[("rest", &still(&result))])
             };
             tell(true, &text);
             Ok(Exit::Ok)
         }
         RepairOutcome::NotVerified(why) => {
-            tell(false, &format!("applied, not verified: {why}"));
+            tell(false, &tr_with("applied, not verified: {why}", &[("why", &why)]));
             Ok(Exit::Found)
         }
         RepairOutcome::Failed(failure) => Err(failure.clone()),
@@ -222,10 +228,10 @@ pub fn finish(json: bool, result: RepairResult, said: &Said) -> Result<Exit, Fai
 /// What still stands between the user and a login.
 fn still(result: &RepairResult) -> String {
     let Some(first) = result.after.as_ref().and_then(|a| a.diagnosis.causes.first().cloned()) else {
-        return "the login itself could not be proven".to_owned();
+        return tr("the login itself could not be proven").to_owned();
     };
     let title = catalogue::get().causes.get(&first.id).map_or(first.id.as_str(), |w| w.title.as_str());
-    format!("the login still fails: {title} ({})", first.id)
+    tr_with("the login still fails: {cause} ({id})", &[("cause", &title), ("id", &first.id)])
 }
 
 fn tell(
@@ -259,11 +265,11 @@ fn tell(
         for (index, text) in
             said.iter().filter(|(index, _)| plan.steps.get(**index).is_some_and(|s| s.action.is_some()))
         {
-            output::print(&format!("step {}: {text}", index + 1));
+            output::print(&tr_with("step {number}: {text}", &[("number", &(index + 1)), ("text", &text)]));
         }
         output::print(text);
         if let Some(entry) = entry.filter(|_| plan.steps.iter().any(|s| s.undo.is_some())) {
-            output::print(&format!("undo: port22 undo {entry}"));
+            output::print(&tr_with("undo: {command}", &[("command", &format!("port22 undo {entry}"))]));
         }
     }
 }

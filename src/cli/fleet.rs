@@ -7,6 +7,7 @@ use crate::core::fleet::{self, Asked, Group, Reach, Row, Tally};
 use crate::core::recognise::strip_controls;
 use crate::core::target::Target;
 use crate::core::text::{millis, shorten};
+use crate::core::words::tr_with;
 use crate::edge::{Chosen, RealFleet, profiles};
 use crate::engine::failure::{Failure, FailureKind};
 use crate::engine::fleet::{FleetEvent, FleetWorld, Progress, Whom, Wish, run as look};
@@ -207,16 +208,23 @@ impl Bar {
 }
 
 fn words(progress: &Progress) -> String {
-    let mut parts = vec![format!("{} of {} Regions", progress.places.0, progress.places.1)];
-    parts.push(format!("{} instances", progress.judged));
+    let mut parts =
+        vec![tr_with("{done} of {total} Regions", &[("done", &progress.places.0), ("total", &progress.places.1)])];
+    parts.push(tr_with("{count} instances", &[("count", &progress.judged)]));
     if progress.knocks.1 > 0 {
-        parts.push(format!("{} of {} ports tried", progress.knocks.0, progress.knocks.1));
+        parts.push(tr_with(
+            "{done} of {total} ports tried",
+            &[("done", &progress.knocks.0), ("total", &progress.knocks.1)],
+        ));
     }
     if progress.looks.1 > 0 {
-        parts.push(format!("{} of {} looked into", progress.looks.0, progress.looks.1));
+        parts.push(tr_with(
+            "{done} of {total} looked into",
+            &[("done", &progress.looks.0), ("total", &progress.looks.1)],
+        ));
     }
     if let Some(left) = progress.left_ms.filter(|ms| *ms >= 1000) {
-        parts.push(format!("about {} left", millis(left / 1000 * 1000)));
+        parts.push(tr_with("about {time} left", &[("time", &millis(left / 1000 * 1000))]));
     }
     parts.join("  ")
 }
@@ -245,14 +253,16 @@ fn table(rows: &[Row], end: &Progress, ascii: bool) {
             output::print(&plain(text.trim_end(), ascii));
         }
     }
-    output::print(&format!(
-        "{} instances: {} reachable by SSH, {} not, {} cannot tell; {} AWS calls, {}",
-        tally.all(),
-        tally.yes,
-        tally.no,
-        tally.unknown,
-        end.api_calls,
-        millis(end.millis)
+    output::print(&tr_with(
+        "{all} instances: {yes} reachable by SSH, {no} not, {unknown} cannot tell; {calls} AWS calls, {time}",
+        &[
+            ("all", &tally.all()),
+            ("yes", &tally.yes),
+            ("no", &tally.no),
+            ("unknown", &tally.unknown),
+            ("calls", &end.api_calls),
+            ("time", &millis(end.millis)),
+        ],
     ));
 }
 

@@ -5,6 +5,7 @@ use super::input;
 use super::output::{self, Exit};
 use crate::core::catalogue;
 use crate::core::recognise::{self, Kind, Recognised};
+use crate::core::words::tr_with;
 use crate::engine::failure::Failure;
 use serde_json::json;
 
@@ -47,12 +48,12 @@ fn words(found: &Recognised) -> String {
     let mut lines = vec![format!("{title} ({}), {}", found.symptom, found.client), found.explanation.clone()];
     let e = &found.extract;
     let named: Vec<String> = [
-        e.user.as_ref().map(|v| format!("user {v}")),
-        e.host.as_ref().map(|v| format!("host {v}")),
-        e.port.map(|v| format!("port {v}")),
-        e.key_path.as_ref().map(|v| format!("key {v}")),
-        e.key_mode.as_ref().map(|v| format!("mode {v}")),
-        e.methods.as_ref().map(|v| format!("server still offers {}", v.join(", "))),
+        e.user.as_ref().map(|v| tr_with("user {name}", &[("name", v)])),
+        e.host.as_ref().map(|v| tr_with("host {host}", &[("host", v)])),
+        e.port.map(|v| tr_with("port {port}", &[("port", &v)])),
+        e.key_path.as_ref().map(|v| tr_with("key {key}", &[("key", v)])),
+        e.key_mode.as_ref().map(|v| tr_with("mode {mode}", &[("mode", v)])),
+        e.methods.as_ref().map(|v| tr_with("server still offers {methods}", &[("methods", &v.join(", "))])),
     ]
     .into_iter()
     .flatten()
@@ -61,7 +62,10 @@ fn words(found: &Recognised) -> String {
         lines.push(named.join("  "));
     }
     if let Some(host) = &e.host {
-        lines.push(format!("next: port22 diagnose {}", crate::core::text::shell_quote(host)));
+        lines.push(tr_with(
+            "next: {step}",
+            &[("step", &format!("port22 diagnose {}", crate::core::text::shell_quote(host)))],
+        ));
     }
     lines.join("\n")
 }

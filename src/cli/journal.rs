@@ -5,6 +5,7 @@ use super::output::{self, Exit};
 use super::{fix, input, passphrase};
 use crate::core::plan::{Gate, GateState, Step};
 use crate::core::text::utc;
+use crate::core::words::{tr, tr_with};
 use crate::edge::journal_file::{JournalFile, state_directory};
 use crate::engine::event::RepairOutcome;
 use crate::engine::failure::{Failure, FailureKind};
@@ -36,8 +37,10 @@ fn expiry(entry: &Entry, now: i64) -> Option<(i64, bool)> {
 
 fn expiry_text(entry: &Entry, now: i64) -> String {
     match expiry(entry, now) {
-        Some((at, true)) => format!("  EXPIRED {}: port22 undo {}", utc(at), entry.id),
-        Some((at, false)) => format!("  until {}", utc(at)),
+        Some((at, true)) => {
+            tr_with("  EXPIRED {time}: port22 undo {entry}", &[("time", &utc(at)), ("entry", &entry.id)])
+        }
+        Some((at, false)) => tr_with("  until {time}", &[("time", &utc(at))]),
         None => String::new(),
     }
 }
@@ -47,29 +50,32 @@ fn way_of(entry: &Entry) -> Vec<String> {
     let Some(on) = entry.way_on() else { return Vec::new() };
     let mut out = Vec::new();
     let by_hand = |out: &mut Vec<String>, command: Option<String>| {
-        out.extend(command.map(|command| format!("      back by hand: {command}")));
+        out.extend(command.map(|command| tr_with("      back by hand: {command}", &[("command", &command)])));
     };
     for (step, text, command) in entry.in_force() {
-        out.push(format!("    in force: step {}: {text}", step + 1));
+        out.push(tr_with("    in force: step {number}: {text}", &[("number", &(step + 1)), ("text", &text)]));
         by_hand(&mut out, command);
     }
     if let Some((step, text, command)) = entry.unknown() {
-        out.push(format!("    nobody knows whether step {} was done: {text}", step + 1));
+        out.push(tr_with(
+            "    nobody knows whether step {number} was done: {text}",
+            &[("number", &(step + 1)), ("text", &text)],
+        ));
         by_hand(&mut out, command);
     }
     match entry.way_back() {
-        Some(back) => out.push(format!("    go back: {back}; go on: {on}")),
-        None => out.push(format!("    nothing was changed; go on: {on}")),
+        Some(back) => out.push(tr_with("    go back: {back}; go on: {on}", &[("back", &back), ("on", &on)])),
+        None => out.push(tr_with("    nothing was changed; go on: {on}", &[("on", &on)])),
     }
     out
 }
 
 fn state(entry: &Entry) -> &'static str {
     match entry.state {
-        EntryState::Interrupted => "interrupted",
-        EntryState::InForce => "in force",
-        EntryState::Failed => "failed",
-        EntryState::Undone => "undone",
+        EntryState::Interrupted => tr("interrupted"),
+        EntryState::InForce => tr("in force"),
+        EntryState::Failed => tr("failed"),
+        EntryState::Undone => tr("undone"),
     }
 }
 
@@ -80,7 +86,7 @@ pub fn list(args: &JournalArgs) -> Result<Exit, Failure> {
         let all: Vec<_> = entries.iter().map(|e| json!({"entry": e.id, "at": e.at, "fix": e.plan.fix, "title": e.plan.title, "target": e.plan.target, "state": e.state, "text": e.text, "done": e.done, "in_force": e.in_force().into_iter().map(part).collect::<Vec<_>>(), "unknown": e.unknown().map(part), "back": e.way_back(), "on": e.way_on(), "expires": e.plan.expires, "expired": expiry(e, now()).is_some_and(|(_, over)| over)})).collect();
         output::print_json(&json!({"schema": 1, "entries": all}));
     } else if entries.is_empty() {
-        output::print("nothing was changed yet");
+        output::print(tr("nothing was changed yet"));
     } else {
         for entry in &entries {
             output::print(&format!(
@@ -111,15 +117,15 @@ pub async fn undo(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
     }
     // The plan of the undo is shown and confirmed like any other.
     let mut plan = entry.plan.clone();
-    plan.title = format!("take back {}: {}", entry.id, entry.plan.title);
+    plan.title = tr_with("take back {entry}: {title}", &[("entry", &entry.id), ("title", &entry.plan.title)]);
     // What it cost and what was chosen is of then.
     plan.cost.clear();
     plan.choices.clear();
-    plan.gates = vec![Gate::new("entry", GateState::Ok, format!("the entry is {}", state(&entry)))];
+    plan.gates = vec![Gate::new("entry", GateState::Ok, tr_with("the entry is {state}", &[("state", &state(&entry))]))];
     plan.steps = repair::undo_actions(&entry)
         .into_iter()
         .map(|(step, action, text)| Step {
-            text: format!("undo of: {text}"),
+            text: tr_with("undo of: {step}", &[("step", &text)]),
             command: entry.by_hand(step).unwrap_or_default(),
             undo: None,
             action,
@@ -136,7 +142,7 @@ pub async fn undo(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
         if args.json {
             output::print_json(&json!({"schema": 1, "entry": entry.id, "state": "undone"}));
         } else {
-            output::print(&format!("{} is undone", entry.id));
+            output::print(&tr_with("{entry} is undone", &[("entry", &entry.id)]));
         }
         Ok(Exit::Ok)
     }
@@ -156,13 +162,20 @@ pub async fn resume(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
     }
     let done: Vec<usize> = entry.done.iter().map(|d| d.step).collect();
     let mut plan = entry.plan.clone();
-    plan.title = format!("go on with {}: {}", entry.id, entry.plan.title);
+    plan.title = tr_with("go on with {entry}: {title}", &[("entry", &entry.id), ("title", &entry.plan.title)]);
     plan.gates.retain(|g| g.id == "passphrase" && g.state != GateState::Refuse);
-    plan.gates.insert(0, Gate::new("entry", GateState::Ok, format!("the entry is {}: {}", state(&entry), entry.text)));
+    plan.gates.insert(
+        0,
+        Gate::new(
+            "entry",
+            GateState::Ok,
+            tr_with("the entry is {state}: {text}", &[("state", &state(&entry)), ("text", &entry.text)]),
+        ),
+    );
     plan.steps =
         entry.plan.steps.iter().enumerate().filter(|(i, _)| !done.contains(i)).map(|(_, s)| s.clone()).collect();
     output::note(&crate::core::report::plan_text(&plan, cli.global.ascii));
-    output::note(&format!("(port22 undo {} takes back what was done instead)", entry.id));
+    output::note(&tr_with("(port22 undo {entry} takes back what was done instead)", &[("entry", &entry.id)]));
     crate::edge::passphrase::may_ask_on_terminal();
     let confirmed = fix::confirm(plan, args.yes)?;
     passphrase::gather(confirmed.plan())?;

@@ -69,7 +69,7 @@ pub fn main() -> ExitCode {
 /// asks for plain ASCII has a terminal on which no other script appears, unless Japanese is asked for by name.
 fn language(cli: &Cli, environment: impl Fn(&str) -> Option<String>) -> Lang {
     match cli.global.lang.map(Lang::from) {
-        _ if cli.wants_json() => Lang::En,
+        _ if cli.is_for_programs() => Lang::En,
         None if cli.global.ascii => Lang::En,
         asked => Lang::choose(asked, environment),
     }

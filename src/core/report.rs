@@ -16,6 +16,7 @@ use crate::core::plan::{GateState, Plan};
 use crate::core::recognise::strip_controls;
 use crate::core::rules;
 use crate::core::text::{millis, shell_quote};
+use crate::core::words::{tr, tr_with};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -111,11 +112,11 @@ pub fn plan_json(plan: &Plan) -> Value {
 
 fn word(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Pass => "pass",
-        Verdict::Fail => "fail",
-        Verdict::CannotTell => "cannot tell",
-        Verdict::Skipped => "skipped",
-        Verdict::NotApplicable => "not applicable",
+        Verdict::Pass => tr("pass"),
+        Verdict::Fail => tr("fail"),
+        Verdict::CannotTell => tr("cannot tell"),
+        Verdict::Skipped => tr("skipped"),
+        Verdict::NotApplicable => tr("not applicable"),
     }
 }
 
@@ -150,15 +151,15 @@ pub fn path_line(diagnosis: &Diagnosis, glyphs: Glyphs) -> String {
             out.push_str(if hop.state == HopState::Blocked { glyphs.cut } else { glyphs.link });
         }
         out.push_str(match hop.hop {
-            HopId::Client => "you",
-            HopId::Internet => "internet",
-            HopId::Igw => "igw",
-            HopId::Route => "route",
-            HopId::Nacl => "nacl",
-            HopId::SecurityGroup => "sg",
-            HopId::Eni => "eni",
+            HopId::Client => tr("you"),
+            HopId::Internet => tr("internet"),
+            HopId::Igw => tr("igw"),
+            HopId::Route => tr("route"),
+            HopId::Nacl => tr("nacl"),
+            HopId::SecurityGroup => tr("sg"),
+            HopId::Eni => tr("eni"),
             HopId::Sshd => "sshd",
-            HopId::Auth => "login",
+            HopId::Auth => tr("login"),
         });
         out.push(' ');
         out.push_str(match hop.state {
@@ -173,9 +174,9 @@ pub fn path_line(diagnosis: &Diagnosis, glyphs: Glyphs) -> String {
 
 fn certainty(c: Certainty) -> &'static str {
     match c {
-        Certainty::Proven => "proven",
-        Certainty::Likely => "likely",
-        Certainty::Possible => "possible",
+        Certainty::Proven => tr("proven"),
+        Certainty::Likely => tr("likely"),
+        Certainty::Possible => tr("possible"),
     }
 }
 
@@ -185,34 +186,37 @@ pub fn text(facts: &Facts, diagnosis: &Diagnosis, run: &Run, ascii: bool) -> Str
     let mut lines = vec![headline(facts, run), path_line(diagnosis, glyphs), String::new()];
     match diagnosis.overall {
         Overall::Healthy => {
-            lines.push("The login works:".to_owned());
+            lines.push(tr("The login works:").to_owned());
             lines.push(format!("  {}", ssh_command(facts)));
         }
         Overall::Inconclusive => {
-            lines.push("No cause could be proven. What is missing:".to_owned());
+            lines.push(tr("No cause could be proven. What is missing:").to_owned());
             let open = diagnosis.checks.iter().filter(|c| c.verdict == Verdict::CannotTell).take(6);
             lines.extend(open.map(|c| format!("  {} {}: {}", glyphs.unknown, check_title(&c.id), c.reason)));
             lines.push(String::new());
-            push_causes(facts, diagnosis, &mut lines, "SEEN,");
+            push_causes(facts, diagnosis, &mut lines, tr("SEEN,"));
         }
-        Overall::CauseFound => push_causes(facts, diagnosis, &mut lines, "CAUSE"),
+        Overall::CauseFound => push_causes(facts, diagnosis, &mut lines, tr("CAUSE")),
     }
     let open = crate::core::diagnosis::recommended(&diagnosis.doors);
     if let Some(door) = open.filter(|_| diagnosis.overall != Overall::Healthy) {
-        lines.push(format!("Way in meanwhile: {} ({}; {})", door_name(&door.id), door.why, door.cost));
+        lines.push(tr_with(
+            "Way in meanwhile: {door} ({why}; {cost})",
+            &[("door", &door_name(&door.id)), ("why", &door.why), ("cost", &door.cost)],
+        ));
     }
     lines.join("\n")
 }
 
 fn door_name(id: &str) -> &str {
     match id {
-        "ssh" => "direct SSH",
-        "ssm" => "Session Manager",
-        "eic" => "EC2 Instance Connect",
-        "eice" => "Instance Connect Endpoint",
-        "serial" => "serial console",
-        "user-data" => "user data",
-        "rescue" => "root volume on another instance",
+        "ssh" => tr("direct SSH"),
+        "ssm" => tr("Session Manager"),
+        "eic" => tr("EC2 Instance Connect"),
+        "eice" => tr("Instance Connect Endpoint"),
+        "serial" => tr("serial console"),
+        "user-data" => tr("user data"),
+        "rescue" => tr("root volume on another instance"),
         other => other,
     }
 }
@@ -220,8 +224,18 @@ fn door_name(id: &str) -> &str {
 fn headline(facts: &Facts, run: &Run) -> String {
     let label = facts.instance().map_or_else(|| facts.target.name.clone(), crate::core::facts::aws::Instance::label);
     let user = rules::login_user(facts).map(|u| format!("{u}@")).unwrap_or_default();
-    let address = facts.address().map_or_else(|| "no address".to_owned(), |a| a.to_string());
-    format!("{label}  {user}{address} port {}  {} AWS calls  {}", facts.port(), run.api_calls, millis(run.millis))
+    let address = facts.address().map_or_else(|| tr("no address").to_owned(), |a| a.to_string());
+    tr_with(
+        "{label}  {user}{address} port {port}  {calls} AWS calls  {time}",
+        &[
+            ("label", &label),
+            ("user", &user),
+            ("address", &address),
+            ("port", &facts.port()),
+            ("calls", &run.api_calls),
+            ("time", &millis(run.millis)),
+        ],
+    )
 }
 
 fn check_title(id: &str) -> &str {
@@ -234,26 +248,33 @@ fn push_causes(facts: &Facts, diagnosis: &Diagnosis, lines: &mut Vec<String>, he
         let cause = words.causes.get(&finding.id);
         let title = cause.map_or(finding.id.as_str(), |w| w.title.as_str());
         if nth > 0 {
-            let then = if nth == 1 { "Then:" } else { "     " };
+            let then = tr("Then:");
+            let then = if nth == 1 { then.to_owned() } else { " ".repeat(unicode_width::UnicodeWidthStr::width(then)) };
             lines.push(format!("{then} {} {title} ({})", certainty(finding.certainty), finding.id));
             continue;
         }
         lines.push(format!("{heading} {}: {title} ({})", certainty(finding.certainty), finding.id));
         lines.extend(finding.evidence.iter().take(4).map(|e| format!("  {}  [{}]", e.text, e.source)));
         if let Some(proof) = &finding.would_prove {
-            lines.push(format!("  would prove it: {proof}"));
+            lines.push(tr_with("  would prove it: {proof}", &[("proof", proof)]));
         }
         if let Some(user) = rules::suggested_user(facts).filter(|_| finding.id == "wrong-user-name") {
-            lines.push(format!("  log in as {user}:  {}", ssh_command_as(facts, Some(&user))));
+            lines.push(tr_with(
+                "  log in as {user}:  {command}",
+                &[("user", &user), ("command", &ssh_command_as(facts, Some(&user)))],
+            ));
         }
         for id in cause.map(|w| w.fixes.as_slice()).unwrap_or_default() {
             let Some(fix) = words.fixes.get(id) else { continue };
             let how = if fixes::applicable(id) {
                 format!("port22 fix {id} {}", target_words(facts))
             } else {
-                format!("by hand: port22 explain {id}")
+                tr_with("by hand: port22 explain {id}", &[("id", id)])
             };
-            lines.push(format!("  fix: {} ({} risk)  {how}", fix.title, fix.risk.word()));
+            lines.push(tr_with(
+                "  fix: {title} ({risk} risk)  {how}",
+                &[("title", &fix.title), ("risk", &tr(fix.risk.word())), ("how", &how)],
+            ));
         }
         if let Some(cause) = cause.filter(|c| !c.fixes.iter().any(|f| fixes::applicable(f))) {
             lines.extend(cause.by_hand.iter().take(3).map(|l| format!("    {}", fill(l, facts))));
@@ -265,16 +286,24 @@ fn push_causes(facts: &Facts, diagnosis: &Diagnosis, lines: &mut Vec<String>, he
 /// A Markdown report.
 pub fn markdown(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> String {
     let mut out = format!(
-        "# SSH to {}\n\n",
-        md(&facts.instance().map_or_else(|| facts.target.name.clone(), crate::core::facts::aws::Instance::label))
+        "# {}\n\n",
+        tr_with(
+            "SSH to {name}",
+            &[(
+                "name",
+                &md(&facts
+                    .instance()
+                    .map_or_else(|| facts.target.name.clone(), crate::core::facts::aws::Instance::label))
+            )]
+        )
     );
     let head = strip_controls(&headline(facts, run)).replace(['`', '\n'], " ");
     out.push_str(&format!("```\n{head}\n{}\n```\n\n", path_line(diagnosis, Glyphs::new(false))));
     let words = catalogue::get();
-    out.push_str(match diagnosis.overall {
-        Overall::Healthy => "**The login works.**\n",
-        Overall::CauseFound => "## Causes\n\n",
-        Overall::Inconclusive => "**No cause could be proven.**\n\n",
+    out.push_str(&match diagnosis.overall {
+        Overall::Healthy => format!("**{}**\n", tr("The login works.")),
+        Overall::CauseFound => format!("## {}\n\n", tr("Causes")),
+        Overall::Inconclusive => format!("**{}**\n\n", tr("No cause could be proven.")),
     });
     for finding in &diagnosis.causes {
         let title = words.causes.get(&finding.id).map_or(finding.id.as_str(), |w| w.title.as_str());
@@ -284,11 +313,11 @@ pub fn markdown(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> String {
         }
         for fix in words.causes.get(&finding.id).map(|w| w.fixes.as_slice()).unwrap_or_default() {
             if let Some(w) = words.fixes.get(fix) {
-                out.push_str(&format!("  - fix `{fix}`: {}\n", w.title));
+                out.push_str(&format!("  - {} `{fix}`: {}\n", tr("fix"), w.title));
             }
         }
     }
-    out.push_str("\n## Checks\n\n| check | answer | reason |\n|---|---|---|\n");
+    out.push_str(&format!("\n## {}\n\n{}\n|---|---|---|\n", tr("Checks"), tr("| check | answer | reason |")));
     for check in &diagnosis.checks {
         out.push_str(&format!("| {} | {} | {} |\n", check_title(&check.id), word(check.verdict), md(&check.reason)));
     }
@@ -388,12 +417,13 @@ pub fn ssh_command_as(facts: &Facts, user: Option<&str>) -> String {
 /// A plan as text.
 pub fn plan_text(plan: &Plan, ascii: bool) -> String {
     let glyphs = Glyphs::new(ascii);
-    let mut lines = vec![format!("{}: {}", plan.fix, plan.title), format!("target: {}", plan.target)];
+    let mut lines =
+        vec![format!("{}: {}", plan.fix, plan.title), tr_with("target: {target}", &[("target", &plan.target)])];
     for (nth, step) in plan.steps.iter().enumerate() {
         lines.push(format!("{} {}", nth + 1, step.text));
         lines.push(format!("    {}", step.command));
         if let Some(undo) = &step.undo {
-            lines.push(format!("    undo: {undo}"));
+            lines.push(format!("    {}", tr_with("undo: {command}", &[("command", undo)])));
         }
     }
     for gate in &plan.gates {
@@ -405,10 +435,10 @@ pub fn plan_text(plan: &Plan, ascii: bool) -> String {
         lines.push(format!("{glyph} {}", gate.why));
     }
     if !plan.cost.is_empty() {
-        lines.push(format!("cost: {}", plan.cost));
+        lines.push(tr_with("cost: {cost}", &[("cost", &plan.cost)]));
     }
     for choice in &plan.choices {
-        lines.push(format!("choice {}: {}", choice.id, choice.text));
+        lines.push(tr_with("choice {id}: {text}", &[("id", &choice.id), ("text", &choice.text)]));
         for (id, text) in &choice.options {
             let mark = if *id == choice.chosen { "*" } else { " " };
             lines.push(format!("  {mark} --choose {}={id}: {text}", choice.id));

@@ -6,6 +6,7 @@
 use crate::core::catalogue;
 use crate::core::facts::Facts;
 use crate::core::report::fill;
+use crate::core::words::Lang;
 
 /// A command to try inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,11 +36,13 @@ const CLIENT: [&str; 13] = [
 
 /// What to try inside about a cause: its own commands, then those of its fixes; each once, with what is known put in.
 pub fn for_cause(cause: &str, facts: &Facts) -> Vec<Suggestion> {
-    let words = catalogue::get();
-    let Some(cause) = words.causes.get(cause) else { return Vec::new() };
-    let own = inside(cause.by_hand.iter().map(String::as_str));
-    let fixes = cause.fixes.iter().filter_map(|id| words.fixes.get(id));
-    let theirs = fixes.flat_map(|f| inside(f.by_hand.lines()));
+    // Where a command belongs is told by the English comments; what is shown beside it may be another language.
+    let (words, shown) = (catalogue::of(Lang::En), catalogue::get());
+    let (Some(own), Some(own_shown)) = (words.causes.get(cause), shown.causes.get(cause)) else { return Vec::new() };
+    let lines = own.by_hand.iter().map(String::as_str).zip(own_shown.by_hand.iter().map(String::as_str));
+    let fixes = own.fixes.iter().filter_map(|id| Some((words.fixes.get(id)?, shown.fixes.get(id)?)));
+    let theirs = fixes.flat_map(|(f, shown)| inside(f.by_hand.lines().zip(shown.by_hand.lines())));
+    let own = inside(lines);
     let mut out: Vec<Suggestion> = Vec::new();
     for found in own.into_iter().chain(theirs) {
         let filled = Suggestion { command: one_line(&fill(&found.command, facts)), note: found.note };
@@ -52,10 +55,12 @@ pub fn for_cause(cause: &str, facts: &Facts) -> Vec<Suggestion> {
 
 /// The lines of a by-hand text that are meant for the inside: those after a line that says `then inside`, and from a line
 /// whose comment begins with `inside` on. Never lines of the client's own programs, and never comments alone.
-pub fn inside<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Suggestion> {
+///
+/// Each line comes in English, by which it is judged, and in the language of the words.
+pub fn inside<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Suggestion> {
     let mut entered = false;
     let mut out = Vec::new();
-    for line in lines {
+    for (line, shown) in lines {
         let (command, note) = split(line);
         if note.starts_with("then inside") {
             entered = true;
@@ -68,7 +73,8 @@ pub fn inside<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Suggestion> {
         let program = command.split_whitespace().next().unwrap_or_default();
         let client = CLIENT.contains(&program);
         if (entered || here.is_some()) && !client && !command.is_empty() {
-            let note = here.unwrap_or(note).trim_start_matches([',', ';', ':', ' ']);
+            let english = here.unwrap_or(note).trim_start_matches([',', ';', ':', ' ']);
+            let note = if shown == line { english } else { split(shown).1 };
             out.push(Suggestion { command: command.to_owned(), note: note.to_owned() });
         }
     }
@@ -116,9 +122,21 @@ mod tests {
     fn what_is_meant_for_the_inside() {
         let cases: Cases = toml::from_str(include_str!("../../tests/cases/pane/inside.toml")).expect("well formed");
         for case in cases.case {
-            let found = inside(case.lines.iter().map(String::as_str));
+            let found = inside(case.lines.iter().map(|l| (l.as_str(), l.as_str())));
             let found: Vec<[String; 2]> = found.into_iter().map(|s| [s.command, s.note]).collect();
             assert_eq!(found, case.inside, "{}", case.name);
+        }
+    }
+
+    #[test]
+    fn the_same_commands_are_offered_in_every_language() {
+        let facts = Facts::default();
+        for id in catalogue::get().causes.keys() {
+            let commands = |lang| {
+                let all = crate::core::words::in_language(lang, || for_cause(id, &facts));
+                all.into_iter().map(|s| s.command).collect::<Vec<_>>()
+            };
+            assert_eq!(commands(Lang::En), commands(Lang::Ja), "{id}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod fake;
 mod fleet;
+mod japanese;
 mod journeys;
 mod sample;
 mod screens;

@@ -4,6 +4,7 @@
 
 use crate::core::recognise::strip_controls;
 pub use crate::core::text::utc;
+use crate::core::words::{tr, tr_with};
 use std::borrow::Cow;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -63,8 +64,48 @@ pub fn fit_middle(text: &str, max: usize) -> String {
     head + &end.into_iter().rev().collect::<String>()
 }
 
-/// Breaks a text into lines of at most `max` cells: at spaces, and inside a word only when it is
-/// longer than a line. Line ends of the text are kept.
+/// The end of a text, as much of it as fits into `max` cells.
+pub fn fit_end(text: &str, max: usize) -> &str {
+    let mut used = 0;
+    for (at, c) in text.char_indices().rev() {
+        used += c.width().unwrap_or(0);
+        if used > max {
+            return &text[at + c.len_utf8()..];
+        }
+    }
+    text
+}
+
+/// Characters that never begin a line (JIS X 4051): closing brackets, commas, stops, small kana, marks of length.
+const NOT_FIRST: &str = "、。，．・：；？！゛゜ヽヾゝゞ々ー’”）〕］｝〉》」』】°′″℃％‰ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ…‥,.:;?!)]}%";
+
+/// Characters that never end a line: opening brackets.
+const NOT_LAST: &str = "‘“（〔［｛〈《「『【([{";
+
+/// Whether a line may be broken between two characters of a word: beside a character of a script that is written without
+/// spaces, which are the wide ones.
+fn may_break(before: char, after: char) -> bool {
+    let wide = |c: char| c.width().unwrap_or(0) == 2;
+    (wide(before) || wide(after)) && !NOT_FIRST.contains(after) && !NOT_LAST.contains(before)
+}
+
+/// A word in pieces that are not broken; one piece for words of scripts with spaces.
+fn pieces(word: &str) -> Vec<&str> {
+    let mut out = Vec::new();
+    let (mut start, mut before) = (0, None);
+    for (at, c) in word.char_indices() {
+        if before.is_some_and(|b| may_break(b, c)) {
+            out.push(&word[start..at]);
+            start = at;
+        }
+        before = Some(c);
+    }
+    out.push(&word[start..]);
+    out
+}
+
+/// Breaks a text into lines of at most `max` cells: at spaces, between the characters of scripts without spaces, and
+/// elsewhere only when a word is longer than a line. Line ends of the text are kept.
 pub fn wrap(text: &str, max: usize) -> Vec<String> {
     let max = max.max(1);
     let mut out = Vec::new();
@@ -79,25 +120,27 @@ pub fn wrap(text: &str, max: usize) -> Vec<String> {
             if word.is_empty() {
                 continue;
             }
-            // Columns inside a line keep their distance; at a line's end it goes.
-            let space = if fresh { 0 } else { std::mem::take(&mut gap) };
-            gap = 0;
-            if line.width() + space + word.width() <= max {
-                line.extend(std::iter::repeat_n(' ', space));
-                line.push_str(word);
-                fresh = false;
-                continue;
-            }
-            if !fresh {
-                out.push(std::mem::replace(&mut line, indent.clone()));
-            }
-            for c in word.chars() {
-                if line.width() + c.width().unwrap_or(0) > max {
+            for piece in pieces(word) {
+                // Columns inside a line keep their distance; at a line's end it goes.
+                let space = if fresh { 0 } else { std::mem::take(&mut gap) };
+                gap = 0;
+                if line.width() + space + piece.width() <= max {
+                    line.extend(std::iter::repeat_n(' ', space));
+                    line.push_str(piece);
+                    fresh = false;
+                    continue;
+                }
+                if !fresh {
                     out.push(std::mem::replace(&mut line, indent.clone()));
                 }
-                line.push(c);
+                for c in piece.chars() {
+                    if line.width() + c.width().unwrap_or(0) > max {
+                        out.push(std::mem::replace(&mut line, indent.clone()));
+                    }
+                    line.push(c);
+                }
+                fresh = false;
             }
-            fresh = false;
         }
         out.push(line);
     }
@@ -107,15 +150,15 @@ pub fn wrap(text: &str, max: usize) -> Vec<String> {
 /// How long ago something was, in the largest unit that says it.
 pub fn ago(then: i64, now: i64) -> String {
     let seconds = now.saturating_sub(then).max(0);
-    let (n, unit) = match seconds {
-        0..60 => return "just now".to_owned(),
-        60..3600 => (seconds / 60, "min"),
-        3600..86_400 => (seconds / 3600, "h"),
-        86_400..5_184_000 => (seconds / 86_400, if seconds < 172_800 { "day" } else { "days" }),
-        5_184_000..63_072_000 => (seconds / 2_592_000, "months"),
-        _ => (seconds / 31_536_000, "years"),
-    };
-    format!("{n} {unit} ago")
+    match seconds {
+        0..60 => tr("just now").to_owned(),
+        60..3600 => tr_with("{n} min ago", &[("n", &(seconds / 60))]),
+        3600..86_400 => tr_with("{n} h ago", &[("n", &(seconds / 3600))]),
+        86_400..172_800 => tr_with("{n} day ago", &[("n", &1)]),
+        172_800..5_184_000 => tr_with("{n} days ago", &[("n", &(seconds / 86_400))]),
+        5_184_000..63_072_000 => tr_with("{n} months ago", &[("n", &(seconds / 2_592_000))]),
+        _ => tr_with("{n} years ago", &[("n", &(seconds / 31_536_000))]),
+    }
 }
 
 /// Seconds with one decimal, for times that are still running.
@@ -145,6 +188,30 @@ mod tests {
     fn control_sequences_never_reach_the_screen() {
         assert_eq!(safe("a\u{1b}[31mb\nc\u{7}"), "ab c");
         assert!(wrap("a\u{1b}]0;x\u{7}b", 10).join("").chars().all(|c| !c.is_control()));
+    }
+
+    #[test]
+    fn japanese_is_broken_between_characters_but_not_before_a_stop() {
+        assert_eq!(wrap("接続が拒否される。", 16), ["接続が拒否され", "る。"]);
+        assert_eq!(wrap("次に「接続」を選ぶ", 6), ["次に", "「接", "続」を", "選ぶ"]);
+        // The mark of length stays with the character before it, and an option is one piece.
+        assert_eq!(wrap("ポート 22 の SSH サーバー", 10), ["ポート 22", "の SSH ", "サーバー"].map(str::trim_end));
+        assert_eq!(wrap("キーは-iで指定", 8), ["キーは-i", "で指定"]);
+        for max in 2..30 {
+            for line in wrap("ファイル (~/.ssh/config) の「Host」ブロックが、ユーザーとポートを変えています。", max)
+            {
+                assert!(width(&line) <= max, "{max}: {line}");
+                assert!(max < 16 || !line.starts_with(['、', '。', '」', ')', 'ー', 'ッ']), "{max}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_text_is_measured_in_cells() {
+        assert_eq!(fit_end("~/鍵/本番.pem", 8), "本番.pem");
+        assert_eq!(fit_end("~/鍵/本番.pem", 7), "番.pem");
+        assert_eq!(fit_end("abc", 9), "abc");
+        assert_eq!(fit_end("abc", 0), "");
     }
 
     #[test]

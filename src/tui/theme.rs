@@ -2,6 +2,7 @@
 //!
 //! Colour is never the only sign: every state has a glyph and a word besides.
 
+use crate::core::words::{self, Lang};
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier, Style};
 
@@ -132,7 +133,8 @@ impl Theme {
 /// no other code needs two sets of glyphs.
 pub fn to_ascii(buffer: &mut Buffer) {
     for cell in &mut buffer.content {
-        if cell.symbol().is_ascii() {
+        // Who asks for Japanese by name has its letters; the frames and marks around them are ASCII then.
+        if cell.symbol().is_ascii() || (words::lang() == Lang::Ja && crate::tui::text::width(cell.symbol()) == 2) {
             continue;
         }
         let plain = cell.symbol().chars().next().map_or(" ", ascii_of);
@@ -179,6 +181,9 @@ mod tests {
         to_ascii(&mut buffer);
         let line: String = buffer.content.iter().map(ratatui::buffer::Cell::symbol).collect();
         assert_eq!(line, "+x?-.?  ");
+        buffer.set_string(5, 0, "日", Style::new());
+        words::in_language(Lang::Ja, || to_ascii(&mut buffer));
+        assert_eq!(buffer[(5, 0)].symbol(), "日");
     }
 
     #[test]

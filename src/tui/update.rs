@@ -13,6 +13,7 @@ pub mod shell;
 pub mod start;
 
 use crate::core::plan::Plan;
+use crate::core::words::tr_with;
 use crate::tui::effect::Effect;
 use crate::tui::keys::{self, Action, Context};
 use crate::tui::model::{Clock, Model, Overlay, Pane, Screen};
@@ -70,8 +71,8 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         }
         Msg::Exported(result) => {
             model.notice = Some(match result {
-                Ok(path) => format!("The report is in {path}."),
-                Err(reason) => format!("Could not write the report: {reason}"),
+                Ok(path) => tr_with("The report is in {path}.", &[("path", &path)]),
+                Err(reason) => tr_with("Could not write the report: {reason}", &[("reason", &reason)]),
             });
             Vec::new()
         }
@@ -221,7 +222,8 @@ fn copy(model: &mut Model) -> Vec<Effect> {
     let Some(text) = copy_text(model) else { return Vec::new() };
     let first = text.lines().next().unwrap_or_default().to_owned();
     let more = if text.lines().count() > 1 { " …" } else { "" };
-    model.notice = Some(format!("Sent to the clipboard of your terminal: {first}{more}"));
+    model.notice =
+        Some(tr_with("Sent to the clipboard of your terminal: {text}", &[("text", &format!("{first}{more}"))]));
     vec![Effect::Copy(text)]
 }
 

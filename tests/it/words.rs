@@ -1,5 +1,6 @@
 //! Words in every language: no phrase without translation, no translation without phrase, the same parts in both.
 
+use port22::core::probe::ProbeId;
 use port22::core::words::{self, Lang};
 use port22::tui::keys::TABLE;
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,7 +101,8 @@ fn sources(below: &Path, into: &mut Vec<Call>) {
     }
 }
 
-/// All phrases: those of calls, and those of the key table with its headings (tests run in English).
+/// All phrases: those of calls, those of the key table with its headings (tests run in English), and titles
+/// of probes.
 fn phrases() -> Vec<Call> {
     let mut all = Vec::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all);
@@ -108,6 +110,9 @@ fn phrases() -> Vec<Call> {
         for words in [b.label, b.help, b.context.title()].into_iter().filter(|w| !w.is_empty()) {
             all.push(Call { place: format!("key table: {}", b.keys), phrase: words.to_owned(), parts: None });
         }
+    }
+    for probe in ProbeId::ALL {
+        all.push(Call { place: "probe titles".to_owned(), phrase: probe.title().to_owned(), parts: None });
     }
     all
 }

@@ -3,6 +3,7 @@
 use super::row::{Reach, Row};
 use crate::core::catalogue;
 use crate::core::rules::rank::{Stage, stage};
+use crate::core::words::{tr, tr_with};
 use std::collections::HashMap;
 
 /// Rows with the same answer.
@@ -69,17 +70,17 @@ fn hinders_looking(cause: &str) -> bool {
 pub fn title_of(row: &Row) -> String {
     let words = row.cause.as_ref().map(|id| catalogue::get().causes.get(id).map_or(id.as_str(), |w| w.title.as_str()));
     match (words, row.reachable) {
-        (Some(title), Reach::Yes) => format!("Port open, but: {title}"),
+        (Some(title), Reach::Yes) => tr_with("Port open, but: {cause}", &[("cause", &title)]),
         (Some(title), Reach::Unknown) if !row.cause.as_deref().is_some_and(hinders_looking) => {
-            format!("No greeting of SSH; perhaps: {title}")
+            tr_with("No greeting of SSH; perhaps: {cause}", &[("cause", &title)])
         }
         (_, Reach::Unknown) => {
-            format!("Cannot tell: {}", row.detail.strip_prefix("cannot tell: ").unwrap_or(&row.detail))
+            tr_with("Cannot tell: {why}", &[("why", &row.detail.strip_prefix("cannot tell: ").unwrap_or(&row.detail))])
         }
         (Some(title), Reach::No) => title.to_owned(),
-        (None, Reach::No) => "No answer".to_owned(),
-        (None, Reach::Yes) if row.certainty == Some(super::row::SEEN) => "SSH answers".to_owned(),
-        (None, Reach::Yes) => "Rules and routes let you in, port not tried".to_owned(),
+        (None, Reach::No) => tr("No answer").to_owned(),
+        (None, Reach::Yes) if row.certainty == Some(super::row::SEEN) => tr("SSH answers").to_owned(),
+        (None, Reach::Yes) => tr("Rules and routes let you in, port not tried").to_owned(),
     }
 }
 

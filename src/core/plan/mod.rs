@@ -24,6 +24,7 @@ pub use remote::{Dial, Door, Job, Over, RemoteAction};
 pub use user_data::{Login, UserDataAction};
 
 use crate::core::target::Target;
+use crate::core::words::phrase;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -46,9 +47,9 @@ impl Risk {
     /// In a word: `low`, `medium`, `high`.
     pub fn word(self) -> &'static str {
         match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
+            Self::Low => phrase("low"),
+            Self::Medium => phrase("medium"),
+            Self::High => phrase("high"),
         }
     }
 }

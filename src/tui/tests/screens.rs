@@ -79,7 +79,7 @@ const TIMED_OUT: &str =
     "$ ssh -i ~/.ssh/deploy.pem ec2-user@203.0.113.7\nssh: connect to host 203.0.113.7 port 22: Connection timed out\n";
 
 /// Every screen by name.
-fn all(size: (u16, u16)) -> Vec<(&'static str, Model)> {
+pub(super) fn all(size: (u16, u16)) -> Vec<(&'static str, Model)> {
     let mut all = alone(size);
     all.extend(super::shell::all(size));
     all

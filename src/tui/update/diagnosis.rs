@@ -4,6 +4,7 @@ use crate::core::catalogue;
 use crate::core::check::{CheckResult, Verdict};
 use crate::core::diagnosis::DoorState;
 use crate::core::diagnosis::Overall;
+use crate::core::words::tr;
 use crate::core::{fixes, rules};
 use crate::engine::diagnose::Request;
 use crate::engine::event::{ProbeState, RunId, Snapshot};
@@ -378,18 +379,18 @@ pub fn by_hand(model: &mut Model) {
     let by_hand = crate::core::report::fill(&words.by_hand, &snapshot.facts);
     let mut parts = Vec::new();
     if let Some(reason) = reason {
-        parts.extend([Part::Head("Found".into()), Part::Text(reason)]);
+        parts.extend([Part::Head(tr("Found").into()), Part::Text(reason)]);
     }
     parts.extend([
-        Part::Head("Why it matters".into()),
+        Part::Head(tr("Why it matters").into()),
         Part::Text(words.why.clone()),
-        Part::Head("A pass rules out".into()),
+        Part::Head(tr("A pass rules out").into()),
         Part::Text(words.rules_out.clone()),
-        Part::Head("By hand".into()),
+        Part::Head(tr("By hand").into()),
         Part::Code(by_hand.clone()),
     ]);
     if let Some(link) = &words.link {
-        parts.extend([Part::Head("Read on".into()), Part::Text(link.clone())]);
+        parts.extend([Part::Head(tr("Read on").into()), Part::Text(link.clone())]);
     }
     let reading = Reading { title: words.title.clone(), parts, scroll: 0, copy: Some(by_hand) };
     model.overlays.push(Overlay::Read(reading));
@@ -405,21 +406,21 @@ pub fn explain(model: &mut Model) {
     if let Some(words) = words {
         parts.push(Part::Text(words.explain.clone()));
     }
-    parts.push(Part::Head("Seen".into()));
+    parts.push(Part::Head(tr("Seen").into()));
     parts.extend(finding.evidence.iter().map(|e| Part::Text(format!("{}  ({})", e.text, e.source))));
     if let Some(words) = words {
-        parts.extend([Part::Head("How it is proven".into()), Part::Text(words.proven_by.clone())]);
+        parts.extend([Part::Head(tr("How it is proven").into()), Part::Text(words.proven_by.clone())]);
     }
     let facts = d.snapshot.as_ref().map(|s| &s.facts);
     let by_hand = words.map(|w| w.by_hand.join("\n")).unwrap_or_default();
     let by_hand = facts.map_or_else(|| by_hand.clone(), |facts| crate::core::report::fill(&by_hand, facts));
     if !by_hand.is_empty() {
-        parts.extend([Part::Head("By hand".into()), Part::Code(by_hand.clone())]);
+        parts.extend([Part::Head(tr("By hand").into()), Part::Code(by_hand.clone())]);
     }
     if let Some(link) = words.and_then(|w| w.link.clone()) {
-        parts.extend([Part::Head("Read on".into()), Part::Text(link)]);
+        parts.extend([Part::Head(tr("Read on").into()), Part::Text(link)]);
     }
-    parts.extend([Part::Head("Id".into()), Part::Text(finding.id.clone())]);
+    parts.extend([Part::Head(tr("Id").into()), Part::Text(finding.id.clone())]);
     let copy = (!by_hand.is_empty()).then_some(by_hand);
     model.overlays.push(Overlay::Read(Reading { title, parts, scroll: 0, copy }));
 }

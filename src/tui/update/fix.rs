@@ -4,6 +4,7 @@
 //! only from the plan that is on the screen.
 
 use crate::core::plan::{Choices, Confirmed, Consent, Plan};
+use crate::core::words::{tr, tr_with};
 use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, StepState};
 use crate::engine::journal::Entry;
 use crate::engine::secret::Secret;
@@ -105,10 +106,10 @@ pub fn open_undo(model: &mut Model, entry: String, plan: Plan) {
 /// Opens the screen that asks whether a repair that was cut short is to be gone on with: what is left of it.
 pub fn open_cut_short(model: &mut Model, entry: &Entry) {
     let mut plan = entry.plan.clone();
-    plan.title = format!("go on with {}", entry.plan.title);
+    plan.title = tr_with("go on with {title}", &[("title", &entry.plan.title)]);
     for done in &entry.done {
         if let Some(step) = plan.steps.get_mut(done.step) {
-            step.text = format!("done already: {}", done.text);
+            step.text = tr_with("done already: {step}", &[("step", &done.text)]);
             step.command = String::new();
         }
     }
@@ -183,7 +184,7 @@ pub fn repaired(model: &mut Model, run: RunId, event: RepairEvent) {
             fixing.phase = Phase::Preview { plan, typed: String::new() };
             fixing.planned_ms = ms;
             model.notice =
-                Some("The world has changed since the plan was shown: this is the plan for it now.".to_owned());
+                Some(tr("The world has changed since the plan was shown: this is the plan for it now.").to_owned());
             return;
         }
         RepairEvent::Ended(result) => {
@@ -215,7 +216,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Accept => return back(model),
         Action::Back => {
             if model.fixing().is_some_and(Fixing::is_running) {
-                model.notice = Some("The change goes on to its end; then u undoes it.".to_owned());
+                model.notice = Some(tr("The change goes on to its end; then u undoes it.").to_owned());
             } else {
                 return back(model);
             }
@@ -235,7 +236,7 @@ fn scroll(model: &mut Model, by: isize) {
 
 fn apply(model: &mut Model) -> Vec<Effect> {
     if model.settings.read_only {
-        model.notice = Some("Read-only: nothing is changed.".to_owned());
+        model.notice = Some(tr("Read-only: nothing is changed.").to_owned());
         return Vec::new();
     }
     let now = model.clock.ms;
@@ -246,7 +247,7 @@ fn apply(model: &mut Model) -> Vec<Effect> {
         if let Consent::Type(wanted) = &plan.consent
             && word.is_none_or(|w| w.trim() != wanted)
         {
-            model.notice = Some(format!("type {wanted} to confirm"));
+            model.notice = Some(tr_with("type {word} to confirm", &[("word", wanted)]));
             return Vec::new();
         }
         Effect::Resume { run: fixing.run, entry, request: Box::new(fixing.request.clone()) }

@@ -1,6 +1,7 @@
 //! Login details: the ssh options of the next diagnosis (start) or of this one (diagnosis).
 
 use crate::core::target::Target;
+use crate::core::words::{phrase, tr, tr_with};
 use crate::tui::effect::Effect;
 use crate::tui::keys::Action;
 use crate::tui::model::{Field, Form, Model, Overlay};
@@ -11,11 +12,11 @@ pub fn open(model: &mut Model) {
     let target = model.diagnosing().map_or(&model.settings.base, |d| &d.request.target);
     let field = |label, value: Option<String>, hint| Field { label, value: value.unwrap_or_default(), hint };
     let fields = vec![
-        field("User", target.user.clone(), "empty: from ssh configuration or the image"),
-        field("Port", target.port.map(|p| p.to_string()), "empty: from ssh configuration, or 22"),
-        field("Key files", Some(target.keys.join(", ")), "as with ssh -i; several with commas"),
-        field("Address", target.address.map(|a| a.to_string()), "empty: the instance's own"),
-        field("Your address", target.source_ip.map(|a| a.to_string()), "empty: found out"),
+        field(phrase("User"), target.user.clone(), phrase("empty: from ssh configuration or the image")),
+        field(phrase("Port"), target.port.map(|p| p.to_string()), phrase("empty: from ssh configuration, or 22")),
+        field(phrase("Key files"), Some(target.keys.join(", ")), phrase("as with ssh -i; several with commas")),
+        field(phrase("Address"), target.address.map(|a| a.to_string()), phrase("empty: the instance's own")),
+        field(phrase("Your address"), target.source_ip.map(|a| a.to_string()), phrase("empty: found out")),
     ];
     model.overlays.push(Overlay::Form(Form { fields, cursor: 0, error: None }));
 }
@@ -48,7 +49,7 @@ fn accept(model: &mut Model) -> Vec<Effect> {
             model.overlays.pop();
             let Some(d) = model.diagnosing_mut() else {
                 model.settings.base = target;
-                model.notice = Some("These login details are used for the next diagnosis.".to_owned());
+                model.notice = Some(tr("These login details are used for the next diagnosis.").to_owned());
                 return Vec::new();
             };
             if d.request.target == target {
@@ -64,18 +65,18 @@ fn read(form: &Form, old: Target) -> Result<Target, (usize, String)> {
     let text = |n: usize| form.fields.get(n).map(|f| f.value.trim()).filter(|v| !v.is_empty());
     let address = |n: usize| match text(n) {
         None => Ok(None),
-        Some(t) => t.parse().map(Some).map_err(|_| (n, format!("'{t}' is not an IP address"))),
+        Some(t) => t.parse().map(Some).map_err(|_| (n, tr_with("'{text}' is not an IP address", &[("text", &t)]))),
     };
     let port = match text(1) {
         None => None,
         Some(t) => match t.parse::<u16>() {
             Ok(port) if port > 0 => Some(port),
-            _ => return Err((1, format!("'{t}' is not a port: a number from 1 to 65535"))),
+            _ => return Err((1, tr_with("'{text}' is not a port: a number from 1 to 65535", &[("text", &t)]))),
         },
     };
     let user = text(0).map(str::to_owned);
     if user.as_ref().is_some_and(|u| u.starts_with('-') || u.chars().any(char::is_whitespace)) {
-        return Err((0, "a user name has no spaces and does not begin with '-'".to_owned()));
+        return Err((0, tr("a user name has no spaces and does not begin with '-'").to_owned()));
     }
     let keys = text(2).unwrap_or_default().split(',').map(|k| k.trim().to_owned()).filter(|k| !k.is_empty()).collect();
     Ok(Target { user, port, keys, address: address(3)?, source_ip: address(4)?, ..old })

@@ -2,6 +2,7 @@
 
 use crate::core::catalogue;
 use crate::core::check::Verdict;
+use crate::core::words::{tr, tr_with};
 use crate::tui::effect::Effect;
 use crate::tui::keys::Action;
 use crate::tui::model::{Diagnosing, Model};
@@ -12,9 +13,9 @@ pub fn toggle(model: &mut Model) -> Vec<Effect> {
     model.guided = !model.guided;
     if model.diagnosing().is_none() {
         let text = if model.guided {
-            "Guided: diagnoses ask one question at a time."
+            tr("Guided: diagnoses ask one question at a time.")
         } else {
-            "Triage: diagnoses show everything at once."
+            tr("Triage: diagnoses show everything at once.")
         };
         model.notice = Some(text.to_owned());
     }
@@ -75,7 +76,7 @@ fn go_on(model: &mut Model) -> Vec<Effect> {
     if !d.walk.revealed {
         d.walk.revealed = true;
     } else if waits(d) {
-        model.notice = Some("The answer is not there yet.".to_owned());
+        model.notice = Some(tr("The answer is not there yet.").to_owned());
     } else if d.walk.at + 1 < tree.len() {
         d.walk.at += 1;
         d.walk.revealed = false;
@@ -110,7 +111,7 @@ pub fn leaf(at: &str) -> String {
     let words = catalogue::get();
     match at.split_once(':') {
         Some(("cause", id)) => words.causes.get(id).map_or_else(|| id.to_owned(), |c| c.title.clone()),
-        Some(("door", id)) => format!("go on inside, through {}", door_title(id)),
+        Some(("door", id)) => tr_with("go on inside, through {door}", &[("door", &door_title(id))]),
         Some((_, text)) => text.to_owned(),
         None => words.checks.get(at).map_or_else(|| at.to_owned(), |c| c.title.clone()),
     }
@@ -119,13 +120,13 @@ pub fn leaf(at: &str) -> String {
 /// A way in, in words.
 pub fn door_title(id: &str) -> &str {
     match id {
-        "ssh" => "Direct SSH",
-        "ssm" => "Session Manager",
-        "eic" => "EC2 Instance Connect",
-        "eice" => "Instance Connect Endpoint",
-        "serial" => "Serial console",
-        "user-data" => "User data",
-        "rescue" => "Offline rescue",
+        "ssh" => tr("Direct SSH"),
+        "ssm" => tr("Session Manager"),
+        "eic" => tr("EC2 Instance Connect"),
+        "eice" => tr("Instance Connect Endpoint"),
+        "serial" => tr("Serial console"),
+        "user-data" => tr("User data"),
+        "rescue" => tr("Offline rescue"),
         other => other,
     }
 }

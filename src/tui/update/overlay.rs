@@ -2,7 +2,7 @@
 
 use crate::core::catalogue;
 use crate::core::door_commands;
-use crate::core::words::{self, Lang, tr};
+use crate::core::words::{self, Lang, tr, tr_with};
 use crate::tui::effect::Effect;
 use crate::tui::keys::{self, Action, Binding, Context};
 use crate::tui::model::{Model, Overlay, Part, Reading, Screen};
@@ -160,15 +160,15 @@ fn palette_run(model: &mut Model) -> Vec<Effect> {
 /// How to do a fix by hand.
 pub fn fix_by_hand(model: &mut Model, id: &str) {
     let Some(words) = catalogue::get().fixes.get(id) else {
-        model.notice = Some(format!("There are no words about {id} yet."));
+        model.notice = Some(tr_with("There are no words about {id} yet.", &[("id", &id)]));
         return;
     };
     let by_hand = filled(model, words.by_hand.trim());
     let parts = vec![
         Part::Text(words.explain.clone()),
-        Part::Head("By hand".into()),
+        Part::Head(tr("By hand").into()),
         Part::Code(by_hand.clone()),
-        Part::Head("Id".into()),
+        Part::Head(tr("Id").into()),
         Part::Text(id.to_owned()),
     ];
     let reading = Reading { title: words.title.clone(), parts, scroll: 0, copy: Some(by_hand) };
@@ -202,14 +202,14 @@ pub fn door(model: &mut Model, at: usize) {
         (None, Some(words)) => crate::core::report::fill(words.by_hand.trim(), &snapshot.facts),
         (None, None) => crate::engine::report::ssh_command(&snapshot.facts),
     };
-    let mut parts = vec![Part::Head("State".into()), Part::Text(door.why.clone())];
+    let mut parts = vec![Part::Head(tr("State").into()), Part::Text(door.why.clone())];
     if let Some(words) = words {
-        parts.extend([Part::Head("What it does".into()), Part::Text(words.explain.clone())]);
+        parts.extend([Part::Head(tr("What it does").into()), Part::Text(words.explain.clone())]);
     }
     parts.extend([
-        Part::Head("What it costs".into()),
+        Part::Head(tr("What it costs").into()),
         Part::Text(door.cost.clone()),
-        Part::Head("By hand".into()),
+        Part::Head(tr("By hand").into()),
         Part::Code(by_hand.clone()),
     ]);
     if let Some(first) = lines.first() {
@@ -232,7 +232,7 @@ pub fn glossary(model: &mut Model) {
     for word in shown {
         parts.extend([Part::Head(word.title.clone()), Part::Text(word.means.clone())]);
     }
-    model.overlays.push(Overlay::Read(Reading { title: "Words".to_owned(), parts, scroll: 0, copy: None }));
+    model.overlays.push(Overlay::Read(Reading { title: tr("Words").to_owned(), parts, scroll: 0, copy: None }));
 }
 
 /// Texts of the diagnosis that the user reads now.

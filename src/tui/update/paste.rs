@@ -2,6 +2,7 @@
 
 use crate::core::recognise::{Recognised, identify};
 use crate::core::target::Target;
+use crate::core::words::{tr, tr_with};
 use crate::engine::diagnose::Request;
 use crate::tui::effect::Effect;
 use crate::tui::keys::Context;
@@ -42,14 +43,19 @@ pub fn recognise(model: &mut Model, text: &str) {
     let host = host_of(&found);
     let (matched, note) = match &host {
         Some(host) => match matches(model, host).as_slice() {
-            [] if model.start.done => (None, Some(format!("no instance of the list has the name or address {host}"))),
+            [] if model.start.done => {
+                (None, Some(tr_with("no instance of the list has the name or address {host}", &[("host", &host)])))
+            }
             [] => (None, None),
             [one] => (Some(one.clone()), None),
-            many => (None, Some(format!("{} instances are named {host}", many.len()))),
+            many => {
+                (None, Some(tr_with("{count} instances are named {host}", &[("count", &many.len()), ("host", &host)])))
+            }
         },
         None => (None, None),
     };
-    let target = target(model, &found, host.as_deref(), matched.as_deref(), note.as_deref());
+    let several = matched.is_none() && host.as_ref().is_some_and(|host| matches(model, host).len() > 1);
+    let target = target(model, &found, host.as_deref(), matched.as_deref(), several);
     model.overlays.retain(|o| !matches!(o, Overlay::Paste(_) | Overlay::Entry { .. }));
     model.overlays.push(Overlay::Paste(Box::new(PasteBox { found, matched, note, target })));
 }
@@ -79,7 +85,7 @@ fn target(
     found: &Recognised,
     host: Option<&str>,
     matched: Option<&str>,
-    note: Option<&str>,
+    several: bool,
 ) -> Option<Target> {
     let base = &model.settings.base;
     let row = matched.and_then(|id| model.start.by_id.get(id)).and_then(|at| model.start.rows.get(*at));
@@ -91,9 +97,7 @@ fn target(
             target.address = dialled.filter(|a| Some(*a) != row.instance.best_address());
             target
         }
-        (None, Some(host)) if note.is_none_or(|n| n.starts_with("no instance")) => {
-            Target { name: host.to_owned(), ..base.clone() }
-        }
+        (None, Some(host)) if !several => Target { name: host.to_owned(), ..base.clone() },
         _ => match model.diagnosing() {
             Some(d) if host.is_none() => d.request.target.clone(),
             _ => return None,
@@ -152,5 +156,5 @@ fn wait_for_instance(model: &mut Model, found: Recognised) {
     start::select_symptom(model, symptom.as_deref());
     model.start.pane = Pane::Instances;
     model.start.paste = Some(found);
-    model.notice = Some("Choose the instance that the paste is about, then Enter.".to_owned());
+    model.notice = Some(tr("Choose the instance that the paste is about, then Enter.").to_owned());
 }

@@ -1,6 +1,7 @@
 //! The pane: a terminal opened, its keys, its end. Where the user came from stays below, untouched.
 
 use crate::core::diagnosis::{DoorState, Overall};
+use crate::core::words::tr;
 use crate::core::{catalogue, suggest};
 use crate::engine::event::RunId;
 use crate::engine::failure::{Failure, FailureKind};
@@ -31,7 +32,7 @@ pub fn cheapest(model: &mut Model) -> Vec<Effect> {
         return self::open(model, door);
     }
     model.stack.push(Screen::Doors { cursor: 0 });
-    model.notice = Some("No way in is known to be open: choose one to try.".to_owned());
+    model.notice = Some(tr("No way in is known to be open: choose one to try.").to_owned());
     Vec::new()
 }
 
@@ -92,9 +93,9 @@ fn finding(d: &Diagnosing) -> ShellFinding {
             evidence: cause.evidence.iter().map(|e| e.text.clone()).collect(),
         },
         None if diagnosis.overall == Overall::Healthy => {
-            ShellFinding { title: "The login works".to_owned(), ..ShellFinding::default() }
+            ShellFinding { title: tr("The login works").to_owned(), ..ShellFinding::default() }
         }
-        None => ShellFinding { title: "No cause found yet".to_owned(), ..ShellFinding::default() },
+        None => ShellFinding { title: tr("No cause found yet").to_owned(), ..ShellFinding::default() },
     }
 }
 
@@ -204,7 +205,7 @@ pub fn pressed(model: &mut Model, context: Context, key: KeyEvent) -> Vec<Effect
         return input(s, bytes);
     }
     s.mode = ShellMode::Remote;
-    model.notice = Some("Not a key of port22; Ctrl-] ? lists them.".to_owned());
+    model.notice = Some(tr("Not a key of port22; Ctrl-] ? lists them.").to_owned());
     Vec::new()
 }
 
@@ -267,9 +268,9 @@ fn scroll_back(model: &mut Model) -> Vec<Effect> {
     let Some(s) = model.shell_mut() else { return Vec::new() };
     let frame = s.frame.as_deref();
     let nothing = if frame.is_some_and(|f| f.modes.alternate) {
-        "A full-screen program runs there: scroll in it."
+        tr("A full-screen program runs there: scroll in it.")
     } else if frame.is_none_or(|f| f.history == 0) {
-        "Nothing has scrolled off yet."
+        tr("Nothing has scrolled off yet.")
     } else {
         s.mode = ShellMode::Scroll;
         let page = i32::from((s.size.1 / 2).max(1));
@@ -290,7 +291,7 @@ fn suggest(model: &mut Model, chosen: Option<usize>) -> Vec<Effect> {
     let bytes = paste::command(&suggestion.command, modes(s).bracketed_paste);
     s.marked = (at + 1) % s.commands.len().max(1);
     let effects = input(s, bytes);
-    model.notice = Some("At the prompt. Read it; Enter there runs it.".to_owned());
+    model.notice = Some(tr("At the prompt. Read it; Enter there runs it.").to_owned());
     effects
 }
 
@@ -301,7 +302,8 @@ pub fn leave(model: &mut Model) -> Vec<Effect> {
     let was_in = matches!(s.phase, ShellPhase::Open | ShellPhase::Ended(_));
     leave_screen(model);
     if was_in && matches!(model.stack.last(), Some(Screen::Diagnosis(d)) if d.finished()) {
-        model.notice = Some("Back from the shell. If you changed something there, r runs the checks again.".to_owned());
+        model.notice =
+            Some(tr("Back from the shell. If you changed something there, r runs the checks again.").to_owned());
     }
     vec![Effect::CloseShell { run }]
 }

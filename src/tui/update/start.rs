@@ -6,6 +6,7 @@
 use crate::core::catalogue;
 use crate::core::facts::aws::Instance;
 use crate::core::target::Target;
+use crate::core::words::{self, Lang, tr};
 use crate::engine::diagnose::Request;
 use crate::engine::inventory::InventoryEvent;
 use crate::tui::effect::Effect;
@@ -231,7 +232,12 @@ pub fn symptom_list(query: &str) -> Vec<Option<&'static str>> {
     let mut scored: Vec<(u32, usize, Option<&'static str>)> = every
         .enumerate()
         .filter_map(|(at, id)| {
-            let words = format!("{} {}", symptom_title(id), id.unwrap_or_default());
+            let mut words = format!("{} {}", symptom_title(id), id.unwrap_or_default());
+            if words::lang() != Lang::En {
+                // The message that one has seen is English.
+                let english = id.and_then(|id| catalogue::of(Lang::En).symptoms.get(id));
+                words.extend(english.map(|s| format!(" {}", s.title)));
+            }
             let score = pattern.score(Utf32Str::new(&words, &mut buffer), &mut matcher)?;
             Some((score, at, id))
         })
@@ -243,7 +249,7 @@ pub fn symptom_list(query: &str) -> Vec<Option<&'static str>> {
 /// A symptom as a person would say it.
 pub fn symptom_title(id: Option<&str>) -> &str {
     match id {
-        None => "find out for me",
+        None => tr("find out for me"),
         Some(id) => catalogue::get().symptoms.get(id).map_or(id, |s| &s.title),
     }
 }

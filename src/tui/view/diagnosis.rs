@@ -5,6 +5,7 @@ use crate::core::catalogue;
 use crate::core::cause::Certainty;
 use crate::core::check::CheckResult;
 use crate::core::diagnosis::Overall;
+use crate::core::words::{tr, tr_with};
 use crate::core::{fixes, rules};
 use crate::engine::event::{ProbeState, Snapshot};
 use crate::tui::layout::WIDE;
@@ -33,8 +34,8 @@ pub fn draw(model: &Model, d: &Diagnosing, pen: &mut Pen) {
         checks(model, d, snapshot, pen, Rect::new(0, boxes.y, left, boxes.height));
         detail(model, d, snapshot, pen, Rect::new(left, boxes.y, boxes.width - left, boxes.height));
     } else {
-        pen.frame(boxes, "Checks", "", true);
-        pen.put(2, boxes.y + 1, boxes.width - 4, "Starting …", pen.theme.muted());
+        pen.frame(boxes, tr("Checks"), "", true);
+        pen.put(2, boxes.y + 1, boxes.width - 4, tr("Starting …"), pen.theme.muted());
     }
     for (at, line) in panel.iter().enumerate() {
         let spans: Vec<(&str, Style)> = line.left.iter().map(|(t, s)| (t.as_str(), role(pen, *s))).collect();
@@ -68,9 +69,10 @@ pub fn top(model: &Model, d: &Diagnosing, pen: &mut Pen) {
     let symptom = symptom.map(|s| symptom_title(Some(s))).unwrap_or_default();
     let calls = d.snapshot.as_ref().map_or(0, |s| s.api_calls);
     let cancelled = d.snapshot.as_ref().is_some_and(|s| s.cancelled);
-    let time = format!("{}  {calls} {} ", seconds(d.elapsed(model.clock)), if calls == 1 { "call" } else { "calls" });
-    let state = if cancelled { "stopped  " } else { "" };
-    let guided = if model.guided { "guided  " } else { "" };
+    let time =
+        format!("{}  {calls} {} ", seconds(d.elapsed(model.clock)), if calls == 1 { tr("call") } else { tr("calls") });
+    let state = if cancelled { tr("stopped  ") } else { "" };
+    let guided = if model.guided { tr("guided  ") } else { "" };
     let label = format!(" {} ", crate::tui::text::fit(&crate::tui::text::safe(&d.label), 24));
     header(
         pen,
@@ -87,12 +89,12 @@ fn checks(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, are
     let hidden = snapshot.diagnosis.checks.len() - rows.len();
     let open = rows.iter().filter(|c| matches!(progress(snapshot, c), Mark::Waiting | Mark::Running(_))).count();
     let note = match (snapshot.finished, open, hidden) {
-        (false, n, _) if n > 0 => format!("{} of {}", rows.len() - n, rows.len()),
-        (true, _, 1) => "1 does not apply".to_owned(),
-        (true, _, n) if n > 0 => format!("{n} do not apply"),
+        (false, n, _) if n > 0 => tr_with("{done} of {total}", &[("done", &(rows.len() - n)), ("total", &rows.len())]),
+        (true, _, 1) => tr("1 does not apply").to_owned(),
+        (true, _, n) if n > 0 => tr_with("{count} do not apply", &[("count", &n)]),
         _ => String::new(),
     };
-    let inside = pen.frame(area, "Checks", &note, true);
+    let inside = pen.frame(area, tr("Checks"), &note, true);
     let height = usize::from(inside.height);
     // The selected row stays in the middle third, so that what comes before and after is seen.
     let offset = cursor.saturating_sub(height / 2).min(rows.len().saturating_sub(height));
@@ -135,11 +137,11 @@ fn right_of(model: &Model, d: &Diagnosing, snapshot: &Snapshot, check: &CheckRes
         Mark::Running(_) => running_probe(snapshot, &check.id)
             .map(|(_, since, limit)| of_limit(d.elapsed(model.clock).saturating_sub(since), limit))
             .unwrap_or_default(),
-        Mark::Skipped => "skipped".to_owned(),
-        Mark::Unknown => "cannot tell".to_owned(),
+        Mark::Skipped => tr("skipped").to_owned(),
+        Mark::Unknown => tr("cannot tell").to_owned(),
         Mark::Fail if check.id == "tcp-port" => match snapshot.facts.wire.tcp.value() {
-            Some(crate::core::facts::wire::Tcp::TimedOut { .. }) => "timed out".to_owned(),
-            Some(crate::core::facts::wire::Tcp::Refused { .. }) => "refused".to_owned(),
+            Some(crate::core::facts::wire::Tcp::TimedOut { .. }) => tr("timed out").to_owned(),
+            Some(crate::core::facts::wire::Tcp::Refused { .. }) => tr("refused").to_owned(),
             _ => String::new(),
         },
         _ => String::new(),
@@ -149,13 +151,13 @@ fn right_of(model: &Model, d: &Diagnosing, snapshot: &Snapshot, check: &CheckRes
 /// Verdict in a word.
 pub fn mark_word(mark: Mark) -> &'static str {
     match mark {
-        Mark::Pass => "yes",
-        Mark::Fail => "no",
-        Mark::Unknown => "cannot tell",
-        Mark::Skipped => "skipped",
-        Mark::Waiting => "waiting",
-        Mark::Running(_) => "running",
-        Mark::Warn => "note",
+        Mark::Pass => tr("yes"),
+        Mark::Fail => tr("no"),
+        Mark::Unknown => tr("cannot tell"),
+        Mark::Skipped => tr("skipped"),
+        Mark::Waiting => tr("waiting"),
+        Mark::Running(_) => tr("running"),
+        Mark::Warn => tr("note"),
     }
 }
 
@@ -179,7 +181,9 @@ fn detail(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, are
                 lines.push((format!("  {}", of_limit(elapsed, limit)), theme.strong()));
             }
         }
-        Mark::Waiting => wrapped(&mut lines, "Waits for what it needs to know first.", inner.width, "", theme.muted()),
+        Mark::Waiting => {
+            wrapped(&mut lines, tr("Waits for what it needs to know first."), inner.width, "", theme.muted())
+        }
         _ => {
             let style = if mark == Mark::Fail { theme.strong() } else { theme.text() };
             let reason = check.reason.trim_start_matches("cannot tell: ");
@@ -191,7 +195,13 @@ fn detail(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, are
                 if !check.reason.contains(&evidence.text) {
                     wrapped(&mut lines, &evidence.text, inner.width, "  ", theme.text());
                 }
-                wrapped(&mut lines, &format!("seen in {}", evidence.source), inner.width, "  ", theme.muted());
+                wrapped(
+                    &mut lines,
+                    &tr_with("seen in {source}", &[("source", &evidence.source)]),
+                    inner.width,
+                    "  ",
+                    theme.muted(),
+                );
             }
         }
     }
@@ -199,9 +209,9 @@ fn detail(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, are
         let head = theme.key();
         let by_hand = crate::core::report::fill(&words.by_hand, &snapshot.facts);
         let sections = [
-            ("Why it matters", &words.why, theme.text()),
-            ("A pass rules out", &words.rules_out, theme.text()),
-            ("By hand", &by_hand, theme.code()),
+            (tr("Why it matters"), &words.why, theme.text()),
+            (tr("A pass rules out"), &words.rules_out, theme.text()),
+            (tr("By hand"), &by_hand, theme.code()),
         ];
         for (name, text, style) in sections {
             lines.push((String::new(), theme.text()));
@@ -215,10 +225,12 @@ fn detail(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, are
 fn probe_words(snapshot: &Snapshot, probe: crate::core::probe::ProbeId) -> String {
     match (probe, snapshot.facts.address()) {
         (crate::core::probe::ProbeId::Tcp, Some(a)) if a.is_ipv6() => {
-            format!("TCP connect to [{a}]:{}", snapshot.facts.port())
+            tr_with("TCP connect to [{address}]:{port}", &[("address", &a), ("port", &snapshot.facts.port())])
         }
-        (crate::core::probe::ProbeId::Tcp, Some(a)) => format!("TCP connect to {a}:{}", snapshot.facts.port()),
-        _ => probe.title().to_owned(),
+        (crate::core::probe::ProbeId::Tcp, Some(a)) => {
+            tr_with("TCP connect to {address}:{port}", &[("address", &a), ("port", &snapshot.facts.port())])
+        }
+        _ => tr(probe.title()).to_owned(),
     }
 }
 
@@ -267,7 +279,7 @@ fn panel(model: &Model, d: &Diagnosing, columns: u16) -> Vec<PanelLine> {
         return question(check, room);
     }
     let Some(snapshot) = &d.snapshot else {
-        return vec![line(vec![("Looking …".to_owned(), Role::Strong)]), line(vec![])];
+        return vec![line(vec![(tr("Looking …").to_owned(), Role::Strong)]), line(vec![])];
     };
     let diagnosis = &snapshot.diagnosis;
     let mut out = match (diagnosis.overall, diagnosis.causes.get(d.cause)) {
@@ -283,7 +295,7 @@ fn panel(model: &Model, d: &Diagnosing, columns: u16) -> Vec<PanelLine> {
     {
         out.push(line(vec![
             ("a".to_owned(), Role::Key),
-            (" answer the selected check yourself".to_owned(), Role::Muted),
+            (tr(" answer the selected check yourself").to_owned(), Role::Muted),
         ]));
     }
     out
@@ -293,17 +305,17 @@ fn question(check: &str, room: usize) -> Vec<PanelLine> {
     let words = catalogue::get().checks.get(check);
     let text = words.and_then(|w| w.question.clone()).unwrap_or_default();
     let mut out = vec![line(vec![
-        (" QUESTION ".to_owned(), Role::Key),
-        ("  no probe could tell; your answer makes it likely, never proven".to_owned(), Role::Muted),
+        (tr(" QUESTION ").to_owned(), Role::Key),
+        (tr("  no probe could tell; your answer makes it likely, never proven").to_owned(), Role::Muted),
     ])];
     out.extend(wrap(&text, room).into_iter().map(|l| line(vec![(l, Role::Strong)])));
     out.push(line(vec![
         ("y".to_owned(), Role::Key),
-        (" yes    ".to_owned(), Role::Text),
+        (tr(" yes    ").to_owned(), Role::Text),
         ("n".to_owned(), Role::Key),
-        (" no    ".to_owned(), Role::Text),
+        (tr(" no    ").to_owned(), Role::Text),
         ("d".to_owned(), Role::Key),
-        (" don't know".to_owned(), Role::Text),
+        (tr(" don't know").to_owned(), Role::Text),
     ]));
     out
 }
@@ -311,19 +323,22 @@ fn question(check: &str, room: usize) -> Vec<PanelLine> {
 fn healthy(d: &Diagnosing, snapshot: &Snapshot) -> Vec<PanelLine> {
     let command = crate::engine::report::ssh_command(&snapshot.facts);
     let proof = match snapshot.facts.wire.offers.iter().find(|o| o.answer.key_is_known()) {
-        Some(offer) => format!("the server takes {} for {}", offer.key.as_deref().unwrap_or("the key"), offer.user),
-        None => "nothing stands in the way".to_owned(),
+        Some(offer) => tr_with(
+            "the server takes {key} for {user}",
+            &[("key", &offer.key.as_deref().unwrap_or(tr("the key"))), ("user", &offer.user)],
+        ),
+        None => tr("nothing stands in the way").to_owned(),
     };
     let _ = d;
     vec![
         PanelLine {
-            left: vec![("LOGIN WORKS".to_owned(), Role::Good), (format!("   {proof}"), Role::Text)],
+            left: vec![(tr("LOGIN WORKS").to_owned(), Role::Good), (format!("   {proof}"), Role::Text)],
             right: (String::new(), Role::Text),
         },
         line(vec![("  ".to_owned(), Role::Text), (command, Role::Code)]),
         line(vec![
             ("1 Enter".to_owned(), Role::Key),
-            ("  copy this command, and paste it into your shell".to_owned(), Role::Text),
+            (tr("  copy this command, and paste it into your shell").to_owned(), Role::Text),
         ]),
     ]
 }
@@ -333,11 +348,15 @@ fn cause(d: &Diagnosing, snapshot: &Snapshot, room: usize) -> Vec<PanelLine> {
     let Some(finding) = causes.get(d.cause) else { return Vec::new() };
     let title = cause_title(&finding.id);
     let (word, style) = match finding.certainty {
-        Certainty::Proven => ("CAUSE proven", Role::Bad),
-        Certainty::Likely => ("MOST LIKELY", Role::Warn),
-        Certainty::Possible => ("POSSIBLE", Role::Warn),
+        Certainty::Proven => (tr("CAUSE proven"), Role::Bad),
+        Certainty::Likely => (tr("MOST LIKELY"), Role::Warn),
+        Certainty::Possible => (tr("POSSIBLE"), Role::Warn),
     };
-    let which = if causes.len() > 1 { format!("{} of {}", d.cause + 1, causes.len()) } else { String::new() };
+    let which = if causes.len() > 1 {
+        tr_with("{done} of {total}", &[("done", &(d.cause + 1)), ("total", &causes.len())])
+    } else {
+        String::new()
+    };
     let mut out = vec![PanelLine {
         left: vec![(word.to_owned(), style), ("  ".to_owned(), Role::Text), (title, Role::Strong)],
         right: (which, Role::Muted),
@@ -352,7 +371,7 @@ fn cause(d: &Diagnosing, snapshot: &Snapshot, room: usize) -> Vec<PanelLine> {
         }
     }
     if let Some(proof) = finding.would_prove.as_ref().filter(|_| finding.certainty != Certainty::Proven) {
-        out.push(line(vec![("  would prove it: ".to_owned(), Role::Muted), (proof.clone(), Role::Text)]));
+        out.push(line(vec![(tr("  would prove it: ").to_owned(), Role::Muted), (proof.clone(), Role::Text)]));
     }
     for (at, choice) in choices(d).iter().enumerate() {
         out.push(choice_line(at, choice));
@@ -360,10 +379,10 @@ fn cause(d: &Diagnosing, snapshot: &Snapshot, room: usize) -> Vec<PanelLine> {
     let then: Vec<String> = causes.iter().skip(d.cause + 1).map(|c| cause_title(&c.id)).collect();
     if !then.is_empty() {
         out.push(line(vec![
-            ("then: ".to_owned(), Role::Warn),
+            (tr("then: ").to_owned(), Role::Warn),
             (then.join("; "), Role::Text),
             ("   n".to_owned(), Role::Key),
-            (" next cause".to_owned(), Role::Muted),
+            (tr(" next cause").to_owned(), Role::Muted),
         ]));
     }
     out
@@ -374,7 +393,9 @@ fn choice_line(at: usize, choice: &Choice) -> PanelLine {
     let number = if at == 0 { "1 Enter  ".to_owned() } else { format!("{}        ", at + 1) };
     let fixes = &catalogue::get().fixes;
     let (text, right) = match choice {
-        Choice::TryAs(user) => (format!("try again as {user}"), ("nothing is changed".to_owned(), Role::Good)),
+        Choice::TryAs(user) => {
+            (tr_with("try again as {user}", &[("user", user)]), (tr("nothing is changed").to_owned(), Role::Good))
+        }
         Choice::Fix(id) => {
             let words = fixes.get(id);
             let risk = words.map_or((String::new(), Role::Text), |w| {
@@ -382,14 +403,15 @@ fn choice_line(at: usize, choice: &Choice) -> PanelLine {
             });
             (words.map_or_else(|| id.clone(), |w| w.title.clone()), risk)
         }
-        Choice::Enter(id, _) => {
-            (fixes.get(id).map_or_else(|| id.clone(), |w| w.title.clone()), ("changes nothing".to_owned(), Role::Good))
-        }
+        Choice::Enter(id, _) => (
+            fixes.get(id).map_or_else(|| id.clone(), |w| w.title.clone()),
+            (tr("changes nothing").to_owned(), Role::Good),
+        ),
         Choice::ByHand(id) => {
-            (fixes.get(id).map_or_else(|| id.clone(), |w| w.title.clone()), ("by hand".to_owned(), Role::Muted))
+            (fixes.get(id).map_or_else(|| id.clone(), |w| w.title.clone()), (tr("by hand").to_owned(), Role::Muted))
         }
-        Choice::Explain => ("What to do about it".to_owned(), ("by hand".to_owned(), Role::Muted)),
-        Choice::CopyLogin => ("copy the ssh command".to_owned(), (String::new(), Role::Text)),
+        Choice::Explain => (tr("What to do about it").to_owned(), (tr("by hand").to_owned(), Role::Muted)),
+        Choice::CopyLogin => (tr("copy the ssh command").to_owned(), (String::new(), Role::Text)),
     };
     PanelLine { left: vec![(number, Role::Key), (text, Role::Text)], right }
 }
@@ -403,9 +425,9 @@ fn looking(model: &Model, d: &Diagnosing, snapshot: &Snapshot) -> Vec<PanelLine>
     });
     let slowed = snapshot.probes.iter().any(|(_, s)| matches!(s, ProbeState::Running { slowed: true, .. }));
     let mut out = vec![line(vec![
-        ("Looking …  ".to_owned(), Role::Strong),
-        (format!("{ended} of {needed} answered"), Role::Muted),
-        ((if slowed { "   waiting: AWS asks to slow down" } else { "" }).to_owned(), Role::Text),
+        (tr("Looking …  ").to_owned(), Role::Strong),
+        (tr_with("{done} of {total} answered", &[("done", &ended), ("total", &needed)]), Role::Muted),
+        ((if slowed { tr("   waiting: AWS asks to slow down") } else { "" }).to_owned(), Role::Text),
     ])];
     let wait = match slowest.max_by_key(|(_, since, limit)| since + limit) {
         Some((probe, since, limit)) => {
@@ -423,11 +445,11 @@ fn looking(model: &Model, d: &Diagnosing, snapshot: &Snapshot) -> Vec<PanelLine>
 
 fn inconclusive(snapshot: &Snapshot, room: usize) -> Vec<PanelLine> {
     let missing: Vec<&CheckResult> = listed(snapshot).filter(|c| progress(snapshot, c) == Mark::Unknown).collect();
-    let head = if snapshot.cancelled { "STOPPED" } else { "NO CAUSE FOUND" };
+    let head = if snapshot.cancelled { tr("STOPPED") } else { tr("NO CAUSE FOUND") };
     let note = match missing.len() {
-        0 => "  every check that could be made is fine".to_owned(),
-        1 => "  one check could not be decided:".to_owned(),
-        n => format!("  {n} checks could not be decided:"),
+        0 => tr("  every check that could be made is fine").to_owned(),
+        1 => tr("  one check could not be decided:").to_owned(),
+        n => tr_with("  {count} checks could not be decided:", &[("count", &n)]),
     };
     let mut out = vec![line(vec![(head.to_owned(), Role::Warn), (note, Role::Text)])];
     // One missing permission often hides several checks: said once.
@@ -441,7 +463,8 @@ fn inconclusive(snapshot: &Snapshot, room: usize) -> Vec<PanelLine> {
     }
     reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     for (reason, count) in reasons.iter().take(3) {
-        let checks = if *count == 1 { "1 check:  ".to_owned() } else { format!("{count} checks: ") };
+        let checks =
+            if *count == 1 { tr("1 check:  ").to_owned() } else { tr_with("{count} checks: ", &[("count", count)]) };
         out.push(line(vec![
             ("  ? ".to_owned(), Role::Warn),
             (checks, Role::Muted),
@@ -449,10 +472,13 @@ fn inconclusive(snapshot: &Snapshot, room: usize) -> Vec<PanelLine> {
         ]));
     }
     if reasons.len() > 3 {
-        out.push(line(vec![(format!("    and {} more reasons; ↑↓ shows them", reasons.len() - 3), Role::Muted)]));
+        out.push(line(vec![(
+            tr_with("    and {count} more reasons; ↑↓ shows them", &[("count", &(reasons.len() - 3))]),
+            Role::Muted,
+        )]));
     }
     if snapshot.cancelled {
-        out.push(line(vec![("r".to_owned(), Role::Key), (" runs the checks again".to_owned(), Role::Muted)]));
+        out.push(line(vec![("r".to_owned(), Role::Key), (tr(" runs the checks again").to_owned(), Role::Muted)]));
     }
     out
 }

@@ -1,6 +1,7 @@
 //! Ways in: one row each, open or closed and why, and what taking it costs.
 
 use crate::core::diagnosis::{DoorState, recommended};
+use crate::core::words::{tr, tr_with};
 use crate::tui::model::Model;
 use crate::tui::text::wrap;
 use crate::tui::theme::Mark;
@@ -16,10 +17,11 @@ pub fn draw(model: &Model, cursor: usize, pen: &mut Pen) {
     let Some(d) = model.diagnosing() else { return };
     top(model, d, pen);
     let doors = d.diagnosis().map(|x| x.doors.as_slice()).unwrap_or_default();
-    let take = recommended(doors).map(|door| format!("take {}", door_title(&door.id))).unwrap_or_default();
-    let inside = pen.frame(body(pen), "Ways in", &take, true);
+    let take =
+        recommended(doors).map(|door| tr_with("take {door}", &[("door", &door_title(&door.id))])).unwrap_or_default();
+    let inside = pen.frame(body(pen), tr("Ways in"), &take, true);
     if doors.is_empty() {
-        pen.put(inside.x + 2, inside.y + 1, inside.width - 4, "Not known yet.", theme.muted());
+        pen.put(inside.x + 2, inside.y + 1, inside.width - 4, tr("Not known yet."), theme.muted());
     }
     // Three lines a door, so that nothing is cut: name and state, why, cost.
     let room = usize::from(inside.height / 3).max(1);
@@ -27,9 +29,9 @@ pub fn draw(model: &Model, cursor: usize, pen: &mut Pen) {
     for (line, door) in doors.iter().skip(offset).take(room).enumerate() {
         let y = inside.y + (line * 3) as u16;
         let (mark, word) = match door.state {
-            DoorState::Open => (Mark::Pass, "open"),
-            DoorState::Closed => (Mark::Fail, "closed"),
-            DoorState::Unknown => (Mark::Unknown, "unknown"),
+            DoorState::Open => (Mark::Pass, tr("open")),
+            DoorState::Closed => (Mark::Fail, tr("closed")),
+            DoorState::Unknown => (Mark::Unknown, tr("unknown")),
         };
         pen.mark(inside.x + 2, y, mark);
         pen.put(inside.x + 4, y, 27, door_title(&door.id), theme.strong());

@@ -1,6 +1,7 @@
 //! A fix or an undo: what will happen, what to know before, what happened.
 
 use crate::core::plan::{Consent, GateState, Plan};
+use crate::core::words::{tr, tr_with};
 use crate::engine::event::{RepairOutcome, StepState};
 use crate::tui::model::{Fixing, Model, Phase, StepRow};
 use crate::tui::text::{seconds, width};
@@ -22,12 +23,12 @@ pub fn draw(model: &Model, f: &Fixing, pen: &mut Pen) {
     let (risk, style) = plan.filter(|_| f.undo.is_none()).map_or((String::new(), theme.text()), |p| {
         (format!("{} ", risk_words(p.risk, p.downtime, p.reversible)), risk_style(theme, p.risk))
     });
-    let badge = if f.undo.is_some() { " Undo " } else { " Fix " };
+    let badge = if f.undo.is_some() { tr(" Undo ") } else { tr(" Fix ") };
     header(pen, &[(badge, theme.badge()), (&title, theme.strong())], &[(&risk, style)]);
     let area = body(pen);
     match &f.phase {
         Phase::Planning => {
-            message(pen, area, "Looking before the change: permissions, and who else is affected …", theme.muted());
+            message(pen, area, tr("Looking before the change: permissions, and who else is affected …"), theme.muted());
         }
         Phase::NoPlan(reason) => no_plan(f, reason, pen, area),
         Phase::Preview { plan, typed } => preview(model, f, plan, typed, pen, area),
@@ -35,7 +36,10 @@ pub fn draw(model: &Model, f: &Fixing, pen: &mut Pen) {
         Phase::Verifying { plan, steps, attempt, snapshot } => {
             let done =
                 listed(snapshot).filter(|c| plan.verify.contains(&c.id) && progress(snapshot, c) == Mark::Pass).count();
-            let note = format!("Verifying, attempt {attempt}: {done} of {} checks pass", plan.verify.len());
+            let note = tr_with(
+                "Verifying, attempt {attempt}: {done} of {total} checks pass",
+                &[("attempt", attempt), ("done", &done), ("total", &plan.verify.len())],
+            );
             running(model, f, plan, steps, &note, pen, area);
         }
         Phase::Ended { result, steps } => ended(model, f, result, steps, pen, area),
@@ -43,19 +47,19 @@ pub fn draw(model: &Model, f: &Fixing, pen: &mut Pen) {
 }
 
 fn message(pen: &mut Pen, area: Rect, text: &str, style: Style) {
-    let inside = pen.frame(area, "What will happen", "", true);
+    let inside = pen.frame(area, tr("What will happen"), "", true);
     pen.paragraph(Rect::new(inside.x + 2, inside.y + 1, inside.width - 4, inside.height - 2), text, style);
 }
 
 fn no_plan(f: &Fixing, reason: &str, pen: &mut Pen, area: Rect) {
     let theme = pen.theme;
-    let inside = pen.frame(area, "No plan", "", true);
+    let inside = pen.frame(area, tr("No plan"), "", true);
     let room = inside.width - 2;
     let mut lines: Vec<(String, Style)> = Vec::new();
     wrapped(&mut lines, &format!("? {reason}"), room, " ", theme.warn());
     if let Some(words) = crate::core::catalogue::get().fixes.get(&f.fix) {
         lines.push((String::new(), theme.text()));
-        lines.push((" By hand".to_owned(), theme.key()));
+        lines.push((tr(" By hand").to_owned(), theme.key()));
         wrapped(&mut lines, words.by_hand.trim(), room, "   ", theme.code());
     }
     pen.lines(Rect::new(inside.x + 1, inside.y, room, inside.height), &lines, f.scroll);
@@ -81,7 +85,8 @@ fn step_lines(
             continue;
         }
         number += 1;
-        let text = if f.undo.is_some() { format!("take back: {}", step.text) } else { step.text.clone() };
+        let text =
+            if f.undo.is_some() { tr_with("take back: {step}", &[("step", &step.text)]) } else { step.text.clone() };
         let row = rows.and_then(|r| r.get(at));
         let (sign, time, style) = match row.map(|r| (&r.state, r)) {
             None => (format!("{number}"), String::new(), theme.strong()),
@@ -130,9 +135,15 @@ fn step_lines(
                     wrapped(&mut lines, &step.command, room, indent, theme.code());
                 }
                 match &step.undo {
-                    Some(undo) => wrapped(&mut lines, &format!("undo: {undo}"), room, indent, theme.muted()),
+                    Some(undo) => wrapped(
+                        &mut lines,
+                        &tr_with("undo: {command}", &[("command", undo)]),
+                        room,
+                        indent,
+                        theme.muted(),
+                    ),
                     None if step.action.is_some() => {
-                        wrapped(&mut lines, "cannot be taken back", room, indent, theme.warn());
+                        wrapped(&mut lines, tr("cannot be taken back"), room, indent, theme.warn());
                     }
                     None => {}
                 }
@@ -146,17 +157,17 @@ fn gate_lines(model: &Model, f: &Fixing, plan: &Plan, room: u16, pen: &Pen) -> V
     let theme = pen.theme;
     let mut out: Vec<(Mark, String, Style)> = Vec::new();
     if model.settings.read_only {
-        out.push((Mark::Fail, "this session is read-only: nothing will be changed".to_owned(), theme.bad()));
+        out.push((Mark::Fail, tr("this session is read-only: nothing will be changed").to_owned(), theme.bad()));
     }
     if f.undo.is_some() {
         out.push((
             Mark::Warn,
-            "other changes may have been made since: read the calls before you say yes".to_owned(),
+            tr("other changes may have been made since: read the calls before you say yes").to_owned(),
             theme.warn(),
         ));
     } else {
         if plan.steps.iter().all(|s| s.action.is_none()) {
-            out.push((Mark::Pass, "there is nothing to change".to_owned(), theme.text()));
+            out.push((Mark::Pass, tr("there is nothing to change").to_owned(), theme.text()));
         }
         // What stops the plan comes first, what is fine last.
         let mut gates: Vec<_> = plan.gates.iter().collect();
@@ -170,17 +181,21 @@ fn gate_lines(model: &Model, f: &Fixing, plan: &Plan, room: u16, pen: &Pen) -> V
             out.push((mark, gate.why.clone(), style));
         }
         if plan.downtime {
-            out.push((Mark::Warn, format!("{} is interrupted", plan.target), theme.warn()));
+            out.push((Mark::Warn, tr_with("{target} is interrupted", &[("target", &plan.target)]), theme.warn()));
         }
         if !plan.cost.is_empty() {
-            out.push((Mark::Warn, format!("costs: {}", plan.cost), theme.warn()));
+            out.push((Mark::Warn, tr_with("costs: {cost}", &[("cost", &plan.cost)]), theme.warn()));
         }
         for choice in &plan.choices {
             let chosen = choice.options.iter().find(|(id, _)| *id == choice.chosen).map_or("", |(_, t)| t.as_str());
-            out.push((Mark::Pass, format!("{} {chosen} (o: another way)", choice.text), theme.accent()));
+            out.push((
+                Mark::Pass,
+                tr_with("{question} {chosen} (o: another way)", &[("question", &choice.text), ("chosen", &chosen)]),
+                theme.accent(),
+            ));
         }
         if !plan.reversible {
-            out.push((Mark::Warn, "not every step can be taken back".to_owned(), theme.warn()));
+            out.push((Mark::Warn, tr("not every step can be taken back").to_owned(), theme.warn()));
         }
     }
     let mut lines = Vec::new();
@@ -198,11 +213,11 @@ fn preview(model: &Model, f: &Fixing, plan: &Plan, typed: &str, pen: &mut Pen, a
     let typing = f.wants_typing(plan) && !model.settings.read_only;
     let asked = f.wants_passphrase(plan).filter(|_| !model.settings.read_only);
     let gate_rows = (gates.len() as u16).min(area.height / 2) + u16::from(typing || asked.is_some()) * 2;
-    let inside = pen.frame(area, "What will happen", &plan.target, true);
+    let inside = pen.frame(area, tr("What will happen"), &plan.target, true);
     let divider = area.bottom() - 2 - gate_rows;
     let steps = step_lines(model, f, plan, None, inside.width - 2, pen);
     pen.lines(Rect::new(inside.x + 1, inside.y, inside.width - 2, divider - inside.y), &steps, f.scroll);
-    pen.divider(area, divider, "Before you say yes", "", true);
+    pen.divider(area, divider, tr("Before you say yes"), "", true);
     for (at, (mark, text, style)) in gates.iter().enumerate().take(usize::from(gate_rows)) {
         let y = divider + 1 + at as u16;
         if *mark != Mark::Running(u64::MAX) {
@@ -214,8 +229,10 @@ fn preview(model: &Model, f: &Fixing, plan: &Plan, typed: &str, pen: &mut Pen, a
         // Not even their number is shown beyond what fits: stars tell that keys arrive.
         let stars = "*".repeat(f.secret.count().min(24));
         let name = file.rsplit('/').next().unwrap_or(file);
-        let (words, end) =
-            (format!("Passphrase of {name}, then Enter: "), [(stars.as_str(), theme.strong()), ("▌", theme.key())]);
+        let (words, end) = (
+            tr_with("Passphrase of {name}, then Enter: ", &[("name", &name)]),
+            [(stars.as_str(), theme.strong()), ("▌", theme.key())],
+        );
         let spans = [(words.as_str(), theme.strong()), end[0], end[1]];
         pen.spans(inside.x + 1, area.bottom() - 2, inside.width - 2, &spans);
     } else if let (true, Consent::Type(word)) = (typing, &plan.consent) {
@@ -225,9 +242,9 @@ fn preview(model: &Model, f: &Fixing, plan: &Plan, typed: &str, pen: &mut Pen, a
             y,
             inside.width - 2,
             &[
-                ("Type ", theme.strong()),
+                (tr("Type "), theme.strong()),
                 (word, theme.code()),
-                (" and press Enter: ", theme.strong()),
+                (tr(" and press Enter: "), theme.strong()),
                 (typed, theme.strong()),
                 ("▌", theme.key()),
             ],
@@ -236,7 +253,8 @@ fn preview(model: &Model, f: &Fixing, plan: &Plan, typed: &str, pen: &mut Pen, a
 }
 
 fn running(model: &Model, f: &Fixing, plan: &Plan, steps: &[StepRow], note: &str, pen: &mut Pen, area: Rect) {
-    let inside = pen.frame(area, if f.undo.is_some() { "Being taken back" } else { "Being done" }, &plan.target, true);
+    let inside =
+        pen.frame(area, if f.undo.is_some() { tr("Being taken back") } else { tr("Being done") }, &plan.target, true);
     let mut lines = step_lines(model, f, plan, Some(steps), inside.width - 2, pen);
     if !note.is_empty() {
         lines.push((String::new(), pen.theme.text()));
@@ -254,7 +272,7 @@ fn ended(
     area: Rect,
 ) {
     let theme = pen.theme;
-    let inside = pen.frame(area, "What happened", &result.plan.target, true);
+    let inside = pen.frame(area, tr("What happened"), &result.plan.target, true);
     let room = inside.width - 2;
     let mut lines = step_lines(model, f, &result.plan, Some(steps), room, pen);
     lines.push((String::new(), theme.text()));
@@ -262,7 +280,7 @@ fn ended(
         RepairOutcome::Fixed { login: true } => {
             wrapped(
                 &mut lines,
-                "✓ FIXED: the checks pass, and the login works.",
+                tr("✓ FIXED: the checks pass, and the login works."),
                 room,
                 " ",
                 theme.good().add_modifier(ratatui::style::Modifier::BOLD),
@@ -275,39 +293,39 @@ fn ended(
         RepairOutcome::Fixed { login: false } => {
             wrapped(
                 &mut lines,
-                "✓ FIXED: the checks that raised the cause pass now.",
+                tr("✓ FIXED: the checks that raised the cause pass now."),
                 room,
                 " ",
                 theme.good().add_modifier(ratatui::style::Modifier::BOLD),
             );
             if let Some(next) = result.after.as_ref().and_then(|a| a.diagnosis.causes.first()) {
-                let text = format!(
-                    "What still stands in the way: {}. Enter goes on with it.",
-                    crate::tui::view::diagnosis::cause_title(&next.id)
+                let text = tr_with(
+                    "What still stands in the way: {cause}. Enter goes on with it.",
+                    &[("cause", &crate::tui::view::diagnosis::cause_title(&next.id))],
                 );
                 wrapped(&mut lines, &text, room, "    ", theme.text());
             }
         }
         RepairOutcome::NotVerified(why) => {
-            wrapped(&mut lines, "? APPLIED, not verified", room, " ", theme.warn());
+            wrapped(&mut lines, tr("? APPLIED, not verified"), room, " ", theme.warn());
             wrapped(&mut lines, why, room, "    ", theme.text());
         }
         RepairOutcome::Failed(failure) => {
-            wrapped(&mut lines, &format!("✗ Could not {}", failure.doing), room, " ", theme.bad());
+            wrapped(&mut lines, &tr_with("✗ Could not {doing}", &[("doing", &failure.doing)]), room, " ", theme.bad());
             wrapped(&mut lines, &failure.reason, room, "    ", theme.text());
             if !failure.next.is_empty() {
-                wrapped(&mut lines, &format!("next: {}", failure.next), room, "    ", theme.accent());
+                wrapped(&mut lines, &tr_with("next: {step}", &[("step", &failure.next)]), room, "    ", theme.accent());
             }
         }
         // Shown as a new plan instead.
         RepairOutcome::Stale(_) => {}
         RepairOutcome::Undone => {
-            wrapped(&mut lines, "✓ UNDONE: everything of this change is taken back.", room, " ", theme.good());
+            wrapped(&mut lines, tr("✓ UNDONE: everything of this change is taken back."), room, " ", theme.good());
         }
     }
     if let Some(entry) = &result.entry {
         lines.push((String::new(), theme.text()));
-        lines.push((format!("    journal entry {entry}"), theme.muted()));
+        lines.push((tr_with("    journal entry {entry}", &[("entry", entry)]), theme.muted()));
     }
     pen.lines(Rect::new(inside.x + 1, inside.y, room, inside.height), &lines, f.scroll);
 }

@@ -4,6 +4,7 @@ use crate::core::catalogue;
 use crate::core::cause::Certainty;
 use crate::core::fleet::{Reach, Row, Tally};
 use crate::core::text::millis;
+use crate::core::words::{tr, tr_with};
 use crate::tui::layout::WIDE;
 use crate::tui::model::Model;
 use crate::tui::model::fleet::{FleetList, Line};
@@ -29,7 +30,7 @@ pub fn draw(model: &Model, list: &FleetList, pen: &mut Pen) {
         (false, "") => String::new(),
         (false, filter) => format!("/{filter}"),
     };
-    let inside = pen.frame(area, "Who is reached by SSH from here", &right, true);
+    let inside = pen.frame(area, tr("Who is reached by SSH from here"), &right, true);
     let height = rows(model.size);
     let place = Rect::new(inside.x, inside.y, inside.width, height as u16);
     if list.lines.is_empty() {
@@ -56,23 +57,23 @@ pub fn draw(model: &Model, list: &FleetList, pen: &mut Pen) {
 fn top(model: &Model, list: &FleetList, pen: &mut Pen) {
     let theme = pen.theme;
     let profile = model.settings.profile.clone().unwrap_or_default();
-    let you = model.start.source_ip.map(|ip| format!("you {ip}")).unwrap_or_default();
-    let lab = if model.settings.lab { "PRACTICE" } else { "" };
+    let you = model.start.source_ip.map(|ip| tr_with("you {address}", &[("address", &ip)])).unwrap_or_default();
+    let lab = if model.settings.lab { tr("PRACTICE") } else { "" };
     let tally = Tally::of(&list.rows);
     let (yes, no, unknown) = (format!("{} ", tally.yes), format!("{} ", tally.no), format!("{} ", tally.unknown));
     header(
         pen,
-        &[(" Fleet ", theme.badge()), (lab, theme.warn()), (&profile, theme.strong()), (&you, theme.text())],
+        &[(tr(" Fleet "), theme.badge()), (lab, theme.warn()), (&profile, theme.strong()), (&you, theme.text())],
         &[
             ("✓ ", theme.good()),
             (&yes, theme.strong()),
-            ("reached  ", theme.muted()),
+            (tr("reached  "), theme.muted()),
             ("✗ ", theme.bad()),
             (&no, theme.strong()),
-            ("not  ", theme.muted()),
+            (tr("not  "), theme.muted()),
             ("? ", theme.warn()),
             (&unknown, theme.strong()),
-            ("unclear ", theme.muted()),
+            (tr("unclear "), theme.muted()),
         ],
     );
 }
@@ -81,23 +82,31 @@ fn progress(list: &FleetList, pen: &mut Pen) {
     let theme = pen.theme;
     let p = &list.progress;
     let mut parts: Vec<String> = Vec::new();
-    let regions = if p.places.1 == 1 { "Region" } else { "Regions" };
-    if list.ended {
-        let how = if p.cancelled { "stopped" } else { "done" };
-        parts.push(format!("{how} after {}", millis(p.millis / 100 * 100)));
-        parts.push(format!("{} of {} {regions}", p.places.0, p.places.1));
-        parts.push(format!("{} AWS calls", p.api_calls));
+    let regions = if p.places.1 == 1 {
+        tr_with("{done} of {total} Region", &[("done", &p.places.0), ("total", &p.places.1)])
     } else {
-        parts.push(format!("{} of {} {regions}", p.places.0, p.places.1));
+        tr_with("{done} of {total} Regions", &[("done", &p.places.0), ("total", &p.places.1)])
+    };
+    if list.ended {
+        let time = millis(p.millis / 100 * 100);
+        parts.push(if p.cancelled {
+            tr_with("stopped after {time}", &[("time", &time)])
+        } else {
+            tr_with("done after {time}", &[("time", &time)])
+        });
+        parts.push(regions);
+        parts.push(tr_with("{count} AWS calls", &[("count", &p.api_calls)]));
+    } else {
+        parts.push(regions);
     }
     if p.knocks.1 > 0 {
-        parts.push(format!("{} of {} ports tried", p.knocks.0, p.knocks.1));
+        parts.push(tr_with("{done} of {total} ports tried", &[("done", &p.knocks.0), ("total", &p.knocks.1)]));
     }
     if p.looks.1 > 0 {
-        parts.push(format!("{} of {} looked into", p.looks.0, p.looks.1));
+        parts.push(tr_with("{done} of {total} looked into", &[("done", &p.looks.0), ("total", &p.looks.1)]));
     }
     if let Some(left) = p.left_ms.filter(|ms| !list.ended && *ms >= 1000) {
-        parts.push(format!("{} left", millis(left / 1000 * 1000)));
+        parts.push(tr_with("{time} left", &[("time", &millis(left / 1000 * 1000))]));
     }
     let (done, all) = p.steps();
     let filled = (done * BAR).checked_div(all).unwrap_or(0);
@@ -112,8 +121,8 @@ fn progress(list: &FleetList, pen: &mut Pen) {
     let room = pen.area.width - x - 1;
     let failed = match list.failures.len() {
         0 => String::new(),
-        1 => "1 Region could not be listed".to_owned(),
-        n => format!("{n} Regions could not be listed"),
+        1 => tr("1 Region could not be listed").to_owned(),
+        n => tr_with("{count} Regions could not be listed", &[("count", &n)]),
     };
     let used = pen.put(x, 1, room, &parts.join("  "), style);
     if !failed.is_empty() && used + 3 < room {
@@ -126,16 +135,16 @@ fn empty(list: &FleetList, pen: &mut Pen, area: Rect) {
     let area = Rect::new(area.x + 2, area.y + 1, area.width - 4, area.height.saturating_sub(1));
     match (list.ended, list.failures.first()) {
         _ if !list.rows.is_empty() => {
-            pen.paragraph(area, "Nothing matches the filter.", theme.muted());
+            pen.paragraph(area, tr("Nothing matches the filter."), theme.muted());
         }
         (_, Some(failure)) => {
             pen.paragraph(area, &failure.to_string(), theme.warn());
         }
         (true, None) => {
-            pen.paragraph(area, "There are no instances here.", theme.text());
+            pen.paragraph(area, tr("There are no instances here."), theme.text());
         }
         (false, None) => {
-            pen.paragraph(area, "Reading the lists of every Region …", theme.muted());
+            pen.paragraph(area, tr("Reading the lists of every Region …"), theme.muted());
         }
     }
 }
@@ -190,16 +199,16 @@ fn row(row: &Row, pen: &mut Pen, y: u16, inside: Rect, regions: bool) {
 fn door(row: &Row) -> String {
     match row.door.as_deref() {
         Some("ssh") => "ssh".to_owned(),
-        Some(other) => format!("by {other}"),
+        Some(other) => tr_with("by {door}", &[("door", &other)]),
         None => "–".to_owned(),
     }
 }
 
 fn certainty(row: &Row) -> String {
     match row.certainty {
-        Some(Certainty::Proven) => "proven",
-        Some(Certainty::Likely) => "likely",
-        Some(Certainty::Possible) => "possible",
+        Some(Certainty::Proven) => tr("proven"),
+        Some(Certainty::Likely) => tr("likely"),
+        Some(Certainty::Possible) => tr("possible"),
         None => "",
     }
     .to_owned()
@@ -221,9 +230,9 @@ fn detail(list: &FleetList, pen: &mut Pen, area: Rect, y: u16, below: Rect) {
             pen.divider(area, y, &group.title, id.unwrap_or_default(), true);
             let words = id.and_then(|id| catalogue::get().causes.get(id)).map(|w| w.explain.as_str());
             let text = words.unwrap_or(match group.reachable {
-                Reach::Yes => "A login can begin here. Enter on one of them asks about user and key.",
-                Reach::No => "The address was dialled and did not answer, and nothing that AWS tells explains it.",
-                Reach::Unknown => "Enter on one of them runs the whole diagnosis.",
+                Reach::Yes => tr("A login can begin here. Enter on one of them asks about user and key."),
+                Reach::No => tr("The address was dialled and did not answer, and nothing that AWS tells explains it."),
+                Reach::Unknown => tr("Enter on one of them runs the whole diagnosis."),
             });
             pen.paragraph(below, text, theme.text());
         }

@@ -3,6 +3,7 @@
 use crate::core::catalogue;
 use crate::core::check::Verdict;
 use crate::core::diagnosis::Overall;
+use crate::core::words::{tr, tr_with};
 use crate::engine::event::Snapshot;
 use crate::tui::layout::WIDE;
 use crate::tui::model::{Diagnosing, Model};
@@ -28,9 +29,9 @@ pub fn draw(model: &Model, d: &Diagnosing, pen: &mut Pen) {
     let tree_area = Rect::new(0, 4, left, height);
     let step_area = Rect::new(left, 4, pen.area.width - left, height);
     let Some(snapshot) = &d.snapshot else {
-        pen.frame(tree_area, "The way", "", false);
-        let inside = pen.frame(step_area, "First question", "", true);
-        pen.put(inside.x + 1, inside.y, inside.width - 2, "Starting …", pen.theme.muted());
+        pen.frame(tree_area, tr("The way"), "", false);
+        let inside = pen.frame(step_area, tr("First question"), "", true);
+        pen.put(inside.x + 1, inside.y, inside.width - 2, tr("Starting …"), pen.theme.muted());
         return;
     };
     tree(d, snapshot, pen, tree_area);
@@ -48,7 +49,7 @@ fn mark_of(snapshot: &Snapshot, id: &str) -> Mark {
 fn tree(d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area: Rect) {
     let theme = pen.theme;
     let symptom = snapshot.diagnosis.symptom.as_deref();
-    let inside = pen.frame(area, "The way", "", false);
+    let inside = pen.frame(area, tr("The way"), "", false);
     let room = usize::from(inside.width) - 5;
     let mut lines: Vec<(Option<Mark>, bool, String, Style)> = Vec::new();
     let steps = &snapshot.diagnosis.tree;
@@ -65,8 +66,8 @@ fn tree(d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area: Rect) {
         lines.push((Some(mark), here, fit(&leaf(&step.at), room).into_owned(), style));
         // The branch that was not taken, so that the tree is seen and not only the way.
         let other = nodes.iter().find(|n| n.check == step.at).and_then(|n| match step.verdict {
-            Some(Verdict::Pass) => Some(("if not", &n.fail)),
-            Some(Verdict::Fail) => Some(("if so", &n.pass)),
+            Some(Verdict::Pass) => Some((tr("if not"), &n.fail)),
+            Some(Verdict::Fail) => Some((tr("if so"), &n.pass)),
             _ => None,
         });
         if let (true, Some((word, to))) = (known && area.height > 24, other) {
@@ -99,8 +100,8 @@ fn tree(d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area: Rect) {
 fn step(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area: Rect) {
     let steps = &snapshot.diagnosis.tree;
     let Some(step) = steps.get(d.walk.at) else {
-        let inside = pen.frame(area, "No questions", "", true);
-        let text = "There is no tree for this symptom. g shows all checks at once.";
+        let inside = pen.frame(area, tr("No questions"), "", true);
+        let text = tr("There is no tree for this symptom. g shows all checks at once.");
         pen.paragraph(Rect::new(inside.x + 1, inside.y, inside.width - 2, inside.height), text, pen.theme.text());
         return;
     };
@@ -111,7 +112,7 @@ fn step(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area:
     let theme = pen.theme;
     let words = catalogue::get().checks.get(&step.at);
     let mark = mark_of(snapshot, &step.at);
-    let number = format!("Question {}", d.walk.at + 1);
+    let number = tr_with("Question {number}", &[("number", &(d.walk.at + 1))]);
     let inside = pen.frame(area, &number, &score_words(model, d), true);
     let inner = Rect::new(inside.x + 1, inside.y, inside.width - 2, inside.height);
     let mut lines: Vec<(String, Style)> = Vec::new();
@@ -123,26 +124,26 @@ fn step(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area:
         wrapped(lines, text, inner.width, "", style);
     };
     if let Some(words) = words {
-        section(&mut lines, "Why we ask", &words.why, theme.text());
+        section(&mut lines, tr("Why we ask"), &words.why, theme.text());
     }
     if let Some(guess) = d.walk.guesses.get(&step.at) {
-        section(&mut lines, "Your guess", if *guess { "yes" } else { "no" }, theme.text());
+        section(&mut lines, tr("Your guess"), if *guess { tr("yes") } else { tr("no") }, theme.text());
     }
     if !d.walk.revealed {
         lines.push((String::new(), theme.text()));
         let text = if model.settings.lab {
-            "What do you think? y or n guesses, Enter shows the answer."
+            tr("What do you think? y or n guesses, Enter shows the answer.")
         } else {
-            "Enter shows the answer."
+            tr("Enter shows the answer.")
         };
         wrapped(&mut lines, text, inner.width, "", theme.accent());
     } else if waits(d) {
-        section(&mut lines, "Answer", "The probes for this still run …", theme.muted());
+        section(&mut lines, tr("Answer"), tr("The probes for this still run …"), theme.muted());
     } else if let Some(check) = snapshot.diagnosis.checks.iter().find(|c| c.id == step.at) {
         lines.push((String::new(), theme.text()));
-        let word = if check.verdict == Verdict::NotApplicable { "does not apply here" } else { mark_word(mark) };
+        let word = if check.verdict == Verdict::NotApplicable { tr("does not apply here") } else { mark_word(mark) };
         lines.push((
-            format!("Answer: {} {word}", mark.glyph()),
+            tr_with("Answer: {mark} {word}", &[("mark", &mark.glyph()), ("word", &word)]),
             theme.mark(mark).add_modifier(ratatui::style::Modifier::BOLD),
         ));
         wrapped(&mut lines, check.reason.trim_start_matches("cannot tell: "), inner.width, "", theme.text());
@@ -150,10 +151,10 @@ fn step(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area:
             wrapped(&mut lines, &format!("{} ({})", evidence.text, evidence.source), inner.width, "  ", theme.muted());
         }
         if let Some(words) = words.filter(|_| mark == Mark::Pass) {
-            section(&mut lines, "This rules out", &words.rules_out, theme.text());
+            section(&mut lines, tr("This rules out"), &words.rules_out, theme.text());
         }
         if let Some(next) = steps.get(d.walk.at + 1) {
-            section(&mut lines, "Next", &leaf(&next.at), theme.text());
+            section(&mut lines, tr("Next"), &leaf(&next.at), theme.text());
         }
     }
     pen.lines(inner, &lines, d.detail_scroll);
@@ -162,28 +163,30 @@ fn step(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area:
 fn score_words(model: &Model, d: &Diagnosing) -> String {
     match score(d) {
         (_, 0) => String::new(),
-        (right, all) if model.settings.lab => format!("{right} of {all} guessed right"),
+        (right, all) if model.settings.lab => {
+            tr_with("{right} of {total} guessed right", &[("right", &right), ("total", &all)])
+        }
         _ => String::new(),
     }
 }
 
 fn conclusion(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area: Rect) {
     let theme = pen.theme;
-    let inside = pen.frame(area, "Where the way ends", &score_words(model, d), true);
+    let inside = pen.frame(area, tr("Where the way ends"), &score_words(model, d), true);
     let inner = Rect::new(inside.x + 1, inside.y, inside.width - 2, inside.height);
     let mut lines: Vec<(String, Style)> = Vec::new();
     let at = snapshot.diagnosis.tree.get(d.walk.at).map(|s| leaf(&s.at)).unwrap_or_default();
     if snapshot.diagnosis.overall == Overall::Healthy {
-        wrapped(&mut lines, "The login works.", inner.width, "", theme.good());
+        wrapped(&mut lines, tr("The login works."), inner.width, "", theme.good());
         lines.push((String::new(), theme.text()));
         wrapped(&mut lines, &crate::engine::report::ssh_command(&snapshot.facts), inner.width, "  ", theme.code());
     } else if let Some(finding) = snapshot.diagnosis.causes.get(d.cause) {
         let words = catalogue::get().causes.get(&finding.id);
         wrapped(&mut lines, &cause_title(&finding.id), inner.width, "", theme.strong());
         let certainty = match finding.certainty {
-            crate::core::cause::Certainty::Proven => "proven",
-            crate::core::cause::Certainty::Likely => "most likely, not proven",
-            crate::core::cause::Certainty::Possible => "possible, not proven",
+            crate::core::cause::Certainty::Proven => tr("proven"),
+            crate::core::cause::Certainty::Likely => tr("most likely, not proven"),
+            crate::core::cause::Certainty::Possible => tr("possible, not proven"),
         };
         lines.push((certainty.to_owned(), theme.warn()));
         lines.push((String::new(), theme.text()));
@@ -191,20 +194,22 @@ fn conclusion(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen,
             wrapped(&mut lines, &words.explain, inner.width, "", theme.text());
         }
         lines.push((String::new(), theme.text()));
-        lines.push(("Seen".to_owned(), theme.key()));
+        lines.push((tr("Seen").to_owned(), theme.key()));
         for evidence in &finding.evidence {
             wrapped(&mut lines, &format!("{} ({})", evidence.text, evidence.source), inner.width, "", theme.text());
         }
         lines.push((String::new(), theme.text()));
-        lines.push(("What to do".to_owned(), theme.key()));
+        lines.push((tr("What to do").to_owned(), theme.key()));
         for (n, choice) in choices(d).iter().enumerate() {
             let fixes = &catalogue::get().fixes;
             let text = match choice {
-                Choice::TryAs(user) => format!("try again as {user}"),
+                Choice::TryAs(user) => tr_with("try again as {user}", &[("user", user)]),
                 Choice::Fix(id) | Choice::Enter(id, _) => fixes.get(id).map_or_else(|| id.clone(), |f| f.title.clone()),
-                Choice::ByHand(id) => format!("{} (by hand)", fixes.get(id).map_or(id.as_str(), |f| f.title.as_str())),
-                Choice::Explain => "read what to do by hand".to_owned(),
-                Choice::CopyLogin => "copy the ssh command".to_owned(),
+                Choice::ByHand(id) => {
+                    tr_with("{fix} (by hand)", &[("fix", &fixes.get(id).map_or(id.as_str(), |f| f.title.as_str()))])
+                }
+                Choice::Explain => tr("read what to do by hand").to_owned(),
+                Choice::CopyLogin => tr("copy the ssh command").to_owned(),
             };
             let key = if n == 0 { "Enter" } else { "" };
             lines.push((format!("{key:<6}{text}"), if n == 0 { theme.strong() } else { theme.text() }));
@@ -214,7 +219,7 @@ fn conclusion(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen,
         lines.push((String::new(), theme.text()));
         wrapped(
             &mut lines,
-            "No cause is proven. g shows all checks at once, d the ways in.",
+            tr("No cause is proven. g shows all checks at once, d the ways in."),
             inner.width,
             "",
             theme.text(),
@@ -225,12 +230,12 @@ fn conclusion(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen,
 
 fn question(check: &str, pen: &mut Pen, area: Rect) {
     let theme = pen.theme;
-    let inside = pen.frame(area, "A question to you", "", true);
+    let inside = pen.frame(area, tr("A question to you"), "", true);
     let inner = Rect::new(inside.x + 1, inside.y, inside.width - 2, inside.height);
     let text = catalogue::get().checks.get(check).and_then(|w| w.question.clone()).unwrap_or_default();
     let mut lines: Vec<(String, Style)> = Vec::new();
     wrapped(&mut lines, &text, inner.width, "", theme.strong());
     lines.push((String::new(), theme.text()));
-    lines.push(("y yes    n no    d don't know".to_owned(), theme.key()));
+    lines.push((tr("y yes    n no    d don't know").to_owned(), theme.key()));
     pen.lines(inner, &lines, 0);
 }

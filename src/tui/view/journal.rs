@@ -1,5 +1,6 @@
 //! The journal: changes made, newest first, and what is known of the selected one.
 
+use crate::core::words::tr;
 use crate::engine::journal::{Entry, EntryState};
 use crate::tui::model::{JournalList, Model};
 use crate::tui::text::{ago, utc};
@@ -13,22 +14,26 @@ use ratatui::style::Style;
 
 fn state(state: EntryState) -> (Mark, &'static str) {
     match state {
-        EntryState::InForce => (Mark::Pass, "in force"),
-        EntryState::Undone => (Mark::Skipped, "undone"),
-        EntryState::Failed => (Mark::Fail, "failed"),
-        EntryState::Interrupted => (Mark::Warn, "interrupted"),
+        EntryState::InForce => (Mark::Pass, tr("in force")),
+        EntryState::Undone => (Mark::Skipped, tr("undone")),
+        EntryState::Failed => (Mark::Fail, tr("failed")),
+        EntryState::Interrupted => (Mark::Warn, tr("interrupted")),
     }
 }
 
 /// Draws the screen.
 pub fn draw(model: &Model, list: &JournalList, pen: &mut Pen) {
     let theme = pen.theme;
-    header(pen, &[(" Journal ", theme.badge()), ("every change made by port22 on this machine", theme.muted())], &[]);
+    header(
+        pen,
+        &[(tr(" Journal "), theme.badge()), (tr("every change made by port22 on this machine"), theme.muted())],
+        &[],
+    );
     let area = body(pen);
-    let inside = pen.frame(area, "Changes", "", true);
+    let inside = pen.frame(area, tr("Changes"), "", true);
     let entries = match &list.entries {
         None => {
-            pen.put(inside.x + 2, inside.y + 1, inside.width - 4, "Reading …", theme.muted());
+            pen.put(inside.x + 2, inside.y + 1, inside.width - 4, tr("Reading …"), theme.muted());
             return;
         }
         Some(Err(failure)) => {
@@ -40,7 +45,7 @@ pub fn draw(model: &Model, list: &JournalList, pen: &mut Pen) {
             return;
         }
         Some(Ok(entries)) if entries.is_empty() => {
-            let text = "Nothing was changed yet. What a fix changes is written here before it is done.";
+            let text = tr("Nothing was changed yet. What a fix changes is written here before it is done.");
             pen.paragraph(Rect::new(inside.x + 2, inside.y + 1, inside.width - 4, 4), text, theme.text());
             return;
         }
@@ -84,13 +89,13 @@ fn detail(pen: &mut Pen, area: Rect, entry: &Entry) {
     for done in &entry.done {
         wrapped(&mut lines, &format!("✓ {}", done.text), area.width, "", theme.text());
         if done.undo.is_none() && done.changed {
-            wrapped(&mut lines, "cannot be taken back by a call", area.width, "  ", theme.warn());
+            wrapped(&mut lines, tr("cannot be taken back by a call"), area.width, "  ", theme.warn());
         }
     }
     if entry.open_step.is_some() {
         wrapped(
             &mut lines,
-            "A step was begun, and nobody knows whether it was done. g looks and goes on.",
+            tr("A step was begun, and nobody knows whether it was done. g looks and goes on."),
             area.width,
             "",
             theme.warn(),

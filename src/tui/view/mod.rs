@@ -14,6 +14,7 @@ pub mod shell;
 pub mod start;
 pub mod widgets;
 
+use crate::core::words::tr_with;
 use crate::tui::layout;
 use crate::tui::model::{Model, Overlay, Screen};
 use crate::tui::theme::{Theme, to_ascii};
@@ -71,7 +72,8 @@ fn screen(model: &Model, pen: &mut Pen) {
 
 fn too_small(pen: &mut Pen) {
     let (w, h) = (pen.area.width, pen.area.height);
-    let text = format!("port22 needs 80 × 24 cells; this terminal has {w} × {h}.");
+    let text =
+        tr_with("port22 needs 80 × 24 cells; this terminal has {width} × {height}.", &[("width", &w), ("height", &h)]);
     let lines = crate::tui::text::wrap(&text, usize::from(w.max(1)));
     let top = usize::from(h).saturating_sub(lines.len()) / 2;
     for (at, line) in lines.iter().enumerate().take(usize::from(h)) {

@@ -1,5 +1,6 @@
 //! What was recognised in a paste, and what Enter will do with it.
 
+use crate::core::words::{tr, tr_with};
 use crate::tui::layout::popup;
 use crate::tui::model::{Model, PasteBox};
 use crate::tui::text::width;
@@ -13,7 +14,7 @@ fn client(name: &str) -> &str {
     match name {
         "openssh" => "OpenSSH",
         "putty" | "plink" => "PuTTY",
-        "unknown" | "" => "A program",
+        "unknown" | "" => tr("A program"),
         other => other,
     }
 }
@@ -45,36 +46,42 @@ pub fn draw(model: &Model, paste: &PasteBox, pen: &mut Pen) {
     let mut lines: Vec<(String, Style)> = Vec::new();
     let title = match (known, &found.command) {
         (true, _) => format!("{}: {}", client(&found.client), symptom_title(Some(&found.symptom))),
-        (false, Some(_)) => "An ssh command".to_owned(),
-        (false, None) => "No error message is recognised in this text".to_owned(),
+        (false, Some(_)) => tr("An ssh command").to_owned(),
+        (false, None) => tr("No error message is recognised in this text").to_owned(),
     };
     wrapped(&mut lines, &title, room, "", theme.strong());
     lines.push((String::new(), theme.text()));
     let target = paste.target.as_ref();
     let mut facts: Vec<String> = Vec::new();
     facts.extend(
-        target.and_then(|t| t.user.clone()).or_else(|| found.extract.user.clone()).map(|u| format!("user {u}")),
+        target
+            .and_then(|t| t.user.clone())
+            .or_else(|| found.extract.user.clone())
+            .map(|u| tr_with("user {name}", &[("name", &u)])),
     );
     let row = paste.matched.as_ref().and_then(|id| model.start.by_id.get(id)).and_then(|at| model.start.rows.get(*at));
     match (host_of(found), row) {
-        (Some(host), Some(row)) if host == row.instance.id => facts.push(format!("instance {}", row.instance.label())),
-        (Some(host), Some(row)) => facts.push(format!("host {host} → {}", row.instance.label())),
-        (Some(host), None) => facts.push(format!("host {host}")),
+        (Some(host), Some(row)) if host == row.instance.id => {
+            facts.push(tr_with("instance {name}", &[("name", &row.instance.label())]))
+        }
+        (Some(host), Some(row)) => {
+            facts.push(tr_with("host {host} → {name}", &[("host", &host), ("name", &row.instance.label())]))
+        }
+        (Some(host), None) => facts.push(tr_with("host {host}", &[("host", &host)])),
         (None, _) => {}
     }
-    facts.extend(target.and_then(|t| t.port).or(found.extract.port).map(|p| format!("port {p}")));
+    facts.extend(target.and_then(|t| t.port).or(found.extract.port).map(|p| tr_with("port {port}", &[("port", &p)])));
     packed(&mut lines, &facts, room, theme.text());
     let keys = target.map(|t| t.keys.join(", ")).unwrap_or_default();
     let mut more: Vec<String> = Vec::new();
     if !keys.is_empty() {
-        more.push(format!("key {keys}"));
+        more.push(tr_with("key {key}", &[("key", &keys)]));
     }
-    more.extend(found.extract.key_mode.as_ref().map(|m| format!("mode {m}")));
-    more.extend(
-        found.extract.methods.as_ref().map(|m| {
-            format!("server still offers: {}", if m.is_empty() { "nothing".to_owned() } else { m.join(", ") })
-        }),
-    );
+    more.extend(found.extract.key_mode.as_ref().map(|m| tr_with("mode {mode}", &[("mode", m)])));
+    more.extend(found.extract.methods.as_ref().map(|m| {
+        let methods = if m.is_empty() { tr("nothing").to_owned() } else { m.join(", ") };
+        tr_with("server still offers: {methods}", &[("methods", &methods)])
+    }));
     packed(&mut lines, &more, room, theme.text());
     if let Some(note) = &paste.note {
         wrapped(&mut lines, &format!("! {note}"), room, "  ", theme.warn());
@@ -94,19 +101,18 @@ pub fn draw(model: &Model, paste: &PasteBox, pen: &mut Pen) {
     }
     lines.push((String::new(), theme.text()));
     let next = match (target, row) {
-        (Some(_), Some(row)) => format!("Enter diagnoses {}", row.instance.name.as_deref().unwrap_or(&row.instance.id)),
-        (Some(t), None) => format!(
-            "Enter diagnoses {}",
-            model
-                .diagnosing()
-                .filter(|d| d.request.target.name == t.name)
-                .map_or(t.name.as_str(), |d| d.label.as_str())
-        ),
-        (None, _) => "It names no single instance. Enter lets you choose one".to_owned(),
+        (Some(_), Some(row)) => {
+            tr_with("Enter diagnoses {name}", &[("name", &row.instance.name.as_deref().unwrap_or(&row.instance.id))])
+        }
+        (Some(t), None) => {
+            let same = model.diagnosing().filter(|d| d.request.target.name == t.name);
+            tr_with("Enter diagnoses {name}", &[("name", &same.map_or(t.name.as_str(), |d| d.label.as_str()))])
+        }
+        (None, _) => tr("It names no single instance. Enter lets you choose one").to_owned(),
     };
     wrapped(&mut lines, &next, room, "", theme.accent());
     let area = popup((pen.area.width, pen.area.height), columns, lines.len() as u16 + 2);
     pen.clear(area);
-    let inside = pen.frame(area, "Recognised", "", true);
+    let inside = pen.frame(area, tr("Recognised"), "", true);
     pen.lines(Rect::new(inside.x + 1, inside.y, inside.width - 2, inside.height), &lines, 0);
 }

@@ -1,6 +1,7 @@
 //! The packet path: nine hops in one line, their marks below, the broken one marked.
 
 use crate::core::check::{Hop, HopId, HopState};
+use crate::core::words::{tr, tr_with};
 use crate::tui::layout::WIDE;
 use crate::tui::text::width;
 use crate::tui::theme::Mark;
@@ -9,20 +10,20 @@ use crate::tui::view::widgets::Pen;
 /// A hop's name, short or long.
 pub fn name(hop: HopId, long: bool) -> &'static str {
     match (hop, long) {
-        (HopId::Client, _) => "you",
-        (HopId::Internet, _) => "internet",
-        (HopId::Igw, false) => "igw",
-        (HopId::Igw, true) => "internet gateway",
-        (HopId::Route, false) => "route",
-        (HopId::Route, true) => "route table",
-        (HopId::Nacl, false) => "nacl",
-        (HopId::Nacl, true) => "network ACL",
-        (HopId::SecurityGroup, false) => "sg",
-        (HopId::SecurityGroup, true) => "security group",
-        (HopId::Eni, false) => "eni",
-        (HopId::Eni, true) => "interface",
+        (HopId::Client, _) => tr("you"),
+        (HopId::Internet, _) => tr("internet"),
+        (HopId::Igw, false) => tr("igw"),
+        (HopId::Igw, true) => tr("internet gateway"),
+        (HopId::Route, false) => tr("route"),
+        (HopId::Route, true) => tr("route table"),
+        (HopId::Nacl, false) => tr("nacl"),
+        (HopId::Nacl, true) => tr("network ACL"),
+        (HopId::SecurityGroup, false) => tr("sg"),
+        (HopId::SecurityGroup, true) => tr("security group"),
+        (HopId::Eni, false) => tr("eni"),
+        (HopId::Eni, true) => tr("interface"),
         (HopId::Sshd, _) => "sshd",
-        (HopId::Auth, _) => "login",
+        (HopId::Auth, _) => tr("login"),
     }
 }
 
@@ -38,7 +39,9 @@ fn mark(state: HopState, finished: bool) -> Mark {
 
 /// Draws the path in three lines from `y` on: names, marks, and what the first broken hop says.
 pub fn draw(pen: &mut Pen, y: u16, path: &[Hop], finished: bool) {
-    let long = pen.area.width >= WIDE;
+    let all = |long| HopId::ALL.iter().map(|h| width(name(*h, long)) + 3).sum::<usize>();
+    // Long names only where all of them have room: in some languages they are longer than the widest screens.
+    let long = pen.area.width >= WIDE && all(true) <= usize::from(pen.area.width);
     let state = |hop: HopId| path.iter().find(|h| h.hop == hop).map_or(HopState::NotReached, |h| h.state);
     let names: usize = HopId::ALL.iter().map(|h| width(name(*h, long))).sum();
     let gaps = HopId::ALL.len() - 1;
@@ -62,10 +65,11 @@ pub fn draw(pen: &mut Pen, y: u16, path: &[Hop], finished: bool) {
         let middle = x + w.saturating_sub(1) / 2;
         let sign = mark(here, finished);
         if first_broken == Some(hop) {
-            let word = "✗ blocked";
-            let begin = middle.saturating_sub(4).min(pen.area.width - 10);
-            pen.put(begin, y + 1, 9, word, theme.bad());
-            free = begin + 9;
+            let word = tr("✗ blocked");
+            let w = width(word) as u16;
+            let begin = middle.saturating_sub(w / 2).min(pen.area.width - w - 1);
+            pen.put(begin, y + 1, w, word, theme.bad());
+            free = begin + w;
         } else if middle >= free {
             pen.mark(middle, y + 1, sign);
         }
@@ -102,7 +106,13 @@ pub fn draw(pen: &mut Pen, y: u16, path: &[Hop], finished: bool) {
         let more = path.iter().filter(|h| h.state == HopState::Blocked).count() - 1;
         let also = match more {
             0 => String::new(),
-            n => format!("  (and {n} more {})", if n == 1 { "hop" } else { "hops" }),
+            n => {
+                if n == 1 {
+                    tr("  (and 1 more hop)").to_owned()
+                } else {
+                    tr_with("  (and {count} more hops)", &[("count", &n)])
+                }
+            }
         };
         let room = pen.area.width - 2;
         let head = format!("{}: ", name(broken.hop, true));

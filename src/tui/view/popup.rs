@@ -1,5 +1,6 @@
 //! Small popups: text entry, login details, something to read, leave.
 
+use crate::core::words::{tr, tr_with};
 use crate::engine::failure::Failure;
 use crate::tui::layout::popup;
 use crate::tui::model::{Form, Model, Part, Reading};
@@ -13,10 +14,12 @@ pub fn entry(text: &str, pen: &mut Pen) {
     let theme = pen.theme;
     let area = popup((pen.area.width, pen.area.height), pen.area.width - 8, 16);
     pen.clear(area);
-    let inside = pen.frame(area, "Type or paste what you saw", "", true);
+    let inside = pen.frame(area, tr("Type or paste what you saw"), "", true);
     let inner = Rect::new(inside.x + 1, inside.y, inside.width - 2, inside.height);
     if text.is_empty() {
-        let hint = "An error message, an ssh command such as ssh -i key.pem ec2-user@203.0.113.7, an address or an instance id. An empty line or Ctrl-D ends the text.";
+        let hint = tr(
+            "An error message, an ssh command such as ssh -i key.pem ec2-user@203.0.113.7, an address or an instance id. An empty line or Ctrl-D ends the text.",
+        );
         pen.paragraph(Rect::new(inner.x, inner.y + 2, inner.width, inner.height - 2), hint, theme.muted());
     }
     let mut lines: Vec<(String, Style)> = Vec::new();
@@ -31,26 +34,25 @@ pub fn form(form: &Form, pen: &mut Pen) {
     let theme = pen.theme;
     let area = popup((pen.area.width, pen.area.height), 74, form.fields.len() as u16 * 2 + 3);
     pen.clear(area);
-    let inside = pen.frame(area, "Login details", "", true);
+    let inside = pen.frame(area, tr("Login details"), "", true);
     for (at, field) in form.fields.iter().enumerate() {
         let y = inside.y + at as u16 * 2;
         let here = at == form.cursor;
         if here {
             pen.put(inside.x, y, 1, "▸", theme.key());
         }
-        pen.put(inside.x + 2, y, 13, field.label, if here { theme.strong() } else { theme.text() });
+        pen.put(inside.x + 2, y, 13, tr(field.label), if here { theme.strong() } else { theme.text() });
         let room = inside.width - 17;
         let x = inside.x + 16;
         if field.value.is_empty() && !here {
-            pen.put(x, y, room, field.hint, theme.muted());
+            pen.put(x, y, room, tr(field.hint), theme.muted());
         } else {
             // The end of a long value is where one types.
-            let value: String =
-                field.value.chars().rev().take(usize::from(room) - 1).collect::<Vec<_>>().into_iter().rev().collect();
-            let used = pen.put(x, y, room, &value, theme.code());
+            let value = crate::tui::text::fit_end(&field.value, usize::from(room) - 1);
+            let used = pen.put(x, y, room, value, theme.code());
             if here {
                 pen.put(x + used, y, 1, "▌", theme.key());
-                pen.put(x, y + 1, room, field.hint, theme.muted());
+                pen.put(x, y + 1, room, tr(field.hint), theme.muted());
             }
         }
     }
@@ -86,17 +88,19 @@ pub fn read(reading: &Reading, pen: &mut Pen) {
 /// Draws the question before leaving in the middle of a change.
 pub fn leave(model: &Model, pen: &mut Pen) {
     if model.is_in_session() {
-        let text = "A session runs in the pane. It ends when you leave, with what runs in its foreground.";
-        return question(pen, "Leave now?", text, "leave", "stay");
+        let text = tr("A session runs in the pane. It ends when you leave, with what runs in its foreground.");
+        return question(pen, tr("Leave now?"), text, tr("leave"), tr("stay"));
     }
-    let text = "A change is being made right now. When you leave, it may stop in the middle; the journal knows how far it came, and port22 undo looks at it before it takes anything back.";
-    question(pen, "Leave now?", text, "leave", "stay");
+    let text = tr(
+        "A change is being made right now. When you leave, it may stop in the middle; the journal knows how far it came, and port22 undo looks at it before it takes anything back.",
+    );
+    question(pen, tr("Leave now?"), text, tr("leave"), tr("stay"));
 }
 
 /// Draws the question before a session is ended.
 pub fn end_shell(pen: &mut Pen) {
-    let text = "The session still runs. Leaving ends it, with what runs in its foreground.";
-    question(pen, "End the session?", text, "end it", "stay");
+    let text = tr("The session still runs. Leaving ends it, with what runs in its foreground.");
+    question(pen, tr("End the session?"), text, tr("end it"), tr("stay"));
 }
 
 /// Draws a failure: what could not be done, why, and what to do next.
@@ -108,24 +112,28 @@ pub fn failure(failure: &Failure, pen: &mut Pen) {
     wrapped(&mut lines, &failure.reason, room, "", theme.text());
     if !failure.next.is_empty() {
         lines.push((String::new(), theme.text()));
-        wrapped(&mut lines, &format!("next: {}", failure.next), room, "", theme.accent());
+        wrapped(&mut lines, &tr_with("next: {step}", &[("step", &failure.next)]), room, "", theme.accent());
     }
     let area = popup((pen.area.width, pen.area.height), columns, lines.len() as u16 + 2);
     pen.clear(area);
-    let inside = pen.frame(area, &format!("✗ Could not {}", failure.doing), "", true);
+    let inside = pen.frame(area, &tr_with("✗ Could not {doing}", &[("doing", &failure.doing)]), "", true);
     pen.lines(Rect::new(inside.x + 1, inside.y, inside.width - 2, inside.height), &lines, 0);
 }
 
 /// Draws the question before a look inside the operating system.
 pub fn inside(pen: &mut Pen) {
-    let text = "May port22 look inside the instance? It runs one read-only script as root: through Systems Manager where the agent is online, else over SSH where a login works, else with a key that EC2 Instance Connect lets in for 60 seconds. It also opens a Session Manager session and ends it at once. The script reads sshd's settings, account, login files, firewall and log; it changes nothing and reads no private keys. Systems Manager and CloudTrail note that it ran.";
-    question(pen, "Look inside?", text, "look inside", "no");
+    let text = tr(
+        "May port22 look inside the instance? It runs one read-only script as root: through Systems Manager where the agent is online, else over SSH where a login works, else with a key that EC2 Instance Connect lets in for 60 seconds. It also opens a Session Manager session and ends it at once. The script reads sshd's settings, account, login files, firewall and log; it changes nothing and reads no private keys. Systems Manager and CloudTrail note that it ran.",
+    );
+    question(pen, tr("Look inside?"), text, tr("look inside"), tr("no"));
 }
 
 /// The question before a look inside many instances.
 pub fn inside_many(pen: &mut Pen) {
-    let text = "May port22 look inside every running instance whose Systems Manager agent is online? Run Command runs one read-only script on them as root, some at a time. The script reads sshd's settings, account, login files, firewall and log; it changes nothing and reads no private keys. Systems Manager and CloudTrail note that it ran.";
-    question(pen, "Look inside all of them?", text, "look inside", "no");
+    let text = tr(
+        "May port22 look inside every running instance whose Systems Manager agent is online? Run Command runs one read-only script on them as root, some at a time. The script reads sshd's settings, account, login files, firewall and log; it changes nothing and reads no private keys. Systems Manager and CloudTrail note that it ran.",
+    );
+    question(pen, tr("Look inside all of them?"), text, tr("look inside"), tr("no"));
 }
 
 fn question(pen: &mut Pen, title: &str, text: &str, yes: &str, no: &str) {

@@ -4,6 +4,7 @@
 //! the pane.
 
 use crate::core::cause::Certainty;
+use crate::core::words::{tr, tr_with};
 use crate::tui::layout;
 use crate::tui::model::{Diagnosing, Model, ShellMode, ShellPhase, Shelling};
 use crate::tui::pane::frame::Frame;
@@ -38,7 +39,7 @@ pub fn draw(model: &Model, s: &Shelling, pen: &mut Pen) {
                 model.clock.ms.saturating_sub(s.began_ms),
                 crate::tui::pane::session::OPENING.as_millis() as u64,
             );
-            let text = format!("Opening {} …  ", door_title(s.door.id()));
+            let text = tr_with("Opening {door} …  ", &[("door", &door_title(s.door.id()))]);
             pen.mark(2, t.y + 1, Mark::Running(model.clock.ms / 100));
             pen.spans(4, t.y + 1, t.width - 5, &[(&text, pen.theme.text()), (&waited, pen.theme.key())]);
         }
@@ -62,9 +63,9 @@ fn above(model: &Model, d: &Diagnosing, s: &Shelling, pen: &mut Pen, parts: layo
     let theme = pen.theme;
     top(model, d, pen);
     let (word, style) = match s.finding.certainty {
-        Some(Certainty::Proven) => ("CAUSE proven  ", theme.bad()),
-        Some(Certainty::Likely) => ("MOST LIKELY  ", theme.warn()),
-        Some(Certainty::Possible) => ("POSSIBLE  ", theme.warn()),
+        Some(Certainty::Proven) => (tr("CAUSE proven  "), theme.bad()),
+        Some(Certainty::Likely) => (tr("MOST LIKELY  "), theme.warn()),
+        Some(Certainty::Possible) => (tr("POSSIBLE  "), theme.warn()),
         None => ("", theme.text()),
     };
     let f = parts.finding;
@@ -75,8 +76,8 @@ fn above(model: &Model, d: &Diagnosing, s: &Shelling, pen: &mut Pen, parts: layo
     let c = parts.commands;
     if s.commands.is_empty() {
         let text = match s.finding.certainty {
-            Some(_) => "Nothing is to be mended inside for this cause.",
-            None => "Ctrl-] is the key of port22.",
+            Some(_) => tr("Nothing is to be mended inside for this cause."),
+            None => tr("Ctrl-] is the key of port22."),
         };
         pen.put(3, c.y, c.width - 4, text, theme.muted());
         return;
@@ -107,19 +108,22 @@ fn above(model: &Model, d: &Diagnosing, s: &Shelling, pen: &mut Pen, parts: layo
 /// What is to be told about the terminal now.
 fn state(s: &Shelling, theme: Theme) -> (String, Style) {
     if let Some(frame) = s.frame.as_ref().filter(|_| s.mode == ShellMode::Scroll) {
-        return (format!("scrolled back {} of {} lines", frame.offset, frame.history), theme.key());
+        return (
+            tr_with("scrolled back {offset} of {total} lines", &[("offset", &frame.offset), ("total", &frame.history)]),
+            theme.key(),
+        );
     }
     match &s.phase {
         ShellPhase::Ended(end) => {
             let how = match (&end.trouble, &end.signal, end.status) {
-                (Some(trouble), ..) => return (format!("ended: {trouble}"), theme.bad()),
-                (None, Some(signal), _) => format!("ended by signal {}", safe(signal)),
-                (None, None, Some(status)) => format!("ended, exit status {status}"),
-                (None, None, None) => "ended".to_owned(),
+                (Some(trouble), ..) => return (tr_with("ended: {trouble}", &[("trouble", trouble)]), theme.bad()),
+                (None, Some(signal), _) => tr_with("ended by signal {signal}", &[("signal", &safe(signal))]),
+                (None, None, Some(status)) => tr_with("ended, exit status {status}", &[("status", &status)]),
+                (None, None, None) => tr("ended").to_owned(),
             };
             (how, theme.warn())
         }
-        ShellPhase::Open if s.mode == ShellMode::Keys => ("port22 has the next key".to_owned(), theme.key()),
+        ShellPhase::Open if s.mode == ShellMode::Keys => (tr("port22 has the next key").to_owned(), theme.key()),
         ShellPhase::Open => match &s.told {
             Some((text, _)) => (text.clone(), theme.warn()),
             None => (String::new(), theme.text()),

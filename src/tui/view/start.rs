@@ -2,6 +2,7 @@
 
 use crate::core::catalogue;
 use crate::core::facts::aws::Instance;
+use crate::core::words::{phrase, tr, tr_with};
 use crate::tui::layout;
 use crate::tui::model::{Model, Pane, Row};
 use crate::tui::text::{ago, fit_middle};
@@ -26,13 +27,13 @@ fn top(model: &Model, pen: &mut Pen) {
     let region = match start.regions.as_slice() {
         [] => String::new(),
         [one] => one.clone(),
-        many => format!("{} regions", many.len()),
+        many => tr_with("{count} regions", &[("count", &many.len())]),
     };
     let account = start.account.clone().unwrap_or_default();
-    let you = start.source_ip.map(|ip| format!("you {ip}")).unwrap_or_default();
-    let lab = if model.settings.lab { "PRACTICE" } else { "" };
-    let safe_mode = if model.settings.read_only { "read-only" } else { "" };
-    let guided = if model.guided { "guided  " } else { "" };
+    let you = start.source_ip.map(|ip| tr_with("you {address}", &[("address", &ip)])).unwrap_or_default();
+    let lab = if model.settings.lab { tr("PRACTICE") } else { "" };
+    let safe_mode = if model.settings.read_only { tr("read-only") } else { "" };
+    let guided = if model.guided { tr("guided  ") } else { "" };
     header(
         pen,
         &[
@@ -44,24 +45,24 @@ fn top(model: &Model, pen: &mut Pen) {
             (&you, theme.text()),
             (safe_mode, theme.warn()),
         ],
-        &[(guided, theme.key()), ("?", theme.key()), (" help ", theme.muted())],
+        &[(guided, theme.key()), ("?", theme.key()), (tr(" help "), theme.muted())],
     );
 }
 
 /// The columns of the list: name, state, type, address, way in; widths in cells.
 fn columns(inner: u16, regions: bool) -> Vec<(&'static str, u16)> {
     let wide = inner >= 70;
-    let mut fixed: Vec<(&'static str, u16)> = vec![("state", 7)];
+    let mut fixed: Vec<(&'static str, u16)> = vec![(phrase("state"), 7)];
     if wide {
-        fixed.push(("type", 12));
+        fixed.push((phrase("type"), 12));
     }
-    fixed.push(("address", 15));
+    fixed.push((phrase("address"), 15));
     if wide && regions {
-        fixed.push(("region", 14));
+        fixed.push((phrase("region"), 14));
     }
-    fixed.push(("way in", if wide { 16 } else { 9 }));
+    fixed.push((phrase("way in"), if wide { 16 } else { 9 }));
     let used: u16 = fixed.iter().map(|(_, w)| w + 1).sum();
-    let mut out = vec![("name", inner.saturating_sub(used + 3))];
+    let mut out = vec![(phrase("name"), inner.saturating_sub(used + 3))];
     out.extend(fixed);
     out
 }
@@ -71,10 +72,10 @@ fn instances(model: &Model, pen: &mut Pen, area: Rect, detail_rows: u16) {
     let start = &model.start;
     let focused = start.pane != Pane::Symptoms;
     let title = match (start.rows.len(), start.filter.is_empty()) {
-        (0, _) if !start.done => "Instances  reading …".to_owned(),
-        (n, true) if start.done => format!("Instances  {n}"),
-        (n, true) => format!("Instances  {n} so far …"),
-        (n, false) => format!("Instances  {} of {n}", start.shown.len()),
+        (0, _) if !start.done => tr("Instances  reading …").to_owned(),
+        (n, true) if start.done => tr_with("Instances  {count}", &[("count", &n)]),
+        (n, true) => tr_with("Instances  {count} so far …", &[("count", &n)]),
+        (n, false) => tr_with("Instances  {shown} of {count}", &[("shown", &start.shown.len()), ("count", &n)]),
     };
     let filter = match (start.pane, start.filter.as_str()) {
         (Pane::Filter, text) => format!("/{text}▌"),
@@ -85,7 +86,7 @@ fn instances(model: &Model, pen: &mut Pen, area: Rect, detail_rows: u16) {
     let columns = columns(inside.width, start.regions.len() > 1);
     let mut x = inside.x + 2;
     for (name, w) in &columns {
-        pen.put(x, inside.y, *w, name, theme.muted());
+        pen.put(x, inside.y, *w, tr(name), theme.muted());
         x += w + 1;
     }
     let rows = layout::instance_rows(model.size);
@@ -161,22 +162,25 @@ fn empty(model: &Model, pen: &mut Pen, list: Rect) {
     let start = &model.start;
     let area = Rect::new(list.x + 2, list.y + 1, list.width - 4, list.height - 1);
     if let Some(target) = typed_target(model) {
-        let text = format!("No instance of the list matches.\nEnter diagnoses {} as you typed it.", target.name);
+        let text = tr_with(
+            "No instance of the list matches.\nEnter diagnoses {name} as you typed it.",
+            &[("name", &target.name)],
+        );
         pen.paragraph(area, &text, pen.theme.text());
     } else if !start.filter.is_empty() && !start.rows.is_empty() {
-        pen.paragraph(area, "No instance of the list matches. Esc clears the filter.", pen.theme.text());
+        pen.paragraph(area, tr("No instance of the list matches. Esc clears the filter."), pen.theme.text());
     } else if let Some(failure) = start.failures.first() {
-        let text = format!(
-            "Could not {}: {}\n\n{}\n\nYou can still type a target after / or paste an error.",
-            failure.doing, failure.reason, failure.next
+        let text = tr_with(
+            "Could not {doing}: {reason}\n\n{next}\n\nYou can still type a target after / or paste an error.",
+            &[("doing", &failure.doing), ("reason", &failure.reason), ("next", &failure.next)],
         );
         pen.paragraph(area, &text, pen.theme.warn());
     } else if start.done {
-        pen.paragraph(area, "There is no instance here. Is it another region or profile?\n\nYou can still type a target after / or paste an error.", pen.theme.text());
+        pen.paragraph(area, tr("There is no instance here. Is it another region or profile?\n\nYou can still type a target after / or paste an error."), pen.theme.text());
     } else {
         pen.paragraph(
             area,
-            "Reading the instances of this account …\n\nYou need not wait: type a target after /, or paste an error.",
+            tr("Reading the instances of this account …\n\nYou need not wait: type a target after /, or paste an error."),
             pen.theme.muted(),
         );
     }
@@ -185,7 +189,7 @@ fn empty(model: &Model, pen: &mut Pen, list: Rect) {
 fn detail(pen: &mut Pen, area: Rect, row: &Row, now: i64) {
     let i = &row.instance;
     let mut lines: Vec<String> = Vec::new();
-    let key = i.key_name.as_ref().map_or_else(|| "no key pair".to_owned(), |k| format!("key {k}"));
+    let key = i.key_name.as_ref().map_or_else(|| tr("no key pair").to_owned(), |k| tr_with("key {key}", &[("key", k)]));
     let mut first = vec![i.instance_type.clone(), system(i), key];
     first.retain(|t| !t.is_empty());
     lines.push(first.join("  "));
@@ -199,13 +203,16 @@ fn detail(pen: &mut Pen, area: Rect, row: &Row, now: i64) {
     second.extend(i.subnet_id.clone());
     lines.push(second.join("  "));
     let mut third: Vec<String> = Vec::new();
-    third.extend(i.launched.map(|at| format!("started {}", ago(at, now))));
-    third.extend(i.private_ip.map(|a| format!("private {a}")));
+    third.extend(i.launched.map(|at| tr_with("started {ago}", &[("ago", &ago(at, now))])));
+    third.extend(i.private_ip.map(|a| tr_with("private {address}", &[("address", &a)])));
     third.push(i.region.clone());
     lines.push(third.join("  "));
     let tags: Vec<String> = i.tags.iter().filter(|(k, _)| *k != "Name").map(|(k, v)| format!("{k}={v}")).collect();
-    let hint =
-        if row.hint.is_empty() { String::new() } else { format!("way in: {} (a hint, not yet checked)", row.hint) };
+    let hint = if row.hint.is_empty() {
+        String::new()
+    } else {
+        tr_with("way in: {door} (a hint, not yet checked)", &[("door", &row.hint)])
+    };
     lines.push(if area.height <= 4 && !hint.is_empty() { hint.clone() } else { tags.join("  ") });
     lines.push(hint);
     for (at, line) in lines.iter().enumerate().take(usize::from(area.height)) {
@@ -229,14 +236,14 @@ fn symptoms(model: &Model, pen: &mut Pen, area: Rect, detail_rows: u16) {
         (false, true) => String::new(),
         (false, false) => list.query.clone(),
     };
-    let inside = pen.frame(area, "What did you see?", "", focused);
-    let head = if query.is_empty() { "Tab, then type to find" } else { query.as_str() };
+    let inside = pen.frame(area, tr("What did you see?"), "", focused);
+    let head = if query.is_empty() { tr("Tab, then type to find") } else { query.as_str() };
     let style = if query.is_empty() { theme.muted() } else { theme.strong() };
     pen.put(inside.x + 2, inside.y, inside.width - 3, head, style);
     let rows = layout::symptom_rows(model.size);
     let body = Rect::new(inside.x, inside.y + 1, inside.width, rows as u16);
     if list.shown.is_empty() {
-        pen.put(body.x + 2, body.y, body.width - 3, "nothing like that; Esc clears", theme.muted());
+        pen.put(body.x + 2, body.y, body.width - 3, tr("nothing like that; Esc clears"), theme.muted());
     }
     for (line, id) in list.shown.iter().skip(list.offset).take(rows).enumerate() {
         let y = body.y + line as u16;
@@ -250,18 +257,22 @@ fn symptoms(model: &Model, pen: &mut Pen, area: Rect, detail_rows: u16) {
     let y = area.bottom() - 2 - detail_rows;
     let note = Rect::new(inside.x + 1, y + 1, inside.width - 2, detail_rows);
     if let Some(paste) = &model.start.paste {
-        pen.divider(area, y, "Pasted", "", focused);
+        pen.divider(area, y, tr("Pasted"), "", focused);
         let text = format!("{}: {}", paste.client, symptom_title(Some(&paste.symptom)));
-        pen.paragraph(note, &format!("{text}\nChoose the instance, Enter."), theme.accent());
+        pen.paragraph(note, &tr_with("{paste}\nChoose the instance, Enter.", &[("paste", &text)]), theme.accent());
     } else if let Some(words) = chosen_symptom(model).and_then(|id| catalogue::get().symptoms.get(id)) {
-        pen.divider(area, y, "What it proves", "", focused);
+        pen.divider(area, y, tr("What it proves"), "", focused);
         pen.paragraph(note, &words.proves, theme.muted());
     } else if let Some(failure) = model.start.failures.first().filter(|_| !model.start.rows.is_empty()) {
-        pen.divider(area, y, "Not everything is listed", "", focused);
-        pen.paragraph(note, &format!("could not {}: {}", failure.doing, failure.reason), theme.warn());
+        pen.divider(area, y, tr("Not everything is listed"), "", focused);
+        pen.paragraph(
+            note,
+            &tr_with("could not {doing}: {reason}", &[("doing", &failure.doing), ("reason", &failure.reason)]),
+            theme.warn(),
+        );
     } else {
         pen.divider(area, y, "", "", focused);
-        let text = "Paste the error or the ssh command anywhere: it picks the instance and symptom.";
+        let text = tr("Paste the error or the ssh command anywhere: it picks the instance and symptom.");
         pen.paragraph(note, text, theme.muted());
     }
 }

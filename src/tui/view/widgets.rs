@@ -3,6 +3,7 @@
 //! Every text is cleaned here ([`safe`]) before it reaches the buffer.
 
 use crate::core::plan::Risk;
+use crate::core::words::tr;
 use crate::tui::keys;
 use crate::tui::model::Model;
 use crate::tui::text::{fit, safe, width, wrap};
@@ -186,15 +187,15 @@ pub fn wrapped(out: &mut Vec<(String, Style)>, text: &str, max: u16, indent: &st
 /// Risk, as people read it.
 pub fn risk_words(risk: Risk, downtime: bool, reversible: bool) -> String {
     let mut out = match risk {
-        Risk::Low => "low risk",
-        Risk::Medium => "medium risk",
-        Risk::High => "high risk",
+        Risk::Low => tr("low risk"),
+        Risk::Medium => tr("medium risk"),
+        Risk::High => tr("high risk"),
     }
     .to_owned();
     if downtime {
-        out += ", downtime";
+        out += tr(", downtime");
     }
-    out += if reversible { ", undoable" } else { ", not undoable" };
+    out += if reversible { tr(", undoable") } else { tr(", not undoable") };
     out
 }
 
