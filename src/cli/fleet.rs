@@ -6,7 +6,7 @@ use super::{input, wizard};
 use crate::core::fleet::{self, Asked, Group, Reach, Row, Tally};
 use crate::core::recognise::strip_controls;
 use crate::core::target::Target;
-use crate::core::text::{millis, shorten};
+use crate::core::text::{millis, pad, shorten};
 use crate::core::words::tr_with;
 use crate::edge::{Chosen, RealFleet, profiles};
 use crate::engine::failure::{Failure, FailureKind};
@@ -240,9 +240,9 @@ fn table(rows: &[Row], end: &Progress, ascii: bool) {
         for at in &group.rows {
             let row = &rows[*at];
             let address = row.address.map_or_else(|| "-".to_owned(), |a| a.to_string());
-            let mut text = format!("    {:<22} {:<19} {address:<15}", shorten(row.label(), 22), row.id);
+            let mut text = format!("    {} {:<19} {address:<15}", pad(&shorten(row.label(), 22), 22), row.id);
             if profiles {
-                text.push_str(&format!(" {:<12}", shorten(row.profile.as_deref().unwrap_or("-"), 12)));
+                text.push_str(&format!(" {}", pad(&shorten(row.profile.as_deref().unwrap_or("-"), 12), 12)));
             }
             if regions {
                 text.push_str(&format!(" {:<14}", row.region));

@@ -33,6 +33,7 @@ pub mod suggest;
 pub mod target;
 pub mod text;
 pub mod trust;
+pub mod told;
 pub mod user_data;
 pub mod vpc;
 pub mod words;

@@ -15,10 +15,12 @@ use crate::core::fixes;
 use crate::core::plan::{GateState, Plan};
 use crate::core::recognise::strip_controls;
 use crate::core::rules;
-use crate::core::text::{millis, shell_quote};
+use crate::core::text::{millis, pad, shell_quote};
+use crate::core::told::told;
 use crate::core::words::{tr, tr_with};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use unicode_width::UnicodeWidthStr;
 
 /// What a report needs beside facts and diagnosis.
 #[derive(Debug, Clone, Default)]
@@ -192,7 +194,7 @@ pub fn text(facts: &Facts, diagnosis: &Diagnosis, run: &Run, ascii: bool) -> Str
         Overall::Inconclusive => {
             lines.push(tr("No cause could be proven. What is missing:").to_owned());
             let open = diagnosis.checks.iter().filter(|c| c.verdict == Verdict::CannotTell).take(6);
-            lines.extend(open.map(|c| format!("  {} {}: {}", glyphs.unknown, check_title(&c.id), c.reason)));
+            lines.extend(open.map(|c| format!("  {} {}: {}", glyphs.unknown, check_title(&c.id), told(&c.reason))));
             lines.push(String::new());
             push_causes(facts, diagnosis, &mut lines, tr("SEEN,"));
         }
@@ -202,7 +204,7 @@ pub fn text(facts: &Facts, diagnosis: &Diagnosis, run: &Run, ascii: bool) -> Str
     if let Some(door) = open.filter(|_| diagnosis.overall != Overall::Healthy) {
         lines.push(tr_with(
             "Way in meanwhile: {door} ({why}; {cost})",
-            &[("door", &door_name(&door.id)), ("why", &door.why), ("cost", &door.cost)],
+            &[("door", &door_name(&door.id)), ("why", &told(&door.why)), ("cost", &told(&door.cost))],
         ));
     }
     lines.join("\n")
@@ -248,13 +250,12 @@ fn push_causes(facts: &Facts, diagnosis: &Diagnosis, lines: &mut Vec<String>, he
         let cause = words.causes.get(&finding.id);
         let title = cause.map_or(finding.id.as_str(), |w| w.title.as_str());
         if nth > 0 {
-            let then = tr("Then:");
-            let then = if nth == 1 { then.to_owned() } else { " ".repeat(unicode_width::UnicodeWidthStr::width(then)) };
+            let then = if nth == 1 { tr("Then:").to_owned() } else { pad("", tr("Then:").width()) };
             lines.push(format!("{then} {} {title} ({})", certainty(finding.certainty), finding.id));
             continue;
         }
         lines.push(format!("{heading} {}: {title} ({})", certainty(finding.certainty), finding.id));
-        lines.extend(finding.evidence.iter().take(4).map(|e| format!("  {}  [{}]", e.text, e.source)));
+        lines.extend(finding.evidence.iter().take(4).map(|e| format!("  {}  [{}]", told(&e.text), told(&e.source))));
         if let Some(proof) = &finding.would_prove {
             lines.push(tr_with("  would prove it: {proof}", &[("proof", proof)]));
         }
@@ -309,7 +310,7 @@ pub fn markdown(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> String {
         let title = words.causes.get(&finding.id).map_or(finding.id.as_str(), |w| w.title.as_str());
         out.push_str(&format!("- **{title}** (`{}`, {})\n", finding.id, certainty(finding.certainty)));
         for evidence in &finding.evidence {
-            out.push_str(&format!("  - {} ({})\n", md(&evidence.text), md(&evidence.source)));
+            out.push_str(&format!("  - {} ({})\n", md(&told(&evidence.text)), md(&told(&evidence.source))));
         }
         for fix in words.causes.get(&finding.id).map(|w| w.fixes.as_slice()).unwrap_or_default() {
             if let Some(w) = words.fixes.get(fix) {
@@ -319,7 +320,12 @@ pub fn markdown(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> String {
     }
     out.push_str(&format!("\n## {}\n\n{}\n|---|---|---|\n", tr("Checks"), tr("| check | answer | reason |")));
     for check in &diagnosis.checks {
-        out.push_str(&format!("| {} | {} | {} |\n", check_title(&check.id), word(check.verdict), md(&check.reason)));
+        out.push_str(&format!(
+            "| {} | {} | {} |\n",
+            check_title(&check.id),
+            word(check.verdict),
+            md(&told(&check.reason))
+        ));
     }
     out
 }

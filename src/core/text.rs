@@ -2,6 +2,8 @@
 //!
 //! Must not hold judgement, and must not know a terminal.
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
 /// Shows a duration in milliseconds as people read it: `340 ms`, `5 s`, `2.5 s`, `3 min`.
 pub fn millis(ms: u64) -> String {
     match ms {
@@ -64,14 +66,24 @@ pub fn list(words: &[String]) -> String {
     }
 }
 
-/// Cuts a text to `max` characters, ending in `…` when something was cut.
+/// Cuts a text to `max` terminal cells (a letter of Japanese has two), ending in `…` when something was cut.
 pub fn shorten(text: &str, max: usize) -> String {
-    if text.chars().count() <= max {
+    if text.width() <= max {
         return text.to_owned();
     }
-    let mut out: String = text.chars().take(max.saturating_sub(1)).collect();
+    let mut used = 0;
+    let fits = |c: &char| {
+        used += c.width().unwrap_or(0);
+        used < max
+    };
+    let mut out: String = text.chars().take_while(fits).collect();
     out.push('…');
     out
+}
+
+/// A text with blanks behind it up to `cells` terminal cells, for columns.
+pub fn pad(text: &str, cells: usize) -> String {
+    format!("{text}{}", " ".repeat(cells.saturating_sub(text.width())))
 }
 
 /// Whether a text fits a pattern with `*` (any text) and `?` (any character); `same` says whether another character of
@@ -108,6 +120,15 @@ mod tests {
         assert_eq!(millis(5000), "5 s");
         assert_eq!(millis(2540), "2.5 s");
         assert_eq!(millis(180_000), "3 min");
+    }
+
+    #[test]
+    fn columns_are_measured_in_cells() {
+        assert_eq!(shorten("web-server", 5), "web-…");
+        assert_eq!(shorten("日本語サーバ", 5), "日本…");
+        assert_eq!(shorten("日本", 4), "日本");
+        assert_eq!(pad("日本", 6) + "|", "日本  |");
+        assert_eq!(pad("web-server", 3), "web-server");
     }
 
     #[test]

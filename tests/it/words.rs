@@ -175,3 +175,42 @@ fn translations_are_japanese() {
     }
     assert_eq!(words::lang(), Lang::En, "tests run in English unless they say otherwise");
 }
+
+/// A template of a rule's sentence is a literal of the sources, whole or behind what is put before it: where a rule says
+/// it in other words now, its translation would never be shown.
+#[test]
+fn templates_of_sentences_are_those_of_the_sources() {
+    let mut texts = BTreeSet::new();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    literals(&source, &mut texts);
+    assert!(texts.len() > 5000, "only {} literals are found", texts.len());
+    let all = port22::core::told::load().expect("assets/ja/told.toml");
+    let known = |text: &str| texts.contains(text);
+    let lost: Vec<&String> = all
+        .keys()
+        .filter(|t| !known(t) && !t.strip_prefix("{}").is_some_and(known) && !known(&format!("{t}{{}}")))
+        .collect();
+    assert!(lost.is_empty(), "no rule says: {lost:#?}");
+}
+
+/// Every literal of the program, with `{}` for what is put in.
+fn literals(below: &Path, into: &mut BTreeSet<String>) {
+    for path in fs::read_dir(below).expect("a directory").map(|e| e.expect("an entry").path()) {
+        if path.is_dir() {
+            literals(&path, into);
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        for (at, _) in text.match_indices('"') {
+            let Some((found, _)) = literal(&text[at..]).filter(|(found, _)| found.len() < 400) else { continue };
+            let mut plain = String::new();
+            let mut rest = found.as_str();
+            while let Some((before, after)) = rest.split_once('{') {
+                plain.push_str(before);
+                plain.push_str("{}");
+                rest = after.split_once('}').map_or("", |(_, tail)| tail);
+            }
+            into.insert(plain + rest);
+        }
+    }
+}

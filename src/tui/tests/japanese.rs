@@ -64,6 +64,25 @@ fn the_words_of_the_screens_are_japanese() {
 }
 
 #[test]
+fn a_popup_covers_letters_that_reach_into_it() {
+    let area = ratatui::layout::Rect::new(0, 0, 12, 3);
+    let mut buffer = ratatui::buffer::Buffer::empty(area);
+    let mut pen = crate::tui::view::widgets::Pen {
+        buffer: &mut buffer,
+        theme: crate::tui::theme::Theme { color: false, ascii: false },
+        area,
+    };
+    for y in 0..3 {
+        pen.put(1, y, 11, "原因確定", ratatui::style::Style::new());
+    }
+    let popup = ratatui::layout::Rect::new(4, 0, 6, 3);
+    pen.clear(popup);
+    pen.frame(popup, "", "", false);
+    // 原 stands in cells 1 and 2, 因 in 3 and 4: its second half is under the frame.
+    assert_eq!((buffer[(1, 1)].symbol(), buffer[(3, 1)].symbol(), buffer[(4, 1)].symbol()), ("原", " ", "│"));
+}
+
+#[test]
 fn symptoms_are_found_in_both_languages() {
     let found = |query: &str| {
         japanese(|| {

@@ -4,6 +4,7 @@ use crate::core::catalogue;
 use crate::core::check::{CheckResult, Verdict};
 use crate::core::diagnosis::DoorState;
 use crate::core::diagnosis::Overall;
+use crate::core::told::told;
 use crate::core::words::tr;
 use crate::core::{fixes, rules};
 use crate::engine::diagnose::Request;
@@ -379,7 +380,7 @@ pub fn by_hand(model: &mut Model) {
     let by_hand = crate::core::report::fill(&words.by_hand, &snapshot.facts);
     let mut parts = Vec::new();
     if let Some(reason) = reason {
-        parts.extend([Part::Head(tr("Found").into()), Part::Text(reason)]);
+        parts.extend([Part::Head(tr("Found").into()), Part::Text(told(&reason).into_owned())]);
     }
     parts.extend([
         Part::Head(tr("Why it matters").into()),
@@ -407,7 +408,7 @@ pub fn explain(model: &mut Model) {
         parts.push(Part::Text(words.explain.clone()));
     }
     parts.push(Part::Head(tr("Seen").into()));
-    parts.extend(finding.evidence.iter().map(|e| Part::Text(format!("{}  ({})", e.text, e.source))));
+    parts.extend(finding.evidence.iter().map(|e| Part::Text(format!("{}  ({})", told(&e.text), told(&e.source)))));
     if let Some(words) = words {
         parts.extend([Part::Head(tr("How it is proven").into()), Part::Text(words.proven_by.clone())]);
     }

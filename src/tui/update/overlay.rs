@@ -2,6 +2,7 @@
 
 use crate::core::catalogue;
 use crate::core::door_commands;
+use crate::core::told::told;
 use crate::core::words::{self, Lang, tr, tr_with};
 use crate::tui::effect::Effect;
 use crate::tui::keys::{self, Action, Binding, Context};
@@ -202,7 +203,7 @@ pub fn door(model: &mut Model, at: usize) {
         (None, Some(words)) => crate::core::report::fill(words.by_hand.trim(), &snapshot.facts),
         (None, None) => crate::engine::report::ssh_command(&snapshot.facts),
     };
-    let mut parts = vec![Part::Head(tr("State").into()), Part::Text(door.why.clone())];
+    let mut parts = vec![Part::Head(tr("State").into()), Part::Text(told(&door.why).into_owned())];
     if let Some(words) = words {
         parts.extend([Part::Head(tr("What it does").into()), Part::Text(words.explain.clone())]);
     }

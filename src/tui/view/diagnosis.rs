@@ -5,6 +5,7 @@ use crate::core::catalogue;
 use crate::core::cause::Certainty;
 use crate::core::check::CheckResult;
 use crate::core::diagnosis::Overall;
+use crate::core::told::told;
 use crate::core::words::{tr, tr_with};
 use crate::core::{fixes, rules};
 use crate::engine::event::{ProbeState, Snapshot};
@@ -187,17 +188,17 @@ fn detail(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, are
         _ => {
             let style = if mark == Mark::Fail { theme.strong() } else { theme.text() };
             let reason = check.reason.trim_start_matches("cannot tell: ");
-            wrapped(&mut lines, reason, inner.width, "  ", style);
+            wrapped(&mut lines, &told(reason), inner.width, "  ", style);
             if let Some(first) = lines.first_mut() {
                 first.0.replace_range(..1, mark.glyph());
             }
             for evidence in &check.evidence {
                 if !check.reason.contains(&evidence.text) {
-                    wrapped(&mut lines, &evidence.text, inner.width, "  ", theme.text());
+                    wrapped(&mut lines, &told(&evidence.text), inner.width, "  ", theme.text());
                 }
                 wrapped(
                     &mut lines,
-                    &tr_with("seen in {source}", &[("source", &evidence.source)]),
+                    &tr_with("seen in {source}", &[("source", &told(&evidence.source))]),
                     inner.width,
                     "  ",
                     theme.muted(),
@@ -362,7 +363,7 @@ fn cause(d: &Diagnosing, snapshot: &Snapshot, room: usize) -> Vec<PanelLine> {
         right: (which, Role::Muted),
     }];
     if let Some(evidence) = finding.evidence.first() {
-        let text = format!("{}  ({})", evidence.text, evidence.source);
+        let text = format!("{}  ({})", told(&evidence.text), told(&evidence.source));
         let lines = wrap(&text, room - 2);
         let cut = lines.len() > 2;
         for (at, part) in lines.into_iter().take(2).enumerate() {
@@ -468,7 +469,7 @@ fn inconclusive(snapshot: &Snapshot, room: usize) -> Vec<PanelLine> {
         out.push(line(vec![
             ("  ? ".to_owned(), Role::Warn),
             (checks, Role::Muted),
-            (fit_middle(reason, room - 14), Role::Text),
+            (fit_middle(&told(reason), room - 14), Role::Text),
         ]));
     }
     if reasons.len() > 3 {

@@ -1,6 +1,7 @@
 //! Ways in: one row each, open or closed and why, and what taking it costs.
 
 use crate::core::diagnosis::{DoorState, recommended};
+use crate::core::told::told;
 use crate::core::words::{tr, tr_with};
 use crate::tui::model::Model;
 use crate::tui::text::wrap;
@@ -36,8 +37,8 @@ pub fn draw(model: &Model, cursor: usize, pen: &mut Pen) {
         pen.mark(inside.x + 2, y, mark);
         pen.put(inside.x + 4, y, 27, door_title(&door.id), theme.strong());
         pen.put(inside.x + 32, y, 8, word, theme.mark(mark));
-        pen.put(inside.x + 41, y, inside.width - 42, &door.cost, theme.muted());
-        for (nth, why) in wrap(&door.why, usize::from(inside.width) - 5).iter().take(2).enumerate() {
+        pen.put(inside.x + 41, y, inside.width - 42, &told(&door.cost), theme.muted());
+        for (nth, why) in wrap(&told(&door.why), usize::from(inside.width) - 5).iter().take(2).enumerate() {
             pen.put(inside.x + 4, y + 1 + nth as u16, inside.width - 5, why, theme.text());
         }
         let room_for_more = usize::from(inside.height) > doors.len().min(room) * 3;

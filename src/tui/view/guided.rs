@@ -3,6 +3,7 @@
 use crate::core::catalogue;
 use crate::core::check::Verdict;
 use crate::core::diagnosis::Overall;
+use crate::core::told::told;
 use crate::core::words::{tr, tr_with};
 use crate::engine::event::Snapshot;
 use crate::tui::layout::WIDE;
@@ -146,9 +147,15 @@ fn step(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area:
             tr_with("Answer: {mark} {word}", &[("mark", &mark.glyph()), ("word", &word)]),
             theme.mark(mark).add_modifier(ratatui::style::Modifier::BOLD),
         ));
-        wrapped(&mut lines, check.reason.trim_start_matches("cannot tell: "), inner.width, "", theme.text());
+        wrapped(&mut lines, &told(check.reason.trim_start_matches("cannot tell: ")), inner.width, "", theme.text());
         for evidence in &check.evidence {
-            wrapped(&mut lines, &format!("{} ({})", evidence.text, evidence.source), inner.width, "  ", theme.muted());
+            wrapped(
+                &mut lines,
+                &format!("{} ({})", told(&evidence.text), told(&evidence.source)),
+                inner.width,
+                "  ",
+                theme.muted(),
+            );
         }
         if let Some(words) = words.filter(|_| mark == Mark::Pass) {
             section(&mut lines, tr("This rules out"), &words.rules_out, theme.text());
@@ -196,7 +203,13 @@ fn conclusion(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen,
         lines.push((String::new(), theme.text()));
         lines.push((tr("Seen").to_owned(), theme.key()));
         for evidence in &finding.evidence {
-            wrapped(&mut lines, &format!("{} ({})", evidence.text, evidence.source), inner.width, "", theme.text());
+            wrapped(
+                &mut lines,
+                &format!("{} ({})", told(&evidence.text), told(&evidence.source)),
+                inner.width,
+                "",
+                theme.text(),
+            );
         }
         lines.push((String::new(), theme.text()));
         lines.push((tr("What to do").to_owned(), theme.key()));

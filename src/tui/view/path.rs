@@ -1,6 +1,7 @@
 //! The packet path: nine hops in one line, their marks below, the broken one marked.
 
 use crate::core::check::{Hop, HopId, HopState};
+use crate::core::told::told;
 use crate::core::words::{tr, tr_with};
 use crate::tui::layout::WIDE;
 use crate::tui::text::width;
@@ -98,7 +99,7 @@ pub fn draw(pen: &mut Pen, y: u16, path: &[Hop], finished: bool) {
             1,
             y + 2,
             pen.area.width - 2,
-            &[("? ", theme.warn()), (&head, theme.strong()), (&hop.detail, theme.muted())],
+            &[("? ", theme.warn()), (&head, theme.strong()), (&told(&hop.detail), theme.muted())],
         );
     }
     if let Some(broken) = path.iter().find(|h| Some(h.hop) == first_broken) {
@@ -120,7 +121,12 @@ pub fn draw(pen: &mut Pen, y: u16, path: &[Hop], finished: bool) {
             1,
             y + 2,
             room,
-            &[("✗ ", theme.bad()), (&head, theme.strong()), (&broken.detail, theme.text()), (&also, theme.muted())],
+            &[
+                ("✗ ", theme.bad()),
+                (&head, theme.strong()),
+                (&told(&broken.detail), theme.text()),
+                (&also, theme.muted()),
+            ],
         );
     }
 }

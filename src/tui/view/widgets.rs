@@ -71,9 +71,13 @@ impl Pen<'_> {
         (lines.len() as u16).min(area.height)
     }
 
-    /// Empties an area.
+    /// Empties an area. A letter of two cells that reaches into it from the left goes with it: its second half would
+    /// cover what is drawn there.
     pub fn clear(&mut self, area: Rect) {
         for y in area.top()..area.bottom().min(self.area.height) {
+            if area.left() > 0 && width(self.buffer[(area.left() - 1, y)].symbol()) > 1 {
+                self.buffer[(area.left() - 1, y)].set_symbol(" ");
+            }
             for x in area.left()..area.right().min(self.area.width) {
                 self.buffer[(x, y)].reset();
             }
