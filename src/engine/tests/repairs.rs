@@ -2,7 +2,7 @@
 
 use super::fake::{Fake, Notes, name_of, plan, request};
 use crate::core::facts::wire::Tcp;
-use crate::core::plan::{Action, Confirmed, Consent, Gate, GateState};
+use crate::core::plan::{Action, Confirmed, Consent, Gate, GateState, Plan};
 use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, StepState};
 use crate::engine::journal::{EntryState, Journal, LineEvent};
 use crate::engine::repair::verify::not_everywhere_yet;
@@ -348,6 +348,28 @@ async fn a_change_that_the_packets_do_not_follow_yet_is_named_as_that() {
     assert!(!named("security-group", &["security-group: no rule".to_owned()], now), "it does not read as made");
     tokio::time::advance(Duration::from_secs(31)).await;
     assert!(!named("security-group", &[], now), "half a minute is enough for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_system_that_is_silent_after_a_start_is_given_time() {
+    for (silent, minutes, works) in [(1, 12..14, false), (70, 4..12, true), (0, 0..1, true)] {
+        let world = Arc::new(Fake::new());
+        let mut tcp = world.tcp.lock().unwrap();
+        tcp.clear();
+        tcp.extend((0..silent).map(|_| Tcp::TimedOut { after_ms: 5000 }));
+        if works {
+            tcp.push_back(Tcp::Connected { millis: 20 });
+        }
+        drop(tcp);
+        let notes = Arc::new(Notes::new(&world));
+        let plan = Plan { downtime: true, promises_login: true, ..plan(&["a"], &[]) };
+        let (out, _events) = unbounded_channel();
+        let began = Instant::now();
+        let result = apply(means(&world, &notes, out), Confirmed::after_consent(plan, None).unwrap(), false).await;
+        assert_eq!(matches!(result.outcome, RepairOutcome::Fixed { login: true }), works, "{:?}", result.outcome);
+        let took = began.elapsed().as_secs() / 60;
+        assert!(minutes.contains(&took), "{silent}: {took} minutes");
+    }
 }
 
 #[tokio::test(start_paused = true)]
