@@ -18,8 +18,8 @@ value() {
 }
 set_value() {
   case $1 in
-    expire) n=$3; [ "$n" != - ] || n=-1; chage -E "$n" "$2" ;;
-    lastchg) n=$3; [ "$n" != - ] || n=-1; chage -d "$n" "$2" ;;
+    expire) s_new=$3; [ "$s_new" != - ] || s_new=-1; chage -E "$s_new" "$2" ;;
+    lastchg) s_new=$3; [ "$s_new" != - ] || s_new=-1; chage -d "$s_new" "$2" ;;
     shell) usermod -s "$3" "$2" ;;
     lock) usermod -p "$3" "$2" ;;
     iptables|ip6tables) if [ "$3" = there ]; then t 5 "$1" -I INPUT 1 $(fw_args "$2"); else t 5 "$1" -D INPUT $(fw_args "$2"); fi ;;

@@ -22,7 +22,8 @@ pub fn plan(facts: &Facts, choices: &Choices) -> Result<Plan, String> {
     // The key is taken, and the session ends at once.
     let ends = causes.iter().any(|c| AFTER_THE_KEY.contains(&c.id.as_str()) && c.certainty >= Certainty::Likely);
     if let Some(user) = user.as_ref().filter(|user| !ends && logs_in(facts, user)) {
-        return Ok(nothing("remote-sshd-repair", instance, format!("sshd runs and the login as {user} works")));
+        let doubt = if facts.inside.is_known() { "" } else { " (where the session ends at once, look --inside first)" };
+        return Ok(nothing("remote-sshd-repair", instance, format!("sshd runs and the login as {user} works{doubt}")));
     }
     let port = facts.port();
     let options = [
