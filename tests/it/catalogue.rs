@@ -117,7 +117,7 @@ fn every_cause_that_a_rule_names_has_words() {
             seen += 1;
             // The stages of causes are told by how their ids begin.
             let family = path.ends_with("rank.rs") && catalogue.causes.keys().any(|known| known.starts_with(&id));
-            if !catalogue.causes.contains_key(&id) && !family {
+            if !catalogue.causes.contains_key(&id) && !family && !FIXES.contains(&id.as_str()) {
                 missing.insert(id);
             }
         }
