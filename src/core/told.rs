@@ -13,7 +13,10 @@ use std::sync::LazyLock;
 pub const JAPANESE: &str = include_str!("../../assets/ja/told.toml");
 
 /// Fewest letters of a template besides its holes: a shorter one would fit sentences that mean something else.
-pub const SHORTEST: usize = 5;
+pub const SHORTEST: usize = 4;
+
+/// Words with which a part turns the meaning of its sentence round: "no rule of a allows b" is not "a rule of a allows b".
+const TURNS: [&str; 9] = ["no", "not", "nothing", "nobody", "none", "neither", "never", "only", "nowhere"];
 
 /// How deep a sentence may stand in another.
 const DEPTH: usize = 3;
@@ -102,6 +105,13 @@ fn put(template: &str, held: &[Cow<'_, str>]) -> String {
     out + rest
 }
 
+/// Whether a part may stand in a hole: one that turns the meaning only where it is a sentence of its own.
+fn may_hold(text: &str, before: &str, after: &str) -> bool {
+    let own = before.ends_with(": ") || after.starts_with([':', ',', ';']);
+    let first = text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+    own || !TURNS.contains(&first.as_str())
+}
+
 /// What stands in the holes of a sentence, if it fits; a hole is never empty and ends where the next part first begins.
 fn holes<'a>(parts: &[&str], sentence: &'a str) -> Option<Vec<&'a str>> {
     let (first, rest) = parts.split_first()?;
@@ -115,10 +125,10 @@ fn holes<'a>(parts: &[&str], sentence: &'a str) -> Option<Vec<&'a str>> {
         out.push(&left[..at]);
         left = &left[at + part.len()..];
     }
-    (!left.is_empty()).then(|| {
-        out.push(left);
-        out
-    })
+    out.push(left);
+    let each = out.iter().zip(parts.windows(2));
+    let fits = !left.is_empty() && each.into_iter().all(|(text, around)| may_hold(text, around[0], around[1]));
+    fits.then_some(out)
 }
 
 #[cfg(test)]
@@ -144,6 +154,19 @@ mod tests {
     }
 
     #[test]
+    fn the_meaning_is_never_turned_round() {
+        let ja = |text: &str| in_language(Lang::Ja, || told(text).into_owned());
+        for text in ["no internet gateway is attached", "nothing exists and can be read", "No key has no passphrase"] {
+            assert_eq!(ja(text), text);
+        }
+        assert_eq!(
+            ja("no rule of web-sg allows 203.0.113.10 to tcp/22"),
+            "no rule of web-sg allows 203.0.113.10 to tcp/22"
+        );
+        assert_eq!(ja("cannot tell: no such rule"), "判定不能: no such rule");
+    }
+
+    #[test]
     fn what_is_held_is_put_in_as_it_is() {
         assert_eq!(put("{2} and {1}, {3}", &["{2}".into(), "b".into()]), "b and {2}, {3}");
         assert_eq!(holes(&["", " of ", ""], "rule of a of b"), Some(vec!["rule", "a of b"]));
@@ -158,7 +181,7 @@ mod tests {
         for (english, japanese) in &all {
             let holes = english.matches("{}").count();
             let letters = english.replace("{}", "").trim().len();
-            assert!(letters >= SHORTEST, "{english:?} fits too much");
+            assert!(holes == 0 || letters >= SHORTEST, "{english:?} fits too much");
             for hole in 1..=holes {
                 assert!(japanese.contains(&format!("{{{hole}}}")), "{english:?}: no {{{hole}}} in {japanese}");
             }

@@ -52,7 +52,8 @@ fn frames_stay_straight_beside_wide_letters() {
 #[test]
 fn the_words_of_the_screens_are_japanese() {
     let kana = |c: char| ('\u{3040}'..='\u{30ff}').contains(&c) || ('\u{4e00}'..='\u{9fff}').contains(&c);
-    for (name, model) in japanese(|| all(SMALL)) {
+    // Of a terminal over the whole screen only the last line is the program's.
+    for (name, model) in japanese(|| all(SMALL)).into_iter().filter(|(name, _)| !name.starts_with("shell_zoom")) {
         let text = japanese(|| screen(&model));
         let footer = text.lines().last().unwrap_or_default();
         assert!(footer.is_empty() || footer.chars().any(kana), "{name}: {footer}");
