@@ -193,6 +193,12 @@ pub struct DiagnoseArgs {
     /// Print Markdown.
     #[arg(long)]
     pub markdown: bool,
+    /// Put placeholders in the place of account ids, addresses, resource ids, names, users and key files.
+    #[arg(long)]
+    pub redact: bool,
+    /// Tell what changed since an earlier diagnosis: a file of --record, or a JSON report.
+    #[arg(long, value_name = "FILE")]
+    pub compare: Option<PathBuf>,
     /// What you saw: a symptom id.
     #[arg(long)]
     pub symptom: Option<String>,

@@ -2,19 +2,22 @@
 
 use super::args::{Cli, DiagnoseArgs};
 use super::input;
+use super::journal;
 use super::output::{self, Exit};
 use crate::core::catalogue;
-use crate::core::diagnosis::Overall;
+use crate::core::diagnosis::{Diagnosis, Overall};
 use crate::core::facts::Facts;
 use crate::core::probe::ProbeId;
 use crate::core::recognise;
 use crate::core::redact;
 use crate::core::report::Run;
+use crate::core::report::compare::{Outline, compare};
 use crate::core::words::{tr, tr_with};
 use crate::engine::diagnose::{self, Request};
 use crate::engine::event::{ProbeState, RunId, Snapshot};
 use crate::engine::failure::Failure;
-use crate::engine::report;
+use crate::engine::journal::Journal as _;
+use crate::engine::report::{self, Form};
 use crate::engine::world::World;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,8 +26,9 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
 pub async fn run(cli: &Cli, args: &DiagnoseArgs) -> Result<Exit, Failure> {
+    let before = args.compare.as_deref().map(earlier).transpose()?;
     if let Some(file) = &args.replay {
-        return replay(cli, args, file);
+        return replay(cli, args, file, before.as_ref());
     }
     let name = args.target.as_deref().unwrap_or_default();
     let target = input::target(name, &args.ssh, &cli.global)?;
@@ -36,7 +40,7 @@ pub async fn run(cli: &Cli, args: &DiagnoseArgs) -> Result<Exit, Failure> {
         request.paste = Some(paste);
     }
     let world: Arc<dyn World> = Arc::new(input::world(&cli.global).await);
-    if let Some(exit) = hopeless_keys(&world, &request, args.json).await {
+    if let Some(exit) = hopeless_keys(&world, &request, args).await {
         return exit;
     }
     let mut snapshot = observe(world, request).await;
@@ -52,14 +56,34 @@ pub async fn run(cli: &Cli, args: &DiagnoseArgs) -> Result<Exit, Failure> {
     if let Some(failure) = input::unknown_target(&snapshot.facts) {
         return Err(failure);
     }
-    if args.json {
-        output::print_json(&report::json(&snapshot));
-    } else if args.markdown {
-        output::print(&report::markdown(&snapshot));
-    } else {
-        output::print(&report::text(&snapshot, cli.global.ascii));
-    }
+    let entries = journal::open().and_then(|j| j.entries()).unwrap_or_else(|failure| {
+        output::note(&format!("port22: {failure}"));
+        Vec::new()
+    });
+    let done = report::done_for(&snapshot.facts, &entries);
+    let run = Run { done, ..report::run_of(&snapshot) };
+    tell(cli, args, &snapshot.facts, &snapshot.diagnosis, run, before.as_ref());
     Ok(exit_of(snapshot.diagnosis.overall))
+}
+
+/// Prints the report in the form that was asked for.
+fn tell(cli: &Cli, args: &DiagnoseArgs, facts: &Facts, diagnosis: &Diagnosis, run: Run, before: Option<&Outline>) {
+    let compared = before.map(|before| compare(before, &Outline::of(facts, diagnosis)));
+    let run = Run { compared, redacted: args.redact, ..run };
+    if args.json {
+        output::print_json(&crate::core::report::json(facts, diagnosis, &run));
+    } else {
+        let form = if args.markdown { Form::Markdown } else { Form::Text };
+        output::print(&report::write(form, facts, diagnosis, &run, cli.global.ascii));
+    }
+}
+
+/// The earlier diagnosis to compare with.
+fn earlier(file: &Path) -> Result<Outline, Failure> {
+    let doing = format!("read the earlier diagnosis {}", file.display());
+    let next = "name a file of --record, or what diagnose --json printed";
+    let bytes = input::record(file).map_err(|e| Failure::usage(&doing, e.to_string(), next))?;
+    report::earlier(&bytes).map_err(|reason| Failure::usage(&doing, reason, next))
 }
 
 /// How long a pipe is waited for: another program may have left its own standard input open.
@@ -80,19 +104,24 @@ fn late_paste(snapshot: &mut Snapshot, text: &str) {
 }
 
 /// Key files that cannot be keys end the run before anything is asked of the network.
-async fn hopeless_keys(world: &Arc<dyn World>, request: &Request, json: bool) -> Option<Result<Exit, Failure>> {
+async fn hopeless_keys(
+    world: &Arc<dyn World>,
+    request: &Request,
+    args: &DiagnoseArgs,
+) -> Option<Result<Exit, Failure>> {
     let mut facts = Facts { target: request.target.clone(), now: request.now, ..Facts::default() };
     if facts.target.keys.is_empty() {
         return None;
     }
     world.observe(ProbeId::Keys, Arc::new(facts.clone())).await.into_iter().for_each(|o| o.apply(&mut facts));
     let failure = input::refuse_hopeless_keys(&facts.local.keys)?;
-    if !json {
+    if !args.json {
         return Some(Err(failure));
     }
     // JSON readers get the cause as well, from the file alone.
     let (facts, diagnosis) = diagnose::replay(facts);
-    output::print_json(&crate::core::report::json(&facts, &diagnosis, &Run::default()));
+    let run = Run { redacted: args.redact, ..Run::default() };
+    output::print_json(&crate::core::report::json(&facts, &diagnosis, &run));
     output::note(&format!("port22: {failure}"));
     Some(Ok(Exit::Usage))
 }
@@ -171,20 +200,13 @@ fn record(file: &Path, facts: &Facts) -> Result<(), Failure> {
     written.map_err(|e| Failure::usage(doing, e.to_string(), "name a file that you may write"))
 }
 
-fn replay(cli: &Cli, args: &DiagnoseArgs, file: &Path) -> Result<Exit, Failure> {
+fn replay(cli: &Cli, args: &DiagnoseArgs, file: &Path, before: Option<&Outline>) -> Result<Exit, Failure> {
     let doing = format!("read the record {}", file.display());
     let bytes =
         input::record(file).map_err(|e| Failure::usage(&doing, e.to_string(), "name a file written by --record"))?;
     let facts: Facts = serde_json::from_slice(&bytes)
         .map_err(|e| Failure::usage(&doing, format!("it is no record: {e}"), "name a file written by --record"))?;
     let (facts, diagnosis) = diagnose::replay(facts);
-    let run = Run::default();
-    if args.json {
-        output::print_json(&crate::core::report::json(&facts, &diagnosis, &run));
-    } else if args.markdown {
-        output::print(&crate::core::report::markdown(&facts, &diagnosis, &run));
-    } else {
-        output::print(&crate::core::report::text(&facts, &diagnosis, &run, cli.global.ascii));
-    }
+    tell(cli, args, &facts, &diagnosis, Run::default(), before);
     Ok(exit_of(diagnosis.overall))
 }

@@ -7,9 +7,10 @@ use crate::core::catalogue;
 use crate::core::fixes;
 use crate::core::plan::{Choices, Confirmed, Consent, Gate, Plan};
 use crate::core::report;
+use crate::core::report::compare::Compared;
 use crate::core::rules;
 use crate::core::words::{tr, tr_with};
-use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, StepState};
+use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, Snapshot, StepState};
 use crate::engine::failure::{Failure, FailureKind};
 use crate::engine::journal::Journal;
 use crate::engine::repair::{self, Means};
@@ -78,7 +79,7 @@ pub async fn run(cli: &Cli, args: &FixArgs) -> Result<Exit, Failure> {
     }
     if plan.steps.iter().all(|s| s.action.is_none()) {
         let why = plan.gates.iter().map(|g| g.why.clone()).collect::<Vec<_>>().join("; ");
-        tell(args.json, &plan, true, None, &why, None, &Said::new());
+        tell(args.json, &plan, true, None, &why, (None, None), &Said::new());
         return Ok(Exit::Ok);
     }
     output::note(&report::plan_text(&plan, cli.global.ascii));
@@ -89,7 +90,7 @@ pub async fn run(cli: &Cli, args: &FixArgs) -> Result<Exit, Failure> {
     let reread = !args.yes;
     let run = follow(world, journal, request, |means| repair::apply(means, confirmed, reread));
     let (result, said) = Box::pin(run).await;
-    finish(args.json, result, &said)
+    finish(args.json, result, &said, Some(&before))
 }
 
 /// What `--choose ID=OPTION` says.
@@ -194,11 +195,14 @@ where
     tokio::join!(run(Means { world, journal, request, run: RunId(2), out }), watch)
 }
 
-/// Tells how it ended.
-pub fn finish(json: bool, result: RepairResult, said: &Said) -> Result<Exit, Failure> {
+/// Tells how it ended, and what changed since the diagnosis before it.
+pub fn finish(json: bool, result: RepairResult, said: &Said, before: Option<&Snapshot>) -> Result<Exit, Failure> {
     let after = result.after.as_ref();
+    let compared = before.zip(after).map(|(before, after)| {
+        crate::engine::report::compared((&before.facts, &before.diagnosis), (&after.facts, &after.diagnosis))
+    });
     let tell = |verified: bool, text: &str| {
-        tell(json, &result.plan, verified, result.entry.as_deref(), text, after, said);
+        tell(json, &result.plan, verified, result.entry.as_deref(), text, (after, compared.as_ref()), said);
     };
     match &result.outcome {
         RepairOutcome::Fixed { login } => {
@@ -240,7 +244,7 @@ fn tell(
     verified: bool,
     entry: Option<&str>,
     text: &str,
-    after: Option<&crate::engine::event::Snapshot>,
+    (after, compared): (Option<&Snapshot>, Option<&Compared>),
     said: &Said,
 ) {
     if as_json {
@@ -259,6 +263,9 @@ fn tell(
         out["causes"] = json!(
             after.map(|a| a.diagnosis.causes.iter().map(|c| c.id.clone()).collect::<Vec<_>>()).unwrap_or_default()
         );
+        if let Some(compared) = compared {
+            out["compared"] = json!(compared);
+        }
         output::print_json(&out);
     } else {
         // Step by step on stderr only while somebody watches.
@@ -268,6 +275,9 @@ fn tell(
             output::print(&tr_with("step {number}: {text}", &[("number", &(index + 1)), ("text", &text)]));
         }
         output::print(text);
+        for line in compared.map(Compared::brief).unwrap_or_default() {
+            output::print(&format!("  {line}"));
+        }
         if let Some(entry) = entry.filter(|_| plan.steps.iter().any(|s| s.undo.is_some())) {
             output::print(&tr_with("undo: {command}", &[("command", &format!("port22 undo {entry}"))]));
         }

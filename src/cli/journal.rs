@@ -183,5 +183,5 @@ pub async fn resume(cli: &Cli, args: &UndoArgs) -> Result<Exit, Failure> {
     let request = input::request(entry.plan.login.clone().unwrap_or_default(), &cli.global);
     let run = fix::follow(world, journal, request, |means| repair::resume(means, entry));
     let (result, said) = Box::pin(run).await;
-    fix::finish(args.json, result, &said)
+    fix::finish(args.json, result, &said, None)
 }

@@ -4,6 +4,9 @@
 //! keys and tokens, bearer tokens) and what a line itself calls one (`password=…`). It may remove too much, and
 //! cannot know a secret that looks like any other word. Public keys and fingerprints stay: they are what is compared.
 
+pub mod collect;
+pub mod hide;
+
 use regex::Regex;
 use std::borrow::Cow;
 use std::sync::LazyLock;

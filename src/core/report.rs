@@ -3,22 +3,28 @@
 //! Pure: a report is made from facts and a diagnosis, so that a replay prints the same.
 
 mod brief;
+pub mod compare;
+pub mod done;
 
 pub use brief::brief;
 
 use crate::core::catalogue;
 use crate::core::cause::{Certainty, Finding};
-use crate::core::check::{HopState, Verdict};
+use crate::core::check::{HopId, HopState, Verdict};
 use crate::core::diagnosis::{Diagnosis, Overall};
 use crate::core::facts::Facts;
 use crate::core::fixes;
 use crate::core::plan::{GateState, Plan};
 use crate::core::recognise::strip_controls;
+use crate::core::redact::{collect, hide::Hide};
 use crate::core::rules;
 use crate::core::text::{millis, pad, shell_quote};
 use crate::core::told::told;
 use crate::core::words::{tr, tr_with};
+use compare::Compared;
+use done::Done;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use unicode_width::UnicodeWidthStr;
 
@@ -31,15 +37,96 @@ pub struct Run {
     pub millis: u64,
     /// Milliseconds by check id.
     pub check_millis: BTreeMap<String, u64>,
+    /// What was changed for this target, oldest first.
+    pub done: Vec<Done>,
+    /// What changed since an earlier diagnosis.
+    pub compared: Option<Compared>,
+    /// Whether what tells who and where is replaced by placeholders.
+    pub redacted: bool,
+}
+
+/// What a report shows, and how what it shows is written: as it is, or with placeholders.
+struct Shown<'a> {
+    facts: &'a Facts,
+    diagnosis: Cow<'a, Diagnosis>,
+    done: Cow<'a, [Done]>,
+    compared: Option<Cow<'a, Compared>>,
+    hide: Option<Hide>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(facts: &'a Facts, diagnosis: &'a Diagnosis, run: &'a Run) -> Self {
+        let compared = run.compared.as_ref();
+        let Some(hide) = run.redacted.then(|| collect::of(facts)) else {
+            return Self {
+                facts,
+                diagnosis: Cow::Borrowed(diagnosis),
+                done: Cow::Borrowed(&run.done),
+                compared: compared.map(Cow::Borrowed),
+                hide: None,
+            };
+        };
+        Self {
+            facts,
+            diagnosis: Cow::Owned(hidden(diagnosis, &hide)),
+            done: Cow::Owned(run.done.iter().map(|d| d.clone().hidden(&hide)).collect()),
+            compared: compared.map(|c| Cow::Owned(c.clone().hidden(&hide))),
+            hide: Some(hide),
+        }
+    }
+
+    /// A text made of facts, as it may be shown.
+    fn say(&self, text: String) -> String {
+        match &self.hide {
+            Some(hide) => hide.text(&text),
+            None => text,
+        }
+    }
+
+    fn json(&self, mut value: Value) -> Value {
+        if let Some(hide) = &self.hide {
+            hide.json(&mut value);
+        }
+        value
+    }
+}
+
+/// The diagnosis with placeholders in everything that was seen; ids and verdicts stay.
+fn hidden(diagnosis: &Diagnosis, hide: &Hide) -> Diagnosis {
+    let mut out = diagnosis.clone();
+    let evidence = |all: &mut Vec<crate::core::fact::Evidence>| {
+        for one in all {
+            one.text = hide.text(&one.text);
+            one.source = hide.text(&one.source);
+        }
+    };
+    for cause in &mut out.causes {
+        evidence(&mut cause.evidence);
+        cause.would_prove = cause.would_prove.take().map(|p| hide.text(&p));
+    }
+    for check in &mut out.checks {
+        evidence(&mut check.evidence);
+        check.reason = hide.text(&check.reason);
+    }
+    for hop in &mut out.path {
+        hop.detail = hide.text(&hop.detail);
+    }
+    for door in &mut out.doors {
+        door.why = hide.text(&door.why);
+        door.cost = hide.text(&door.cost);
+    }
+    out
 }
 
 /// `diagnose --json`, schema 1.
 pub fn json(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> Value {
     let instance = facts.instance();
-    json!({
+    let shown = Shown::new(facts, diagnosis, run);
+    let diagnosis = &*shown.diagnosis;
+    let mut out = json!({
         "schema": 1,
         "tool": concat!("port22 ", env!("CARGO_PKG_VERSION")),
-        "target": {
+        "target": shown.json(json!({
             "instance_id": instance.map(|i| &i.id),
             "name": match instance {
                 Some(instance) => instance.name.as_ref(),
@@ -52,7 +139,7 @@ pub fn json(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> Value {
             "source_ip": facts.source_ip(),
             "region": facts.aws.region,
             "account": facts.aws.caller.value().map(|c| &c.account),
-        },
+        })),
         "symptom": diagnosis.symptom.as_deref().unwrap_or("other"),
         "verdict": diagnosis.overall,
         "causes": diagnosis.causes.iter().map(cause_json).collect::<Vec<_>>(),
@@ -69,7 +156,13 @@ pub fn json(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> Value {
         "recommended_door": crate::core::diagnosis::recommended(&diagnosis.doors).map(|d| d.id.as_str()),
         "api_calls": run.api_calls,
         "millis": run.millis,
-    })
+        "done": shown.done,
+        "redacted": run.redacted,
+    });
+    if let Some(compared) = &shown.compared {
+        out["compared"] = json!(compared);
+    }
+    out
 }
 
 fn cause_json(finding: &Finding) -> Value {
@@ -146,23 +239,12 @@ impl Glyphs {
 
 /// The path as one line: `you ── internet ── igw …`.
 pub fn path_line(diagnosis: &Diagnosis, glyphs: Glyphs) -> String {
-    use crate::core::check::HopId;
     let mut out = String::new();
     for hop in &diagnosis.path {
         if !out.is_empty() {
             out.push_str(if hop.state == HopState::Blocked { glyphs.cut } else { glyphs.link });
         }
-        out.push_str(match hop.hop {
-            HopId::Client => tr("you"),
-            HopId::Internet => tr("internet"),
-            HopId::Igw => tr("igw"),
-            HopId::Route => tr("route"),
-            HopId::Nacl => tr("nacl"),
-            HopId::SecurityGroup => tr("sg"),
-            HopId::Eni => tr("eni"),
-            HopId::Sshd => "sshd",
-            HopId::Auth => tr("login"),
-        });
+        out.push_str(hop_word(hop.hop));
         out.push(' ');
         out.push_str(match hop.state {
             HopState::Open => glyphs.pass,
@@ -172,6 +254,29 @@ pub fn path_line(diagnosis: &Diagnosis, glyphs: Glyphs) -> String {
         });
     }
     out
+}
+
+/// A hop in the picture of the path.
+fn hop_word(hop: HopId) -> &'static str {
+    match hop {
+        HopId::Client => tr("you"),
+        HopId::Internet => tr("internet"),
+        HopId::Igw => tr("igw"),
+        HopId::Route => tr("route"),
+        HopId::Nacl => tr("nacl"),
+        HopId::SecurityGroup => tr("sg"),
+        HopId::Eni => tr("eni"),
+        HopId::Sshd => "sshd",
+        HopId::Auth => tr("login"),
+    }
+}
+
+/// The same for a hop id as JSON has it.
+fn hop_name(id: &str) -> &str {
+    match HopId::ALL.into_iter().find(|h| json!(h) == *id) {
+        Some(hop) => hop_word(hop),
+        None => id,
+    }
 }
 
 fn certainty(c: Certainty) -> &'static str {
@@ -185,20 +290,22 @@ fn certainty(c: Certainty) -> &'static str {
 /// One screen of text: path, cause, evidence, what to do.
 pub fn text(facts: &Facts, diagnosis: &Diagnosis, run: &Run, ascii: bool) -> String {
     let glyphs = Glyphs::new(ascii);
-    let mut lines = vec![headline(facts, run), path_line(diagnosis, glyphs), String::new()];
+    let shown = Shown::new(facts, diagnosis, run);
+    let diagnosis = &*shown.diagnosis;
+    let mut lines = vec![shown.say(headline(facts, run)), path_line(diagnosis, glyphs), String::new()];
     match diagnosis.overall {
         Overall::Healthy => {
             lines.push(tr("The login works:").to_owned());
-            lines.push(format!("  {}", ssh_command(facts)));
+            lines.push(format!("  {}", shown.say(ssh_command(facts))));
         }
         Overall::Inconclusive => {
             lines.push(tr("No cause could be proven. What is missing:").to_owned());
             let open = diagnosis.checks.iter().filter(|c| c.verdict == Verdict::CannotTell).take(6);
             lines.extend(open.map(|c| format!("  {} {}: {}", glyphs.unknown, check_title(&c.id), told(&c.reason))));
             lines.push(String::new());
-            push_causes(facts, diagnosis, &mut lines, tr("SEEN,"));
+            push_causes(&shown, &mut lines, tr("SEEN,"));
         }
-        Overall::CauseFound => push_causes(facts, diagnosis, &mut lines, tr("CAUSE")),
+        Overall::CauseFound => push_causes(&shown, &mut lines, tr("CAUSE")),
     }
     let open = crate::core::diagnosis::recommended(&diagnosis.doors);
     if let Some(door) = open.filter(|_| diagnosis.overall != Overall::Healthy) {
@@ -207,6 +314,12 @@ pub fn text(facts: &Facts, diagnosis: &Diagnosis, run: &Run, ascii: bool) -> Str
             &[("door", &door_name(&door.id)), ("why", &told(&door.why)), ("cost", &told(&door.cost))],
         ));
     }
+    if let Some(compared) = &shown.compared {
+        lines.push(String::new());
+        lines.push(tr("Compared with the earlier diagnosis:").to_owned());
+        lines.extend(compared.lines().iter().map(|l| format!("  {l}")));
+    }
+    done::push_text(&shown.done, &mut lines);
     lines.join("\n")
 }
 
@@ -244,8 +357,9 @@ fn check_title(id: &str) -> &str {
     catalogue::get().checks.get(id).map_or(id, |w| w.title.as_str())
 }
 
-fn push_causes(facts: &Facts, diagnosis: &Diagnosis, lines: &mut Vec<String>, heading: &str) {
+fn push_causes(shown: &Shown<'_>, lines: &mut Vec<String>, heading: &str) {
     let words = catalogue::get();
+    let (facts, diagnosis) = (shown.facts, &*shown.diagnosis);
     for (nth, finding) in diagnosis.causes.iter().enumerate() {
         let cause = words.causes.get(&finding.id);
         let title = cause.map_or(finding.id.as_str(), |w| w.title.as_str());
@@ -262,13 +376,13 @@ fn push_causes(facts: &Facts, diagnosis: &Diagnosis, lines: &mut Vec<String>, he
         if let Some(user) = rules::suggested_user(facts).filter(|_| finding.id == "wrong-user-name") {
             lines.push(tr_with(
                 "  log in as {user}:  {command}",
-                &[("user", &user), ("command", &ssh_command_as(facts, Some(&user)))],
+                &[("user", &shown.say(user.clone())), ("command", &shown.say(ssh_command_as(facts, Some(&user))))],
             ));
         }
         for id in cause.map(|w| w.fixes.as_slice()).unwrap_or_default() {
             let Some(fix) = words.fixes.get(id) else { continue };
             let how = if fixes::applicable(id) {
-                format!("port22 fix {id} {}", target_words(facts))
+                format!("port22 fix {id} {}", shown.say(target_words(facts)))
             } else {
                 tr_with("by hand: port22 explain {id}", &[("id", id)])
             };
@@ -278,7 +392,7 @@ fn push_causes(facts: &Facts, diagnosis: &Diagnosis, lines: &mut Vec<String>, he
             ));
         }
         if let Some(cause) = cause.filter(|c| !c.fixes.iter().any(|f| fixes::applicable(f))) {
-            lines.extend(cause.by_hand.iter().take(3).map(|l| format!("    {}", fill(l, facts))));
+            lines.extend(cause.by_hand.iter().take(3).map(|l| format!("    {}", shown.say(fill(l, facts)))));
         }
         lines.push(String::new());
     }
@@ -286,19 +400,11 @@ fn push_causes(facts: &Facts, diagnosis: &Diagnosis, lines: &mut Vec<String>, he
 
 /// A Markdown report.
 pub fn markdown(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> String {
-    let mut out = format!(
-        "# {}\n\n",
-        tr_with(
-            "SSH to {name}",
-            &[(
-                "name",
-                &md(&facts
-                    .instance()
-                    .map_or_else(|| facts.target.name.clone(), crate::core::facts::aws::Instance::label))
-            )]
-        )
-    );
-    let head = strip_controls(&headline(facts, run)).replace(['`', '\n'], " ");
+    let shown = Shown::new(facts, diagnosis, run);
+    let diagnosis = &*shown.diagnosis;
+    let label = facts.instance().map_or_else(|| facts.target.name.clone(), crate::core::facts::aws::Instance::label);
+    let mut out = format!("# {}\n\n", tr_with("SSH to {name}", &[("name", &md(&shown.say(label)))]));
+    let head = strip_controls(&shown.say(headline(facts, run))).replace(['`', '\n'], " ");
     out.push_str(&format!("```\n{head}\n{}\n```\n\n", path_line(diagnosis, Glyphs::new(false))));
     let words = catalogue::get();
     out.push_str(&match diagnosis.overall {
@@ -327,6 +433,24 @@ pub fn markdown(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> String {
             md(&told(&check.reason))
         ));
     }
+    out.push_str(&format!("\n## {}\n\n", tr("The way of a packet")));
+    for hop in &diagnosis.path {
+        let state = match hop.state {
+            HopState::Open => tr("open"),
+            HopState::Blocked => tr("blocked"),
+            HopState::Unknown => tr("unknown"),
+            HopState::NotReached => tr("not reached"),
+        };
+        let mark = if hop.state == HopState::Blocked { "**" } else { "" };
+        out.push_str(&format!("- {}: {mark}{state}{mark}: {}\n", hop_word(hop.hop), md(&told(&hop.detail))));
+    }
+    if let Some(compared) = &shown.compared {
+        out.push_str(&format!("\n## {}\n\n", tr("Before and after")));
+        for line in compared.lines() {
+            out.push_str(&format!("- {}\n", md(&line)));
+        }
+    }
+    done::push_markdown(&shown.done, &mut out);
     out
 }
 

@@ -5,6 +5,7 @@
 use crate::core::facts::Facts;
 use crate::core::fleet::Row;
 use crate::core::plan::{Choices, Confirmed};
+use crate::core::report::compare::Outline;
 use crate::core::target::Target;
 use crate::engine::diagnose::Request;
 use crate::engine::event::{RunId, Snapshot};
@@ -12,6 +13,7 @@ use crate::engine::fleet::Wish as FleetWish;
 use crate::engine::journal::Entry;
 use crate::engine::secret::Secret;
 use crate::engine::terminal::Wish;
+use crate::tui::model::Wanted;
 use crate::tui::pane::emulator::Scroll;
 use std::sync::Arc;
 
@@ -95,10 +97,12 @@ pub enum Effect {
     ExportFleet(Vec<Row>),
     /// Read the journal.
     LoadJournal,
-    /// Put a text on the clipboard of the terminal (OSC 52).
+    /// Put a text on the clipboard: by the desktop's own program where there is one, else by the terminal.
     Copy(String),
-    /// Write the report of a diagnosis into the current directory.
-    Export(Box<Snapshot>),
+    /// Put a text on the clipboard of the terminal (OSC 52).
+    CopyByTerminal(String),
+    /// Write the report of a diagnosis.
+    Export(Box<Export>),
     /// Open a terminal; one that is open ends.
     OpenShell {
         /// Its number.
@@ -134,6 +138,30 @@ pub enum Effect {
     },
     /// Leave the program.
     Quit,
+}
+
+/// A report to write.
+#[derive(Debug, Clone)]
+pub struct Export {
+    /// What is known.
+    pub snapshot: Box<Snapshot>,
+    /// What was judged before the last repair.
+    pub before: Option<Box<Outline>>,
+    /// Its form.
+    pub wanted: Wanted,
+    /// Where to.
+    pub place: Place,
+    /// Whether its text is ASCII only.
+    pub ascii: bool,
+}
+
+/// Where a report goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A file in the current directory.
+    File,
+    /// The clipboard.
+    Clipboard,
 }
 
 /// Bytes for the other side. They may be a password: not even their number is shown.

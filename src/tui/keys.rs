@@ -8,6 +8,8 @@ mod table;
 pub use table::TABLE;
 
 use crate::core::words::tr;
+use crate::engine::report::Form;
+use crate::tui::effect::Place;
 use crate::tui::model::Model;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::fmt::Write;
@@ -61,6 +63,8 @@ pub enum Context {
     Leave,
     /// May port22 look inside?
     Inside,
+    /// The report: in which form, and where to.
+    Export,
     /// A session: the keys are the other side's.
     Shell,
     /// After the escape key of a session.
@@ -101,6 +105,7 @@ impl Context {
                 | Self::Palette
                 | Self::Leave
                 | Self::Inside
+                | Self::Export
                 | Self::EndShell
         )
     }
@@ -136,6 +141,7 @@ impl Context {
             Self::Palette => "Command palette",
             Self::Leave => "Leave?",
             Self::Inside => "Look inside?",
+            Self::Export => "Report",
             Self::Shell => "Shell",
             Self::ShellKeys => "Shell: after Ctrl-]",
             Self::ShellScroll => "Shell: scroll-back",
@@ -184,8 +190,14 @@ pub enum Action {
     Inside,
     /// Ways in.
     Doors,
-    /// Write the report.
+    /// Write the report: asks how.
     Export,
+    /// The form of the report.
+    ReportForm(Form),
+    /// Placeholders in the report, or not.
+    Redact,
+    /// Write the report there.
+    ReportTo(Place),
     /// Every instance of the Regions, by cause.
     Fleet,
     /// Journal.

@@ -4,6 +4,7 @@
 //! it and does no I/O, [`view`] draws it and changes nothing, [`run`] joins them with the
 //! terminal and performs effects. Knows `core` and `engine`; must not name `edge`. Used by `main`.
 
+pub mod clipboard;
 pub mod effect;
 pub mod keys;
 pub mod layout;

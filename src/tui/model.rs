@@ -10,12 +10,14 @@ use crate::core::facts::Facts;
 use crate::core::facts::aws::Instance;
 use crate::core::plan::{GateState, Plan};
 use crate::core::recognise::Recognised;
+use crate::core::report::compare::{Compared, Outline};
 use crate::core::suggest::Suggestion;
 use crate::core::target::Target;
 use crate::engine::diagnose::Request;
 use crate::engine::event::{RepairResult, RunId, Snapshot, StepState};
 use crate::engine::failure::Failure;
 use crate::engine::journal::Entry;
+use crate::engine::report::Form as ReportForm;
 use crate::engine::secret::Secret;
 use crate::engine::terminal::{Door, End};
 use crate::tui::keys::Context;
@@ -75,6 +77,28 @@ pub struct Model {
     pub guided: bool,
     /// Number of the next run.
     pub next_run: u64,
+    /// How the report was wanted last.
+    pub export: Wanted,
+}
+
+/// How a report is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// Its form.
+    pub form: ReportForm,
+    /// Whether what tells who and where is replaced by placeholders.
+    pub redacted: bool,
+}
+
+impl Wanted {
+    /// The file that it is written to, in the current directory.
+    pub fn file(self) -> &'static str {
+        match self.form {
+            ReportForm::Markdown => "port22-report.md",
+            ReportForm::Json => "port22-report.json",
+            ReportForm::Text => "port22-report.txt",
+        }
+    }
 }
 
 /// A screen above the start screen.
@@ -127,6 +151,8 @@ pub enum Overlay {
     Leave,
     /// May port22 look inside the operating system?
     Inside,
+    /// In which form the report is written, and where to.
+    Export,
     /// End the session that runs in the pane?
     EndShell,
 }
@@ -233,6 +259,8 @@ pub struct Diagnosing {
     pub ask: Option<String>,
     /// Place in the guided walk.
     pub walk: Walk,
+    /// What was judged before the last repair, to compare with.
+    pub before: Option<Box<Outline>>,
 }
 
 /// Where the user is in the guided walk.
@@ -269,6 +297,8 @@ pub struct Fixing {
     pub resume: Option<Box<Entry>>,
     /// The passphrase that is being typed.
     pub secret: Secret,
+    /// What the repair changed in the diagnosis, once it is over.
+    pub compared: Option<Compared>,
 }
 
 /// Where a fix stands.
@@ -478,6 +508,7 @@ impl Model {
             notice: None,
             guided: false,
             next_run: 0,
+            export: Wanted::default(),
         }
     }
 
@@ -498,6 +529,7 @@ impl Model {
             Some(Overlay::Read(_)) => Context::Read,
             Some(Overlay::Leave) => Context::Leave,
             Some(Overlay::Inside) => Context::Inside,
+            Some(Overlay::Export) => Context::Export,
             Some(Overlay::EndShell) => Context::EndShell,
             None => self.screen_context(),
         }

@@ -7,6 +7,7 @@ use crate::engine::fleet::FleetEvent;
 use crate::engine::inventory::InventoryEvent;
 use crate::engine::journal::Entry;
 use crate::engine::terminal::End;
+use crate::tui::clipboard::Way;
 use crate::tui::pane::frame::Frame;
 use crossterm::event::KeyEvent;
 use std::fmt;
@@ -62,6 +63,20 @@ pub enum Msg {
     JournalRead(Result<Vec<Entry>, Failure>),
     /// The report was written: its path, or why not.
     Exported(Result<String, String>),
+    /// The report is made and wants to be copied.
+    ReportMade(String),
+    /// A text is on the clipboard: the first words of it, and which way it went.
+    Copied {
+        /// First line of the text.
+        first: String,
+        /// The way.
+        way: Way,
+    },
+    /// The desktop's program failed; the terminal is to be asked.
+    NotCopied {
+        /// The text.
+        text: String,
+    },
     /// A terminal was opened.
     ShellOpened {
         /// Its number.
@@ -114,6 +129,9 @@ impl fmt::Debug for Msg {
             Self::Repaired { .. } => "Repaired",
             Self::JournalRead(_) => "JournalRead",
             Self::Exported(_) => "Exported",
+            Self::ReportMade(_) => "ReportMade",
+            Self::Copied { .. } => "Copied",
+            Self::NotCopied { .. } => "NotCopied",
             Self::ShellOpened { .. } => "ShellOpened",
             Self::ShellFailed { .. } => "ShellFailed",
             Self::ShellDrawn { .. } => "ShellDrawn",

@@ -4,19 +4,21 @@
 //! terminal is restored on every way out: return, error, panic, signal.
 
 use crate::core::fleet::{CSV_HEADER, Row, csv_line, json_line};
-use crate::engine::event::{RunId, Snapshot};
+use crate::core::report::Run;
+use crate::core::report::compare::{Outline, compare};
+use crate::engine::event::RunId;
 use crate::engine::fleet::FleetEvent;
 use crate::engine::journal::Journal;
 use crate::engine::world::World;
-use crate::engine::{diagnose, fleet, repair};
-use crate::tui::effect::Effect;
+use crate::engine::{diagnose, fleet, repair, report};
+use crate::tui::clipboard::{self, Way};
+use crate::tui::effect::{Effect, Export, Place};
 use crate::tui::model::{Model, Settings};
 use crate::tui::msg::Msg;
 use crate::tui::pane::frame::Frame;
 use crate::tui::pane::session::{self, Handle};
 use crate::tui::update::{begin, update};
 use crate::tui::view::draw;
-use base64::Engine as _;
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, Event, EventStream, KeyEventKind};
 use crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
@@ -39,9 +41,6 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Bytes of a large frame.
 const FRAME: usize = 256 * 1024;
-
-/// The report's file name, in the current directory.
-const REPORT: &str = "port22-report.md";
 
 /// The fleet's file names, in the current directory.
 const FLEET_JSON: &str = "port22-fleet.jsonl";
@@ -231,7 +230,19 @@ impl Performer {
             let (world, journal, sender) = (Arc::clone(&self.world), Arc::clone(&self.journal), self.sender.clone());
             match effect {
                 Effect::Quit => return Ok(true),
-                Effect::Copy(text) => copy(&text)?,
+                Effect::Copy(text) => {
+                    tokio::task::spawn_blocking(move || {
+                        let _ = sender.send(match clipboard::copy_by_program(&text, |name| std::env::var_os(name)) {
+                            Some(program) => Msg::Copied { first: first_words(&text), way: Way::Program(program) },
+                            // The terminal is written to by this loop alone, between two frames.
+                            None => Msg::NotCopied { text },
+                        });
+                    });
+                }
+                Effect::CopyByTerminal(text) => {
+                    let way = copy(&text)?;
+                    let _ = sender.send(Msg::Copied { first: first_words(&text), way });
+                }
                 Effect::OpenShell { run, wish } => {
                     self.shell = Some(Handle::open(world, run, *wish, sender));
                 }
@@ -338,9 +349,17 @@ impl Performer {
                         let _ = sender.send(Msg::JournalRead(journal.entries()));
                     });
                 }
-                Effect::Export(snapshot) => {
+                Effect::Export(wish) => {
                     tokio::task::spawn_blocking(move || {
-                        let _ = sender.send(Msg::Exported(export(&snapshot)));
+                        let text = report_of(&wish, journal.as_ref());
+                        let _ = sender.send(match wish.place {
+                            Place::Clipboard => Msg::ReportMade(text),
+                            Place::File => {
+                                let file = wish.wanted.file();
+                                let written = std::fs::write(file, text).map_err(|e| format!("{file}: {e}"));
+                                Msg::Exported(written.map(|()| file.to_owned()))
+                            }
+                        });
                     });
                 }
             }
@@ -415,17 +434,29 @@ async fn drawn(shell: &mut Option<Handle>) -> (RunId, Arc<Frame>) {
     }
 }
 
-fn export(snapshot: &Snapshot) -> Result<String, String> {
-    let text = crate::engine::report::markdown(snapshot);
-    std::fs::write(REPORT, text).map(|()| REPORT.to_owned()).map_err(|e| format!("{REPORT}: {e}"))
+/// The report as it is wanted, with what the journal says was changed.
+fn report_of(wish: &Export, journal: &dyn Journal) -> String {
+    let (facts, diagnosis) = (&wish.snapshot.facts, &wish.snapshot.diagnosis);
+    // Without a journal the report tells of no changes: it is about the diagnosis.
+    let done = report::done_for(facts, &journal.entries().unwrap_or_default());
+    let compared = wish.before.as_ref().map(|before| compare(before, &Outline::of(facts, diagnosis)));
+    let run = Run { done, compared, redacted: wish.wanted.redacted, ..report::run_of(&wish.snapshot) };
+    report::write(wish.wanted.form, facts, diagnosis, &run, wish.ascii)
+}
+
+/// The first line of a text, and whether there is more.
+fn first_words(text: &str) -> String {
+    let first = text.lines().next().unwrap_or_default();
+    if text.lines().count() > 1 { format!("{first} …") } else { first.to_owned() }
 }
 
 /// Asks the terminal to put a text on its clipboard (OSC 52).
-fn copy(text: &str) -> io::Result<()> {
-    let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+fn copy(text: &str) -> io::Result<Way> {
+    let Some(sequence) = clipboard::sequence(text, |name| std::env::var_os(name)) else { return Ok(Way::TooLong) };
     let mut out = io::stdout();
-    write!(out, "\x1b]52;c;{encoded}\x07")?;
-    out.flush()
+    out.write_all(sequence.as_bytes())?;
+    out.flush()?;
+    Ok(Way::Terminal)
 }
 
 /// Holds the terminal; gives it back when dropped.

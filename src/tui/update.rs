@@ -14,6 +14,7 @@ pub mod start;
 
 use crate::core::plan::Plan;
 use crate::core::words::tr_with;
+use crate::tui::clipboard::{LONGEST, Way};
 use crate::tui::effect::Effect;
 use crate::tui::keys::{self, Action, Context};
 use crate::tui::model::{Clock, Model, Overlay, Pane, Screen};
@@ -76,6 +77,21 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             });
             Vec::new()
         }
+        Msg::ReportMade(text) => vec![Effect::Copy(text)],
+        Msg::Copied { first, way } => {
+            model.notice = Some(match way {
+                Way::Program(program) => {
+                    tr_with("Copied by {program}: {text}", &[("program", &program), ("text", &first)])
+                }
+                Way::Terminal => tr_with("Sent to the clipboard of your terminal: {text}", &[("text", &first)]),
+                Way::TooLong => tr_with(
+                    "Too long for the clipboard of a terminal ({limit} bytes): write it to a file instead.",
+                    &[("limit", &LONGEST)],
+                ),
+            });
+            Vec::new()
+        }
+        Msg::NotCopied { text } => vec![Effect::CopyByTerminal(text)],
         Msg::ShellOpened { run, title } => shell::opened(model, run, title),
         Msg::ShellFailed { run, failure } => shell::failed(model, run, failure),
         Msg::ShellDrawn { run, frame } => shell::drawn(model, run, frame),
@@ -218,12 +234,9 @@ fn commands(plan: &Plan, undo: bool) -> String {
     lines.join("\n")
 }
 
-fn copy(model: &mut Model) -> Vec<Effect> {
+fn copy(model: &Model) -> Vec<Effect> {
     let Some(text) = copy_text(model) else { return Vec::new() };
-    let first = text.lines().next().unwrap_or_default().to_owned();
-    let more = if text.lines().count() > 1 { " …" } else { "" };
-    model.notice =
-        Some(tr_with("Sent to the clipboard of your terminal: {text}", &[("text", &format!("{first}{more}"))]));
+    // Which way it went is told when it is known.
     vec![Effect::Copy(text)]
 }
 

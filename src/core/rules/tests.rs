@@ -2,6 +2,7 @@
 
 mod case;
 mod contract;
+mod redacted;
 
 use crate::core::cause::Certainty;
 use crate::core::diagnosis::{Diagnosis, judge};

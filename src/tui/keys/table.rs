@@ -5,6 +5,8 @@
 use super::{Action, Binding, Context};
 use crate::engine::failure::FailureKind;
 use crate::engine::journal::EntryState;
+use crate::engine::report::Form;
+use crate::tui::effect::Place;
 use crate::tui::model::fleet::FleetList;
 use crate::tui::model::{Diagnosing, Model, Phase, Screen, ShellPhase};
 use crate::tui::update::diagnosis::Choice;
@@ -100,7 +102,7 @@ pub const TABLE: &[Binding] = {
         row(C::Diagnosis, "g", A::Guided, "guided", "one question at a time", 6, always),
         row(C::Diagnosis, "r", A::Again, "run again", "run the checks again", 4, is_finished),
         row(C::Diagnosis, "t", A::Details, "login details", "change user, port, keys, your address; run again", 8, always),
-        row(C::Diagnosis, "e", A::Export, "export", "write port22-report.md into the current directory", 7, has_checks),
+        row(C::Diagnosis, "e", A::Export, "export", "write or copy the report, redacted if you like", 7, has_checks),
         row(C::Diagnosis, "x", A::Explain, "explain", "what the cause means", 8, has_cause),
         row(C::Diagnosis, "h", A::ByHand, "by hand", "how to do the selected check by hand", 9, has_checks),
         row(C::Diagnosis, "w", A::Glossary, "", "the words on the screen", 0, always),
@@ -118,7 +120,7 @@ pub const TABLE: &[Binding] = {
         row(C::Guided, "g", A::Guided, "triage", "everything at once", 4, always),
         row(C::Guided, "s", A::Shell, "shell", "a shell through the cheapest way in that is open", 5, has_checks),
         row(C::Guided, "d", A::Doors, "doors", "ways in, open and closed", 6, has_checks),
-        row(C::Guided, "e", A::Export, "export", "write port22-report.md into the current directory", 7, has_checks),
+        row(C::Guided, "e", A::Export, "export", "write or copy the report, redacted if you like", 7, has_checks),
         row(C::Guided, "r", A::Again, "run again", "run the checks again", 6, is_finished),
         row(C::Guided, "i", A::Inside, "look inside", "look inside, read-only, after your consent", 4, may_look_inside),
         row(C::Guided, "pagedown space", A::ScrollDown, "", "scroll down", 0, has_checks),
@@ -240,6 +242,14 @@ pub const TABLE: &[Binding] = {
 
         row(C::Inside, "y", A::Yes, "look inside", "run the read-only script, then the checks again", 1, always),
         row(C::Inside, "esc n", A::Back, "no", "stay outside", 1, always),
+
+        row(C::Export, "enter", A::ReportTo(Place::File), "write the file", "write the report into the current directory", 1, always),
+        row(C::Export, "c y", A::ReportTo(Place::Clipboard), "copy", "copy the report to the clipboard", 2, always),
+        row(C::Export, "r", A::Redact, "redact", "placeholders for names, ids and addresses, or not", 3, always),
+        row(C::Export, "m", A::ReportForm(Form::Markdown), "Markdown", "as Markdown", 4, always),
+        row(C::Export, "j", A::ReportForm(Form::Json), "JSON", "as JSON", 4, always),
+        row(C::Export, "t", A::ReportForm(Form::Text), "text", "as one screen of text", 4, always),
+        row(C::Export, "esc e q", A::Back, "cancel", "close without doing anything", 5, always),
 
         row(C::Leave, "y", A::LeaveNow, "leave", "leave; the journal keeps what was begun", 1, always),
         row(C::Leave, "esc n", A::Back, "stay", "stay", 1, always),

@@ -355,11 +355,45 @@ fn the_guided_walk_asks_before_it_tells() {
 #[test]
 fn the_palette_does_what_the_key_does() {
     let mut model = diagnosed(SIZE, Story::Blocked);
-    let effects = press(&mut model, ":report<enter>");
+    assert!(press(&mut model, ":report<enter>").is_empty());
+    assert!(screen(&model).contains("port22-report.md"), "{}", screen(&model));
+    let effects = press(&mut model, "<enter>");
     assert!(matches!(effects[..], [Effect::Export(_)]), "{effects:?}");
     assert!(model.overlays.is_empty());
     update(&mut model, Msg::Exported(Ok("port22-report.md".into())));
     assert!(screen(&model).contains("The report is in port22-report.md"));
+}
+
+#[test]
+fn the_report_is_written_in_the_form_and_to_the_place_that_were_chosen() {
+    use crate::engine::report::Form;
+    use crate::tui::clipboard::Way;
+    use crate::tui::effect::Place;
+    let mut model = diagnosed(SIZE, Story::Blocked);
+    press(&mut model, "ejr");
+    assert!(screen(&model).contains("placeholders for account"), "{}", screen(&model));
+    let effects = press(&mut model, "c");
+    let [Effect::Export(wish)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((wish.wanted.form, wish.wanted.redacted, wish.place), (Form::Json, true, Place::Clipboard));
+    assert!(wish.before.is_none());
+    let effects = update(&mut model, Msg::ReportMade("{}".into()));
+    assert!(matches!(&effects[..], [Effect::Copy(text)] if text == "{}"), "{effects:?}");
+    // The desktop has no program for it, so the terminal is asked; the way taken is told.
+    let effects = update(&mut model, Msg::NotCopied { text: "{}".into() });
+    assert!(matches!(&effects[..], [Effect::CopyByTerminal(_)]), "{effects:?}");
+    for (way, told) in [
+        (Way::Program("wl-copy"), "Copied by wl-copy: {}"),
+        (Way::Terminal, "Sent to the clipboard of your terminal: {}"),
+        (Way::TooLong, "Too long for the clipboard of a terminal"),
+    ] {
+        update(&mut model, Msg::Copied { first: "{}".into(), way });
+        assert!(screen(&model).contains(told), "{}", screen(&model));
+    }
+    // What was chosen stays chosen; Esc writes nothing.
+    press(&mut model, "e");
+    assert!(screen(&model).contains("port22-report.json"), "{}", screen(&model));
+    assert!(press(&mut model, "<esc>").is_empty());
+    assert!(model.overlays.is_empty());
 }
 
 #[test]

@@ -121,6 +121,7 @@ fn alone(size: (u16, u16)) -> Vec<(&'static str, Model)> {
         ("fix_fixed", repaired(size, RepairOutcome::Fixed { login: true })),
         ("fix_not_verified", repaired(size, RepairOutcome::NotVerified("tcp-port: no answer within 5 s".into()))),
         ("undo", with(repaired(size, RepairOutcome::Fixed { login: true }), "u")),
+        ("report", with(diagnosed(size, Story::Blocked), "er")),
         ("leave", with(repaired(size, RepairOutcome::Undone), "<ctrl-c>")),
         ("doors", with(diagnosed(size, Story::Blocked), "dj")),
         ("journal", journal(size)),

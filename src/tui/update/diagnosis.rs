@@ -10,7 +10,7 @@ use crate::core::{fixes, rules};
 use crate::engine::diagnose::Request;
 use crate::engine::event::{ProbeState, RunId, Snapshot};
 use crate::engine::terminal::Door;
-use crate::tui::effect::Effect;
+use crate::tui::effect::{Effect, Export, Place};
 use crate::tui::keys::Action;
 use crate::tui::model::{Diagnosing, Model, Overlay, Part, Reading, Screen, Walk};
 use crate::tui::theme::Mark;
@@ -59,6 +59,7 @@ pub fn open(model: &mut Model, mut request: Request) -> Vec<Effect> {
         cause: 0,
         ask: None,
         walk: Walk::default(),
+        before: None,
     };
     model.stack.push(Screen::Diagnosis(Box::new(diagnosing)));
     effects.push(Effect::Diagnose { run, request: Box::new(request) });
@@ -250,7 +251,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Yes => return answer(model, Some("yes")),
         Action::No => return answer(model, Some("no")),
         Action::DontKnow => return answer(model, None),
-        Action::Export => return export(model),
+        Action::Export => model.overlays.push(Overlay::Export),
         Action::Ask => ask(model),
         Action::Details => form::open(model),
         Action::Shell => return shell::cheapest(model),
@@ -361,8 +362,14 @@ fn answer(model: &mut Model, answer: Option<&str>) -> Vec<Effect> {
     effects
 }
 
-fn export(model: &Model) -> Vec<Effect> {
-    model.diagnosing().and_then(|d| d.snapshot.clone()).map(Effect::Export).into_iter().collect()
+/// Writes the report of the diagnosis as it is wanted.
+pub fn export(model: &mut Model, place: Place) -> Vec<Effect> {
+    model.overlays.pop();
+    let (wanted, ascii) = (model.export, model.settings.ascii);
+    let Some(d) = model.diagnosing() else { return Vec::new() };
+    let Some(snapshot) = d.snapshot.clone() else { return Vec::new() };
+    let before = d.before.clone();
+    vec![Effect::Export(Box::new(Export { snapshot, before, wanted, place, ascii }))]
 }
 
 /// How to do the check by hand, in full.

@@ -4,6 +4,7 @@
 //! only from the plan that is on the screen.
 
 use crate::core::plan::{Choices, Confirmed, Consent, Plan};
+use crate::core::report::compare::{Outline, compare};
 use crate::core::words::{tr, tr_with};
 use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, StepState};
 use crate::engine::journal::Entry;
@@ -32,6 +33,7 @@ pub fn open(model: &mut Model, fix: String) -> Vec<Effect> {
         planned_ms: 0,
         resume: None,
         secret: Secret::default(),
+        compared: None,
     };
     model.stack.push(Screen::Fix(Box::new(fixing)));
     vec![Effect::Plan { run, fix, facts, choices: Choices::new() }]
@@ -99,6 +101,7 @@ pub fn open_undo(model: &mut Model, entry: String, plan: Plan) {
         planned_ms: 0,
         resume: None,
         secret: Secret::default(),
+        compared: None,
     };
     model.stack.push(Screen::Fix(Box::new(fixing)));
 }
@@ -146,10 +149,20 @@ pub fn planned(model: &mut Model, run: RunId, plan: Result<Box<Plan>, String>) {
     };
 }
 
+/// What the diagnosis below the fix says.
+fn outline_below(model: &Model) -> Option<Outline> {
+    let snapshot = model.diagnosing()?.snapshot.as_ref()?;
+    Some(Outline::of(&snapshot.facts, &snapshot.diagnosis))
+}
+
 /// The repair went on.
 pub fn repaired(model: &mut Model, run: RunId, event: RepairEvent) {
     let ms = model.clock.ms;
     let mut after = None;
+    let before = match &event {
+        RepairEvent::Ended(_) => outline_below(model),
+        _ => None,
+    };
     let Some(fixing) = of_run(model, run) else { return };
     match event {
         RepairEvent::Step { index, state } => {
@@ -193,6 +206,10 @@ pub fn repaired(model: &mut Model, run: RunId, event: RepairEvent) {
                 _ => Vec::new(),
             };
             after.clone_from(&result.after);
+            fixing.compared = after
+                .as_ref()
+                .zip(before.as_ref())
+                .map(|(after, before)| compare(before, &Outline::of(&after.facts, &after.diagnosis)));
             fixing.phase = Phase::Ended { result: Box::new(result), steps };
         }
     }
@@ -203,6 +220,7 @@ pub fn repaired(model: &mut Model, run: RunId, event: RepairEvent) {
     {
         diagnosis::show(d, Box::new(snapshot), ms);
         d.chosen = None;
+        d.before = before.map(Box::new);
     }
 }
 

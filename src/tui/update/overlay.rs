@@ -38,6 +38,9 @@ pub fn act(model: &mut Model, context: Context, action: Action) -> Vec<Effect> {
         (Context::Entry, Action::Accept) => entered(model),
         (Context::Entry, Action::Yes) => next_line(model),
         (Context::Inside, Action::Yes) => return look_inside(model),
+        (Context::Export, Action::ReportForm(form)) => model.export.form = form,
+        (Context::Export, Action::Redact) => model.export.redacted ^= true,
+        (Context::Export, Action::ReportTo(place)) => return diagnosis::export(model, place),
         (Context::EndShell, Action::Yes) => {
             model.overlays.pop();
             return shell::leave(model);

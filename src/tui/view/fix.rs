@@ -323,6 +323,14 @@ fn ended(
             wrapped(&mut lines, tr("✓ UNDONE: everything of this change is taken back."), room, " ", theme.good());
         }
     }
+    let changed = f.compared.as_ref().map(crate::core::report::compare::Compared::brief).unwrap_or_default();
+    if !changed.is_empty() {
+        lines.push((String::new(), theme.text()));
+        lines.push((format!("    {}", tr("What changed")), theme.key()));
+        for line in changed {
+            wrapped(&mut lines, &line, room, "    ", theme.text());
+        }
+    }
     if let Some(entry) = &result.entry {
         lines.push((String::new(), theme.text()));
         lines.push((tr_with("    journal entry {entry}", &[("entry", entry)]), theme.muted()));

@@ -64,6 +64,7 @@ fn screen(model: &Model, pen: &mut Pen) {
             Overlay::EndShell => popup::end_shell(pen),
             Overlay::Inside if matches!(model.stack.last(), Some(Screen::Fleet(_))) => popup::inside_many(pen),
             Overlay::Inside => popup::inside(pen),
+            Overlay::Export => popup::export(model, pen),
         }
     }
     widgets::footer(model, pen);

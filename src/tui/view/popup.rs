@@ -2,6 +2,7 @@
 
 use crate::core::words::{tr, tr_with};
 use crate::engine::failure::Failure;
+use crate::engine::report::Form as ReportForm;
 use crate::tui::layout::popup;
 use crate::tui::model::{Form, Model, Part, Reading};
 use crate::tui::text::wrap;
@@ -134,6 +135,53 @@ pub fn inside_many(pen: &mut Pen) {
         "May port22 look inside every running instance whose Systems Manager agent is online? Run Command runs one read-only script on them as root, some at a time. The script reads sshd's settings, account, login files, firewall and log; it changes nothing and reads no private keys. Systems Manager and CloudTrail note that it ran.",
     );
     question(pen, tr("Look inside all of them?"), text, tr("look inside"), tr("no"));
+}
+
+/// Draws the choice of the report's form.
+pub fn export(model: &Model, pen: &mut Pen) {
+    let theme = pen.theme;
+    let wanted = model.export;
+    let columns = 64;
+    let area = popup((pen.area.width, pen.area.height), columns, 8);
+    pen.clear(area);
+    let inside = pen.frame(area, tr("Report"), "", true);
+    let forms = [
+        (ReportForm::Markdown, "m", tr("Markdown")),
+        (ReportForm::Json, "j", tr("JSON")),
+        (ReportForm::Text, "t", tr("text")),
+    ];
+    let room = inside.width - 2;
+    let mut x = inside.x + 1;
+    for (form, key, name) in forms {
+        let chosen = form == wanted.form;
+        let mark = if chosen { "▸" } else { " " };
+        let name = format!(" {}    ", name);
+        let style = if chosen { theme.strong() } else { theme.text() };
+        x += pen.spans(
+            x,
+            inside.y,
+            room,
+            &[(mark, theme.key()), (" ", theme.text()), (key, theme.key()), (&name, style)],
+        );
+    }
+    let redacted = if wanted.redacted {
+        tr("placeholders for account, addresses, ids, names, users, key files")
+    } else {
+        tr("names, ids and addresses as they are")
+    };
+    for (at, line) in wrap(redacted, usize::from(room) - 4).iter().enumerate().take(2) {
+        let y = inside.y + 2 + at as u16;
+        if at == 0 {
+            pen.put(inside.x + 1, y, 1, "r", theme.key());
+        }
+        pen.put(inside.x + 3, y, room - 2, line, if wanted.redacted { theme.strong() } else { theme.text() });
+    }
+    let y = inside.bottom() - 1;
+    let file = format!(" {}     ", wanted.file());
+    let copy = format!(" {}", tr("copy"));
+    let spans =
+        [("Enter", theme.key()), (file.as_str(), theme.text()), ("c", theme.key()), (copy.as_str(), theme.text())];
+    pen.spans(inside.x + 1, y, room, &spans);
 }
 
 fn question(pen: &mut Pen, title: &str, text: &str, yes: &str, no: &str) {
