@@ -28,6 +28,7 @@ mod net_moto;
 mod power_moto;
 mod program;
 mod readme;
+mod reports;
 mod rescue_disk;
 mod rescue_lab;
 mod rescue_moto;
