@@ -63,6 +63,10 @@ pub async fn run(cli: &Cli, args: &FixArgs) -> Result<Exit, Failure> {
         let next = format!("port22 diagnose {} shows what is known", args.target);
         if unread { Failure::failed(&doing, reason, next) } else { Failure::usage(&doing, reason, next) }
     })?;
+    if let Some(stranger) = plan.stranger_among(&choices) {
+        let next = format!("port22 fix {} {} --dry-run lists the choices", args.fix, args.target);
+        return Err(Failure::usage(&doing, stranger, next));
+    }
     if args.dry_run {
         if args.json {
             output::print_json(&report::plan_json(&plan));

@@ -29,7 +29,9 @@ impl RealWorld {
             limit: RUN_LIMIT,
         };
         let mut first: Option<Why> = None;
-        for door in doors(facts) {
+        // A key that is pushed is a change, if only for 60 seconds.
+        let pushes = |door: &Door| matches!(door, Door::Push { .. });
+        for door in doors(facts).into_iter().filter(|door| !(self.read_only() && pushes(door))) {
             match self.enter((&instance.region, &instance.id), &door, errand, &script, self.through(facts)).await {
                 Ok(output) => {
                     let how = match &door {

@@ -78,6 +78,11 @@ impl RealWorld {
         self.aws.regions()
     }
 
+    /// Whether nothing at all may be changed (`--read-only`).
+    pub(super) fn read_only(&self) -> bool {
+        self.settings.read_only
+    }
+
     /// The AWS profile that was named (`--profile`).
     pub(super) fn profile(&self) -> Option<String> {
         self.settings.aws.profile.clone()

@@ -6,7 +6,7 @@ use crate::core::facts::Facts;
 use crate::core::facts::aws::{Instance, InstanceStatus, Interface, InterfaceAddress, Subnet};
 use crate::core::facts::host::SpotRequest;
 use crate::core::facts::prepared::net::{ElasticAddress, PowerFacts, ScalingMember};
-use crate::core::plan::{Action, Choices, Consent, GateState, NetworkAction, Plan, PowerAction};
+use crate::core::plan::{Action, Choice, Choices, Consent, GateState, NetworkAction, Plan, PowerAction};
 use crate::core::vpc::types::{
     AclEntry, InternetGateway, NetworkAcl, Route, RouteDestination, RouteTable, RouteTarget, SecurityGroup,
 };
@@ -453,4 +453,19 @@ fn a_start_promises_the_login_only_when_the_stop_is_all() {
         }));
         assert_eq!(made("instance-start", &stopped, &[]).refused().is_some(), refuses, "{status}");
     }
+}
+
+#[test]
+fn what_cannot_be_chosen_is_told_and_not_replaced_by_the_default() {
+    let mut plan = made("route-to-igw", &facts(vec![]), &[]);
+    plan.choices = vec![Choice::new("restore", "when?", &[("later", "later"), ("now", "now")], &choose(&[]))];
+    assert_eq!(plan.stranger_among(&choose(&[("restore", "now")])), None);
+    assert_eq!(plan.stranger_among(&choose(&[])), None);
+    let told = plan.stranger_among(&choose(&[("restore", "latr")])).unwrap();
+    assert!(told.contains("'latr'") && told.contains("later, now"), "{told}");
+    let told = plan.stranger_among(&choose(&[("volume", "vol-1")])).unwrap();
+    assert!(told.contains("'volume'") && told.contains("restore"), "{told}");
+    // Where there is nothing to do, nothing is offered either.
+    plan.steps.clear();
+    assert_eq!(plan.stranger_among(&choose(&[("volume", "vol-1")])), None);
 }

@@ -248,6 +248,25 @@ impl Plan {
         self.choices.iter().map(|c| (c.id.clone(), c.chosen.clone())).collect()
     }
 
+    /// What of a user's choices this plan does not know, in words; a default that is taken instead would be a surprise.
+    /// A plan that does nothing offers nothing to choose.
+    pub fn stranger_among(&self, choices: &Choices) -> Option<String> {
+        let acts = self.refused().is_none() && self.steps.iter().any(|s| s.action.is_some());
+        choices.iter().find_map(|(id, option)| match self.choices.iter().find(|c| c.id == *id) {
+            Some(choice) if choice.options.iter().any(|(known, _)| known == option) => None,
+            Some(choice) => {
+                let known: Vec<&str> = choice.options.iter().map(|(known, _)| known.as_str()).collect();
+                Some(format!("'{option}' is no way of '{id}' here: {}", known.join(", ")))
+            }
+            None if acts => {
+                let known: Vec<&str> = self.choices.iter().map(|c| c.id.as_str()).collect();
+                let known = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
+                Some(format!("'{id}' is nothing to be chosen here, but {known}"))
+            }
+            None => None,
+        })
+    }
+
     /// Whether it does the same as another: the same deeds in the same order, and refused or not alike.
     pub fn does_as(&self, other: &Self) -> bool {
         let deeds = |p: &Self| p.steps.iter().filter_map(|s| s.action.clone()).map(timeless).collect::<Vec<_>>();

@@ -60,7 +60,7 @@ pub(super) fn plan(
             return Ok(plan);
         }
     };
-    if lost.len() > 1 {
+    if lost.len() > 1 || choices.contains_key("volume") {
         let mut all: Vec<&LostRoot> = vec![volume];
         all.extend(lost.iter().filter(|v| v.id != volume.id));
         let texts: Vec<String> = all.iter().map(|v| words(v)).collect();
