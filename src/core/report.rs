@@ -10,8 +10,8 @@ pub use brief::brief;
 
 use crate::core::catalogue;
 use crate::core::cause::{Certainty, Finding};
-use crate::core::check::{HopId, HopState, Verdict};
-use crate::core::diagnosis::{Diagnosis, Overall};
+use crate::core::check::{CheckResult, Hop, HopId, HopState, Verdict};
+use crate::core::diagnosis::{Diagnosis, Door, Overall};
 use crate::core::facts::Facts;
 use crate::core::fixes;
 use crate::core::plan::{GateState, Plan};
@@ -101,19 +101,25 @@ fn hidden(diagnosis: &Diagnosis, hide: &Hide) -> Diagnosis {
         }
     };
     for cause in &mut out.causes {
-        evidence(&mut cause.evidence);
-        cause.would_prove = cause.would_prove.take().map(|p| hide.text(&p));
+        let Finding { id: _, certainty: _, evidence: seen, would_prove } = cause;
+        evidence(seen);
+        *would_prove = would_prove.take().map(|p| hide.text(&p));
     }
     for check in &mut out.checks {
-        evidence(&mut check.evidence);
-        check.reason = hide.text(&check.reason);
+        let CheckResult { id: _, verdict: _, reason, evidence: seen } = check;
+        evidence(seen);
+        *reason = hide.text(reason);
     }
     for hop in &mut out.path {
-        hop.detail = hide.text(&hop.detail);
+        let Hop { hop: _, state: _, detail } = hop;
+        *detail = hide.text(detail);
     }
     for door in &mut out.doors {
-        door.why = hide.text(&door.why);
-        door.cost = hide.text(&door.cost);
+        // Named one by one, so that a field that is added later is not forgotten here.
+        let Door { id: _, state: _, why, cost, command } = door;
+        *why = hide.text(why);
+        *cost = hide.text(cost);
+        *command = command.take().map(|c| hide.text(&c));
     }
     out
 }
