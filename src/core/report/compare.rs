@@ -260,15 +260,17 @@ impl Compared {
         out.extend(self.causes());
         for change in &self.checks {
             let (before, after) = (plain(change.before.as_ref()), plain(change.after.as_ref()));
-            let parts: [(&str, &dyn std::fmt::Display); 3] =
-                [("check", &check_title(&change.id)), ("before", &before), ("after", &after)];
-            out.push(tr_with("Check {check}: {before} -> {after}", &parts));
+            out.push(tr_with(
+                "Check {check}: {before} -> {after}",
+                &[("check", &check_title(&change.id)), ("before", &before), ("after", &after)],
+            ));
         }
         for change in &self.path {
             let (before, after) = (plain(change.before.as_ref()), plain(change.after.as_ref()));
-            let parts: [(&str, &dyn std::fmt::Display); 3] =
-                [("hop", &hop_name(&change.id)), ("before", &before), ("after", &after)];
-            out.push(tr_with("Hop {hop}: {before} -> {after}", &parts));
+            out.push(tr_with(
+                "Hop {hop}: {before} -> {after}",
+                &[("hop", &hop_name(&change.id)), ("before", &before), ("after", &after)],
+            ));
         }
         out
     }
