@@ -52,8 +52,11 @@ impl Kind {
 static COMMON: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let families = crate::core::ami::families().unwrap_or_default();
     let of_images = families.into_iter().flat_map(|f| f.users);
+    // Words of this program: where a rule's description is "ssh", every sentence would lose its words to no use.
+    let words =
+        ["ssh", "main", "public", "private", "internet", "port", "key", "instance", "server", "login", "all", "any"];
     let others = ["root", "administrator", "ssm-user", "ec2-instance-connect", "nobody", "default", "sshd"];
-    of_images.chain(others.map(str::to_owned)).map(|u| u.to_lowercase()).collect()
+    of_images.chain(others.into_iter().chain(words).map(str::to_owned)).map(|u| u.to_lowercase()).collect()
 });
 
 struct Forms {

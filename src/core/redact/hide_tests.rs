@@ -9,6 +9,7 @@ fn hide() -> Hide {
         (Kind::User, "alice".to_owned()),
         (Kind::User, "ec2-user".to_owned()),
         (Kind::Name, "22".to_owned()),
+        (Kind::Name, "ssh".to_owned()),
     ]);
     hide.know_id("i-0a1b2c3d");
     hide.know_file("~/.ssh/deploy.pem");
