@@ -112,7 +112,7 @@ pub struct Entry {
     pub plan: Plan,
     /// State.
     pub state: EntryState,
-    /// Done steps with their undo, in order; a step that was undone is left out.
+    /// Done steps with their undo, in order; a step that was undone is left out, and so is what came after it.
     pub done: Vec<DoneStep>,
     /// A step that was begun and of which nobody knows whether it was done.
     pub open_step: Option<(usize, Action)>,
@@ -216,8 +216,10 @@ pub fn entries(lines: &[Line]) -> Vec<Entry> {
             }
             LineEvent::UndoBegun { .. } => {}
             LineEvent::UndoDone { step, text } => {
-                entry.done.retain(|d| d.step != *step);
-                if entry.open_step.as_ref().is_some_and(|(open, _)| open == step) {
+                // An undo goes last first: what came after this step is taken back or left nothing behind, and a
+                // repair that is gone on with needs it again (a start, an attach, a wait).
+                entry.done.retain(|d| d.step < *step);
+                if entry.open_step.as_ref().is_some_and(|(open, _)| open >= step) {
                     entry.open_step = None;
                 }
                 entry.text.clone_from(text);

@@ -77,6 +77,39 @@ fn the_state_of_an_entry_follows_its_lines() {
 }
 
 #[test]
+fn what_came_after_an_undone_step_is_to_be_done_again() {
+    let mut lines = vec![begun()];
+    for index in 0..4 {
+        let [first, mut second] = step(index);
+        // The second and the last leave nothing behind: a wait, a start.
+        if let LineEvent::StepDone { undo, changed, .. } = &mut second
+            && index % 2 == 1
+        {
+            (*undo, *changed) = (None, false);
+        }
+        lines.extend([first, second]);
+    }
+    lines.extend([
+        LineEvent::StepBegun { step: 4, action: chmod() },
+        LineEvent::StepFailed { step: 4, failure: Failure { outcome_unknown: true, ..failure() } },
+    ]);
+    let left = |lines: &[LineEvent]| {
+        let entry = sum(lines.to_vec()).remove(0);
+        assert_eq!(entry.way_on().as_deref(), Some("port22 resume e1"));
+        (entry.done.iter().map(|d| d.step).collect::<Vec<_>>(), entry.open_step.map(|(open, _)| open))
+    };
+    assert_eq!(left(&lines), (vec![0, 1, 2, 3], Some(4)));
+    // The open step was looked at and found not done; the undo goes on with the one before it, and fails then.
+    lines.extend([
+        LineEvent::UndoBegun { step: 2, action: chmod() },
+        LineEvent::UndoDone { step: 2, text: "back".to_owned() },
+        LineEvent::UndoBegun { step: 0, action: chmod() },
+        LineEvent::UndoFailed { step: 0, failure: failure() },
+    ]);
+    assert_eq!(left(&lines), (vec![0, 1], None));
+}
+
+#[test]
 fn lines_without_a_begin_are_passed_over_and_entries_keep_apart() {
     let line = |entry: &str, event| Line { entry: entry.to_owned(), at: 1, event };
     let [a, b] = step(0);
