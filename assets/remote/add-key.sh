@@ -62,6 +62,7 @@ if [ -n "$P22_OLD" ] && [ "$P22_OLD" != "$KB" ]; then
     lift "$one"; keep "$one" c
     awk -v b="$P22_OLD" '{ for (i = 1; i <= NF; i++) if ($i == b) next } { print }' "$one" >"$D/new" || give_up "cannot-write $one"
     grep -qF "$KB" "$D/new" || [ "$one" != "$F" ] || give_up "cannot-write $one"
+    note "$one" "f:$(look "$one" | cut -d' ' -f1-3 | tr ' ' :):$(sum "$D/new")"
     cat "$D/new" >"$one" 2>/dev/null
     [ "$(sum "$one")" = "$(sum "$D/new")" ] || give_up "cannot-write $one"
     rm -f "$D/new"

@@ -11,12 +11,23 @@ LC_ALL=C; LANG=C; export LC_ALL LANG
 PATH=${PATH:-/usr/bin:/bin}:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin:/run/current-system/sw/bin; export PATH
 umask 077
 D=/var/lib/port22/$P22_TOKEN
-CHANGES=0
+CHANGES=0; NOTED=0; SURE=no; LEFT=
 say() { printf '%s\n' "$*"; }
 has() { command -v "$1" >/dev/null 2>&1; }
 t() { s=$1; shift; if has timeout; then timeout "$s" "$@"; else "$@"; fi; }
 finish() { say "port22-fix-end $1 $CHANGES${2:+ $2}"; exit 0; }
-did() { CHANGES=$((CHANGES + 1)); say "did $*"; if [ -d "$D" ]; then say "did $*" >>"$D/did"; fi; }
+did() {
+  CHANGES=$((CHANGES + 1)); say "did $*"
+  [ -d "$D" ] || return 0
+  say "did $*" >>"$D/did"
+  [ -r "$D/before" ] || return 0
+  # Those that it names, and those that were kept since the last time.
+  P22_DID=" $* " awk -v k="$NOTED" 'NR > k || index(ENVIRON["P22_DID"], " " $8 " ") { print $8 }' "$D/before" >"$D/touched"
+  NOTED=$(awk 'END { print NR }' "$D/before")
+  while read -r n_p; do note "$n_p" "$(state "$n_p")"; done <"$D/touched"
+}
+# A state that this change gives a path: where it is cut short, an undo sees whether somebody changed the path since.
+note() { grep -qxF "$2 $1" "$D/after" 2>/dev/null || printf '%s\n' "$2 $1" >>"$D/after"; }
 # Names that a shell or this output could misread are not touched.
 plain() { case $1 in /*[!A-Za-z0-9._/@+,=:~-]*) give_up "odd-path" ;; /*) ;; *) give_up "odd-path" ;; esac; }
 kind() {
@@ -108,19 +119,23 @@ made_dir() {
 seal() {
   lower
   if [ $CHANGES = 0 ]; then rm -rf "$D"; return 0; fi
+  left_as; : >"$D/done"
+}
+left_as() {
   [ -e "$D/before" ] || : >"$D/before"
   while read -r n k m u g c x p; do printf '%s\n' "$(state "$p") $p"; done <"$D/before" >"$D/after" 2>/dev/null
-  : >"$D/done"
 }
 
 # Puts back what $D/before says, last first. Changes nothing when somebody else changed one of these since.
 restore() {
   [ -r "$D/before" ] || [ -r "$D/service" ] || [ -r "$D/values" ] || return 0
-  if [ -e "$D/done" ]; then values_same || return 1; fi
-  if [ -e "$D/done" ] && [ -r "$D/after" ]; then
-    while read -r s p; do
-      if [ "$s" != "$(state "$p")" ] && ! undone "$p"; then say "left $p"; return 1; fi
-    done <"$D/after"
+  if [ $SURE = no ]; then
+    values_same || { LEFT=value; return 1; }
+    if [ -r "$D/before" ]; then
+      while read -r n k m u g c x p; do
+        if ! ours "$k" "$p"; then LEFT=$p; say "left $p"; return 1; fi
+      done <"$D/before"
+    fi
   fi
   if [ -r "$D/service" ]; then services_back stop; fi
   if [ -r "$D/attributes" ]; then while read -r a p; do chattr "-$a" "$p" 2>/dev/null; done <"$D/attributes"; fi
@@ -134,9 +149,24 @@ restore() {
   if [ -r "$D/service" ]; then services_back start; fi
   return $bad
 }
-# Whether a path is already as it was first.
+# Whether a path, of this kind before, is as this change left it or as it was first. Where the change was cut short
+# nobody wrote down how it left the last one: what is missing or empty there holds nothing of anybody's.
+ours() {
+  o_s=$(state "$2")
+  if grep -qxF "$o_s $2" "$D/after" 2>/dev/null || undone "$2"; then return 0; fi
+  [ ! -e "$D/done" ] || return 1
+  case $o_s in
+    -) return 0 ;;
+    f:*) [ ! -s "$2" ] ;;
+    # Only an empty one is removed.
+    d:*) [ "$1" = - ] ;;
+    *) return 1 ;;
+  esac
+}
+# Whether a path is already as it was first: its mode and owner of the first line, its content of the one that has it.
 undone() {
-  set -- "$1" $(awk -v p="$1" '$8 == p { print $1, $2, $3, $4, $5, $6; exit }' "$D/before")
+  set -- "$1" $(awk -v p="$1" '$8 == p { if (!f) { f = 1; n = $1; r = $2 " " $3 " " $4 " " $5; l = $6 } if ($2 == "f" && $6 == "c") { n = $1; l = "c"; exit } } END { if (f) print n, r, l }' "$D/before")
+  [ $# -gt 1 ] || return 1
   case $3 in
     -) [ "$(kind "$1")" = - ] ;;
     l) [ "$(state "$1")" = "l:$7" ] ;;
@@ -178,8 +208,10 @@ values_back() { :; }
 
 # Ends without a change: what was changed so far is put back.
 give_up() {
+  # Whatever is there now is of this very run, half a file too.
+  SURE=yes
   if restore >/dev/null; then CHANGES=0; rm -rf "$D"; finish fail "$1"; fi
-  : >"$D/done"; finish fail "not-put-back $1"
+  left_as; : >"$D/done"; finish fail "not-put-back $1"
 }
 
 say "port22-fix 1 $P22_JOB $P22_TOKEN"
@@ -190,6 +222,9 @@ begin() {
     cat "$D/did"; CHANGES=$(awk 'END { print NR }' "$D/did")
     finish ok "earlier"
   fi
-  restore >/dev/null || finish fail "not-put-back earlier-attempt"
+  if ! restore >/dev/null; then
+    [ -n "$LEFT" ] || finish fail "not-put-back earlier-attempt"
+    say "left $LEFT"; finish fail "changed-since"
+  fi
   rm -rf "$D"; CHANGES=0
 }

@@ -13,7 +13,7 @@ plain "$CONF"
 O=$(listeners | awk -v p="$P" '$2 == p && $3 !~ /^(sshd|systemd|init|\?)$/ { print $3; exit }')
 [ -z "$O" ] || finish fail "port-in-use $O"
 CHANGED=no
-write() { cat "$D/new" >"$1" 2>/dev/null; [ "$(sum "$1")" = "$(sum "$D/new")" ] || give_up "cannot-write $1"; rm -f "$D/new"; }
+write() { note "$1" "f:$(look "$1" | cut -d' ' -f1-3 | tr ' ' :):$(sum "$D/new")"; cat "$D/new" >"$1" 2>/dev/null; [ "$(sum "$1")" = "$(sum "$D/new")" ] || give_up "cannot-write $1"; rm -f "$D/new"; }
 own_file() { plain "$1"; [ "$(kind "$1")" = f ] || give_up "not-a-file $1"; lift "$1"; keep "$1" c; }
 
 # ---- what keeps it from starting ----

@@ -4,6 +4,7 @@ mod bad_input;
 mod broken_lab;
 mod catalogue;
 mod contract;
+mod cut_short;
 mod diagnose_moto;
 mod doors;
 #[cfg(target_os = "linux")]
