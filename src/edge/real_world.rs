@@ -495,6 +495,10 @@ impl World for RealWorld {
         .boxed()
     }
 
+    fn foresee(&self, undo: Action) -> BoxFuture<'_, Result<(), Failure>> {
+        async move { self.aws.foresee(&undo).await }.boxed()
+    }
+
     fn settle(&self, action: Action, step: StepContext) -> BoxFuture<'_, Settled> {
         async move {
             if let Action::Remote(action) = &action {

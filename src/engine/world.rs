@@ -259,6 +259,13 @@ pub trait World: Send + Sync + 'static {
     /// the same step that was cut short) is not done twice.
     fn perform(&self, action: Action, step: StepContext) -> BoxFuture<'_, Result<Performed, Failure>>;
 
+    /// Looks whether the deed that takes a step back would be refused, before an undo changes anything: what is undone
+    /// ahead of it may stop an instance or open a protection. Read-only; fails as the deed would.
+    fn foresee(&self, undo: Action) -> BoxFuture<'_, Result<(), Failure>> {
+        let _ = undo;
+        Box::pin(async { Ok(()) })
+    }
+
     /// Looks what became of a step that was begun and of which no answer is known. Read-only.
     fn settle(&self, action: Action, step: StepContext) -> BoxFuture<'_, Settled>;
 

@@ -179,6 +179,18 @@ impl Action {
             }),
             Self::ModifyIngress { from, to, .. } => {
                 let mut back = self.clone();
+    /// Whether it only starts or stops an instance, or makes room for that: done again it brings back what was so before.
+    pub fn is_of_power(&self) -> bool {
+        matches!(
+            self,
+            Self::StartInstance { .. }
+                | Self::StopInstance { .. }
+                | Self::Power(_)
+                | Self::UserData(UserDataAction::Power { .. })
+                | Self::Volume(VolumeAction::Power { .. })
+        )
+    }
+
                 if let Self::ModifyIngress { from: f, to: t, .. } = &mut back {
                     (*f, *t) = (*to, *from);
                 }

@@ -2,7 +2,7 @@
 //!
 //! Must not guess: a step of which nobody knows whether it was done is looked at before it is taken back.
 
-use super::Means;
+use super::{Means, Progress};
 use crate::core::facts::Facts;
 use crate::core::plan::{Action, Plan};
 use crate::core::probe::ProbeId;
@@ -10,6 +10,7 @@ use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, StepState};
 use crate::engine::failure::{Failure, FailureKind};
 use crate::engine::journal::{Entry, EntryState, Journal, LineEvent};
 use crate::engine::world::{Settled, StepContext, World};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,6 +126,35 @@ fn still_in_force(mut failure: Failure, journal: &dyn Journal, entry: &str) -> F
     failure
 }
 
+/// An undo that was refused for good after it had stopped the instance or opened what protects it: these steps of the
+/// plan are done once more, as they were in force, for every further undo would be refused at the same place.
+async fn close_again(means: &Means, found: &Entry, undone: &BTreeSet<usize>, mut failure: Failure) -> Failure {
+    let of_power =
+        |step: &usize| found.plan.steps.get(*step).and_then(|s| s.action.as_ref()).is_some_and(Action::is_of_power);
+    // Only a refusal has changed nothing itself.
+    let refused = failure.kind == FailureKind::Refused && !failure.outcome_unknown;
+    if !refused || undone.is_empty() || !undone.iter().all(of_power) {
+        return failure;
+    }
+    let done = (0..found.plan.steps.len()).filter(|step| !undone.contains(step)).collect();
+    let progress = Progress { done, outputs: found.outputs.clone(), open: None };
+    let told = match Box::pin(super::steps(means, &found.id, &found.plan, &progress)).await {
+        Ok(()) => {
+            let text = format!("the undo was refused ({}); what it had opened was closed again", failure.reason);
+            if found.state == EntryState::InForce {
+                let _ = means.journal.append(&found.id, LineEvent::Ended { verified: false, text });
+            }
+            "what this undo had opened or stopped was closed and started again".to_owned()
+        }
+        Err(why) => format!(
+            "what this undo had opened or stopped could not be brought back ({}): port22 resume {} does it",
+            why.reason, found.id
+        ),
+    };
+    failure.next = if failure.next.is_empty() { told } else { format!("{}. {told}", failure.next) };
+    failure
+}
+
 async fn take_back(means: &Means, found: &Entry) -> Result<(), Failure> {
     let entry = &found.id;
     let refuse = |reason: String, next: &str| Failure::new(FailureKind::Refused, format!("undo {entry}"), reason, next);
@@ -145,6 +175,15 @@ async fn take_back(means: &Means, found: &Entry) -> Result<(), Failure> {
     if let Some((_, _, text)) = all.iter().find(|(_, undo, _)| undo.is_none()) {
         return Err(refuse(format!("'{text}' cannot be taken back by a call"), "the journal shows what was changed"));
     }
+    // What is undone first may stop the instance and open what protects it: for nothing, if the rest is refused.
+    for undo in all.iter().filter_map(|(_, undo, _)| undo.as_ref()) {
+        means.world.foresee(undo.clone()).await.map_err(|mut failure| {
+            let next = "nothing was changed by this undo";
+            failure.next = if failure.next.is_empty() { next.into() } else { format!("{}; {next}", failure.next) };
+            failure
+        })?;
+    }
+    let mut undone = BTreeSet::new();
     for (step, action, _) in all {
         let Some(action) = action else { continue };
         means.journal.append(entry, LineEvent::UndoBegun { step, action: action.clone() })?;
@@ -155,9 +194,12 @@ async fn take_back(means: &Means, found: &Entry) -> Result<(), Failure> {
             Ok(done) => {
                 means.tell(RepairEvent::Step { index: step, state: StepState::Done(done.text.clone()) });
                 means.journal.append(entry, LineEvent::UndoDone { step, text: done.text })?;
+                undone.insert(step);
             }
             Err(failure) => {
                 means.tell(RepairEvent::Step { index: step, state: StepState::Failed(failure.reason.clone()) });
+                // Before the line that ends the undo and gives the lock away.
+                let failure = close_again(means, found, &undone, failure).await;
                 let _ = means.journal.append(entry, LineEvent::UndoFailed { step, failure: failure.clone() });
                 return Err(still_in_force(failure, means.journal.as_ref(), entry));
             }

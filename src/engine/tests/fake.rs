@@ -13,7 +13,7 @@ use crate::core::plan::{Action, Plan, Step};
 use crate::core::probe::ProbeId;
 use crate::core::vpc::types::{SecurityGroup, SgPeer, SgRule};
 use crate::engine::diagnose::Request;
-use crate::engine::failure::Failure;
+use crate::engine::failure::{Failure, FailureKind};
 use crate::engine::inventory::InventoryEvent;
 use crate::engine::journal::{self, Entry, Journal, Line, LineEvent};
 use crate::engine::world::{Observation, Performed, Settled, StepContext, World};
@@ -59,6 +59,10 @@ pub(super) struct Fake {
     pub(super) log: Arc<Mutex<Vec<String>>>,
     /// Deeds that fail.
     pub(super) refuses: BTreeSet<String>,
+    /// Kind of their failure.
+    pub(super) refusal: FailureKind,
+    /// Undos that are known to be refused ahead of time.
+    pub(super) foreseen: BTreeSet<String>,
     /// What became of a step without an answer.
     pub(super) settled: Settled,
     started: Instant,
@@ -79,6 +83,8 @@ impl Fake {
             ended: Arc::default(),
             log: Arc::default(),
             refuses: BTreeSet::new(),
+            refusal: FailureKind::Failed,
+            foreseen: BTreeSet::new(),
             settled: Settled::NotDone,
             started: Instant::now(),
             calls: AtomicU64::new(0),
@@ -240,6 +246,17 @@ impl World for Fake {
         async { Prepared::default() }.boxed()
     }
 
+    fn foresee(&self, undo: Action) -> BoxFuture<'_, Result<(), Failure>> {
+        async move {
+            let name = name_of(&undo);
+            if self.foreseen.contains(&name) {
+                return Err(Failure::new(FailureKind::Refused, format!("do {name}"), "it is foreseen", ""));
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
     fn settle(&self, action: Action, _step: StepContext) -> BoxFuture<'_, Settled> {
         self.log.lock().unwrap().push(format!("settle {}", name_of(&action)));
         async { self.settled.clone() }.boxed()
@@ -250,7 +267,7 @@ impl World for Fake {
             let name = name_of(&action);
             self.log.lock().unwrap().push(format!("perform {name}"));
             if self.refuses.contains(&name) {
-                return Err(Failure::failed(format!("do {name}"), "the test says so", "try again"));
+                return Err(Failure::new(self.refusal, format!("do {name}"), "the test says so", "try again"));
             }
             Ok(Performed {
                 text: format!("did {name}"),
@@ -270,6 +287,7 @@ impl World for Fake {
 fn opposite(action: &Action) -> Action {
     match action.clone() {
         Action::Chmod { path, from, to } => Action::Chmod { path, from: to, to: from },
+        Action::StartInstance { region, instance } => Action::StopInstance { region, instance },
         other => other,
     }
 }
@@ -278,6 +296,8 @@ fn opposite(action: &Action) -> Action {
 pub(super) fn name_of(action: &Action) -> String {
     match action {
         Action::Chmod { path, from, to } => format!("{path} {from:o}→{to:o}"),
+        Action::StartInstance { instance, .. } => format!("start {instance}"),
+        Action::StopInstance { instance, .. } => format!("stop {instance}"),
         other => format!("{other:?}"),
     }
 }

@@ -2,8 +2,9 @@
 
 use super::fake::{Fake, Notes, name_of, plan, request};
 use crate::core::facts::wire::Tcp;
-use crate::core::plan::{Action, Confirmed, Consent, Gate, GateState, Plan};
+use crate::core::plan::{Action, Confirmed, Consent, Gate, GateState, Plan, Step};
 use crate::engine::event::{RepairEvent, RepairOutcome, RepairResult, RunId, StepState};
+use crate::engine::failure::FailureKind;
 use crate::engine::journal::{EntryState, Journal, LineEvent};
 use crate::engine::repair::verify::not_everywhere_yet;
 use crate::engine::repair::{Means, apply, find_entry, find_interrupted, resume, undo, undo_actions};
@@ -215,6 +216,55 @@ async fn an_undo_that_fails_can_be_gone_on_with() {
     let entry = find_entry(notes.as_ref(), None).unwrap();
     let left: Vec<String> = undo_actions(&entry).iter().map(|(_, a, _)| name_of(a.as_ref().unwrap())).collect();
     assert_eq!(left, ["a 400→644"]);
+}
+
+/// A repair of file a that ends with a start, applied; every undo of the file fails in this way.
+async fn applied_with_a_start(refusal: FailureKind, foreseen: bool) -> (Arc<Fake>, Arc<Notes>) {
+    let mut world = Fake::new();
+    world.refuses.insert("a 400→644".to_owned());
+    world.refusal = refusal;
+    if foreseen {
+        world.foreseen.insert("a 400→644".to_owned());
+    }
+    let world = Arc::new(world);
+    let notes = Arc::new(Notes::new(&world));
+    let mut plan = plan(&["a"], &["tcp-port"]);
+    let start = |instance: &str| Action::StartInstance { region: "r".to_owned(), instance: instance.to_owned() };
+    plan.steps.extend(["i-1", "i-2"].map(|i| Step::deed(format!("start {i}"), "", None, start(i))));
+    let (out, _events) = unbounded_channel();
+    apply(means(&world, &notes, out), Confirmed::after_consent(plan, None).unwrap(), false).await;
+    world.log.lock().unwrap().clear();
+    (world, notes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_would_be_refused_is_seen_before_anything_is_undone() {
+    let (world, notes) = applied_with_a_start(FailureKind::Refused, true).await;
+    let RepairOutcome::Failed(failure) = taken_back(&world, &notes, "e1").await.outcome else { panic!("undone") };
+    assert_eq!(failure.reason, "it is foreseen");
+    assert!(failure.next.contains("nothing was changed"), "{}", failure.next);
+    assert_eq!(log(&world), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_undo_stopped_runs_again_when_the_rest_is_refused() {
+    let (world, notes) = applied_with_a_start(FailureKind::Refused, false).await;
+    for _ in 0..2 {
+        world.log.lock().unwrap().clear();
+        let outcome = taken_back(&world, &notes, "e1").await.outcome;
+        let RepairOutcome::Failed(failure) = outcome else { panic!("undone") };
+        assert!(failure.next.contains("started again"), "{}", failure.next);
+        assert_eq!(performed(&world), ["stop i-2", "stop i-1", "a 400→644", "start i-1", "start i-2"]);
+        let entry = notes.entries().unwrap().remove(0);
+        assert_eq!(entry.state, EntryState::InForce);
+        let left: Vec<String> =
+            undo_actions(&entry).iter().map(|(_, undo, _)| name_of(undo.as_ref().unwrap())).collect();
+        assert_eq!(left, ["stop i-2", "stop i-1", "a 400→644"], "a later undo does all of it");
+    }
+    // A deed that failed in the middle may have changed something: nothing is started on top of that.
+    let (world, notes) = applied_with_a_start(FailureKind::Failed, false).await;
+    taken_back(&world, &notes, "e1").await;
+    assert_eq!(performed(&world), ["stop i-2", "stop i-1", "a 400→644"]);
 }
 
 #[tokio::test(start_paused = true)]

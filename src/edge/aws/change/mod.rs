@@ -17,6 +17,7 @@ mod standing;
 mod user_data;
 mod volume;
 
+use crate::core::plan::volume::VolumeAction;
 use crate::core::plan::{Action, Gate, GateState, Plan};
 use crate::edge::aws::client::Aws;
 use crate::edge::aws::error;
@@ -57,6 +58,18 @@ impl Aws {
 
     /// Looks what became of an AWS action of which no answer is known; `None` when the action is not one of AWS.
     pub async fn settle(&self, action: &Action, step: &StepContext) -> Option<Settled> {
+    /// Looks whether a deed that takes something back would be refused; only those that refuse for good are looked at.
+    pub async fn foresee(&self, undo: &Action) -> Result<(), Failure> {
+        match undo {
+            Action::UserData(deed) => self.foresee_user_data(deed).await,
+            // It only looks.
+            Action::Volume(deed @ VolumeAction::KeepRepair { .. }) => {
+                self.perform_volume(deed, &StepContext::default()).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
         Some(match action {
             Action::StartInstance { region, instance } => self.settle_power(region, instance, true).await,
             Action::StopInstance { region, instance } => self.settle_power(region, instance, false).await,

@@ -203,21 +203,26 @@ impl Aws {
         Ok(set_done(action))
     }
 
-    async fn restore(
+    /// Looks whether the user data could be put back now.
+    pub(super) async fn foresee_user_data(&self, undo: &UserDataAction) -> Result<(), Failure> {
+        let UserDataAction::Restore { region, instance, file, sha256, nonce } = undo else { return Ok(()) };
+        let doing = format!("put the user data of {instance} back");
+        self.to_restore((region, instance), file, sha256, nonce, &doing).await.map(drop)
+    }
+
+    /// What is to be put back; `None` where it is there already. Fails where somebody else has set it since, and where
+    /// the copy is not what was saved.
+    async fn to_restore(
         &self,
         (region, instance): (&str, &str),
         file: &str,
         sha256: &str,
         nonce: &str,
-        step: &StepContext,
-    ) -> Result<Performed, Failure> {
-        let doing = format!("put the user data of {instance} back");
+        doing: &str,
+    ) -> Result<Option<Vec<u8>>, Failure> {
         let now = self.user_data_now(region, instance).await?;
         if boothook::digest(&now.raw) == *sha256 {
-            return Ok(Performed {
-                text: format!("the user data of {instance} is its owner's, byte for byte"),
-                ..Performed::default()
-            });
+            return Ok(None);
         }
         if boothook::nonce_of(&now.raw).as_deref() != Some(nonce) {
             return Err(Failure::new(
@@ -227,9 +232,27 @@ impl Aws {
                 format!("compare it with the saved copy: base64 -d {}", crate::core::text::shell_quote(file)),
             ));
         }
-        let raw = copy(file, sha256).map_err(|reason| {
-            Failure::failed(&doing, reason, "the journal names the copy; bring it back from a backup")
+        let found = copy(file, sha256).map_err(|reason| {
+            Failure::failed(doing, reason, "the journal names the copy; bring it back from a backup")
         })?;
+        Ok(Some(found))
+    }
+
+    async fn restore(
+        &self,
+        (region, instance): (&str, &str),
+        file: &str,
+        sha256: &str,
+        nonce: &str,
+        step: &StepContext,
+    ) -> Result<Performed, Failure> {
+        let doing = format!("put the user data of {instance} back");
+        let Some(raw) = self.to_restore((region, instance), file, sha256, nonce, &doing).await? else {
+            return Ok(Performed {
+                text: format!("the user data of {instance} is its owner's, byte for byte"),
+                ..Performed::default()
+            });
+        };
         self.at_rest(region, instance, step).await?;
         self.set_running(region, instance, false, step).await?;
         let bytes = raw.len();
