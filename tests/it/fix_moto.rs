@@ -113,6 +113,29 @@ fn one_address_is_let_in_and_taken_out_again() {
 }
 
 #[test]
+fn a_rule_that_somebody_changed_since_stays() {
+    let stage = stage("changed-since", &[OTHERS]);
+    stage.fix(&["--yes"]).exits(0);
+    let filter = json!({"Filters": [{"Name": "group-id", "Values": [stage.world.group]}]});
+    let rules = stage.moto.ec2("describe_security_group_rules", &filter)["SecurityGroupRules"].clone();
+    let own = rules.as_array().and_then(|all| all.iter().find(|r| r["CidrIpv4"] == "203.0.113.10/32")).expect("ours");
+    let set = |cidr: &str| {
+        let rule = json!({"IpProtocol": own["IpProtocol"], "FromPort": own["FromPort"], "ToPort": own["ToPort"],
+            "CidrIpv4": cidr, "Description": "the new office"});
+        let update = json!({"GroupId": stage.world.group,
+            "SecurityGroupRules": [{"SecurityGroupRuleId": own["SecurityGroupRuleId"], "SecurityGroupRule": rule}]});
+        stage.moto.ec2("modify_security_group_rules", &update);
+    };
+    set("192.0.2.7/32");
+    let changed = stage.rules();
+    stage.home.run(&["undo", "--yes"]).exits(1).fails_with("changed since");
+    assert_eq!(stage.rules(), changed, "the id is the same, and the rule is somebody else's now");
+    set("203.0.113.10/32");
+    stage.home.run(&["undo", "--yes"]).exits(0);
+    assert_eq!(stage.rules(), owned(&[OTHERS]));
+}
+
+#[test]
 fn the_rule_for_the_former_address_is_replaced() {
     let former = ("203.0.113.77/32", "mia's laptop, \"at home\"");
     let stage = stage("replaced", &[former, OTHERS]);

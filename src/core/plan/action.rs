@@ -55,6 +55,10 @@ pub enum Action {
         group: String,
         /// `sgr-…`.
         rule: String,
+        /// What the rule allowed when it was added: its id stays when somebody changes it. `None` in journals of
+        /// versions that did not keep it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen: Option<Allowed>,
     },
     /// Takes back an `AuthorizeIngress` of which nobody knows whether it was done: removes the rule that
     /// has exactly this address and these ports and carries our tag, if there is one.
@@ -125,6 +129,29 @@ pub enum Action {
     Volume(VolumeAction),
 }
 
+/// What a rule of a security group lets in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allowed {
+    /// `tcp`, `icmp`, `-1`, …, as AWS tells it.
+    pub protocol: String,
+    /// First port.
+    pub from_port: i32,
+    /// Last port.
+    pub to_port: i32,
+    /// From where.
+    pub cidr: IpNet,
+}
+
+impl std::fmt::Display for Allowed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.protocol, self.from_port)?;
+        if self.to_port != self.from_port {
+            write!(f, "-{}", self.to_port)?;
+        }
+        write!(f, " from {}", self.cidr)
+    }
+}
+
 impl From<KeyPairAction> for Action {
     fn from(action: KeyPairAction) -> Self {
         Self::KeyPair(action)
@@ -149,6 +176,18 @@ impl Action {
         matches!(
             self,
             Self::StartInstance { .. } | Self::Power(PowerAction::StartAgain { .. } | PowerAction::Reboot { .. })
+        )
+    }
+
+    /// Whether it only starts or stops an instance, or makes room for that: done again it brings back what was so before.
+    pub fn is_of_power(&self) -> bool {
+        matches!(
+            self,
+            Self::StartInstance { .. }
+                | Self::StopInstance { .. }
+                | Self::Power(_)
+                | Self::UserData(UserDataAction::Power { .. })
+                | Self::Volume(VolumeAction::Power { .. })
         )
     }
 
@@ -179,18 +218,6 @@ impl Action {
             }),
             Self::ModifyIngress { from, to, .. } => {
                 let mut back = self.clone();
-    /// Whether it only starts or stops an instance, or makes room for that: done again it brings back what was so before.
-    pub fn is_of_power(&self) -> bool {
-        matches!(
-            self,
-            Self::StartInstance { .. }
-                | Self::StopInstance { .. }
-                | Self::Power(_)
-                | Self::UserData(UserDataAction::Power { .. })
-                | Self::Volume(VolumeAction::Power { .. })
-        )
-    }
-
                 if let Self::ModifyIngress { from: f, to: t, .. } = &mut back {
                     (*f, *t) = (*to, *from);
                 }

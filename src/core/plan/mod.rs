@@ -14,7 +14,7 @@ mod remote;
 mod user_data;
 pub mod volume;
 
-pub use action::{Action, Outputs, filled};
+pub use action::{Action, Allowed, Outputs, filled};
 pub use edit::Edit;
 pub use key_pair::KeyPairAction;
 pub use local::{KeyForm, LocalAction};

@@ -308,6 +308,7 @@ pub fn entry(id: &str, state: EntryState, at: i64) -> Entry {
         region: "eu-west-1".into(),
         group: "sg-0f3a91c2b4d5e6f70".into(),
         rule: "sgr-07a1".into(),
+        seen: None,
     };
     let done = if state == EntryState::Undone {
         Vec::new()

@@ -3,13 +3,14 @@
 //! Must not open anything to a whole network, and must not touch a rule that was changed since the plan was made.
 
 use super::{STEP_TAG, TAG, dry, step_tags};
-use crate::core::plan::{Action, Gate, GateState};
+use crate::core::plan::{Action, Allowed, Gate, GateState};
 use crate::edge::aws::client::Aws;
 use crate::edge::aws::{convert, error};
 use crate::engine::failure::Failure;
 use crate::engine::world::{Performed, StepContext};
 use aws_sdk_ec2::types::{
-    Filter, IpPermission, IpRange, Ipv6Range, ResourceType, SecurityGroupRuleRequest, SecurityGroupRuleUpdate,
+    Filter, IpPermission, IpRange, Ipv6Range, ResourceType, SecurityGroupRule, SecurityGroupRuleRequest,
+    SecurityGroupRuleUpdate,
 };
 use ipnet::IpNet;
 
@@ -27,6 +28,12 @@ impl Aws {
         step: &StepContext,
     ) -> Result<Performed, Failure> {
         let doing = format!("add a rule for {cidr} to {group} in {region}");
+        let asked = Some(Allowed {
+            protocol: permission.ip_protocol().unwrap_or_default().to_owned(),
+            from_port: permission.from_port().unwrap_or(-1),
+            to_port: permission.to_port().unwrap_or(-1),
+            cidr,
+        });
         let tags = step_tags(ResourceType::SecurityGroupRule, step);
         let call = self
             .ec2_once(region)
@@ -36,12 +43,15 @@ impl Aws {
             .tag_specifications(tags);
         match call.send().await {
             Ok(answer) => {
-                let rule =
-                    answer.security_group_rules().first().and_then(|r| r.security_group_rule_id()).map(str::to_owned);
+                let added = answer.security_group_rules().first();
+                let rule = added.and_then(|r| r.security_group_rule_id()).map(str::to_owned);
+                // In AWS's own words, with which it is compared later.
+                let seen = added.and_then(allowed).or(asked);
                 let undo = rule.clone().map(|rule| Action::RevokeIngress {
                     region: region.to_owned(),
                     group: group.to_owned(),
                     rule,
+                    seen,
                 });
                 Ok(Performed {
                     text: format!("rule {} added to {group} for {cidr}", rule.as_deref().unwrap_or("(id not told)")),
@@ -56,7 +66,12 @@ impl Aws {
                 Ok(match ours {
                     Some(rule) => Performed {
                         text: format!("rule {rule} was added to {group} for {cidr}"),
-                        undo: Some(Action::RevokeIngress { region: region.to_owned(), group: group.to_owned(), rule }),
+                        undo: Some(Action::RevokeIngress {
+                            region: region.to_owned(),
+                            group: group.to_owned(),
+                            rule,
+                            seen: asked,
+                        }),
                         changed: true,
                         ..Performed::default()
                     },
@@ -70,8 +85,36 @@ impl Aws {
         }
     }
 
-    pub(super) async fn revoke(&self, region: &str, group: &str, rule: &str) -> Result<Performed, Failure> {
+    pub(super) async fn revoke(
+        &self,
+        region: &str,
+        group: &str,
+        rule: &str,
+        seen: Option<&Allowed>,
+    ) -> Result<Performed, Failure> {
         let doing = format!("remove rule {rule} from {group} in {region}");
+        if let Some(seen) = seen {
+            let by_id = self.ec2(region).describe_security_group_rules().security_group_rule_ids(rule).send().await;
+            let now = match by_id {
+                Ok(answer) => answer.security_group_rules().first().cloned(),
+                // A rule that was just added may not be listed yet: the call itself tells.
+                Err(e) if error::code(&e) == "InvalidSecurityGroupRuleId.NotFound" => None,
+                Err(e) => return Err(error::failure(&e, "ec2:DescribeSecurityGroupRules", &doing)),
+            };
+            if let Some(now) = now
+                && allowed(&now).as_ref() != Some(seen)
+            {
+                let is = allowed(&now).map_or_else(|| "something else".to_owned(), |now| now.to_string());
+                return Err(Failure::failed(
+                    doing,
+                    format!("the rule allowed {seen} when it was added, and allows {is} now: it was changed since"),
+                    format!(
+                        "undo that change first (port22 journal), or, if nobody needs the rule: aws ec2 \
+                         revoke-security-group-ingress --region {region} --group-id {group} --security-group-rule-ids {rule}"
+                    ),
+                ));
+            }
+        }
         match self
             .ec2_once(region)
             .revoke_security_group_ingress()
@@ -151,7 +194,7 @@ impl Aws {
             });
         }
         match ours {
-            Some(rule) => self.revoke(region, group, &rule).await,
+            Some(rule) => self.revoke(region, group, &rule, None).await,
             None => Ok(Performed {
                 text: format!("{group} holds no rule of ours for {cidr}: the step was not done"),
                 undo: None,
@@ -242,6 +285,7 @@ impl Aws {
                         region: region.clone(),
                         group: group.clone(),
                         rule: rule.to_owned(),
+                        seen: None,
                     });
                     return Some(self.take_back_dry_run(undo.or_else(|| action.reverse()), AUTHORIZE).await);
                 }
@@ -269,7 +313,7 @@ impl Aws {
     /// An endpoint that performs what was only asked about is no AWS; its change is taken back at once.
     async fn take_back_dry_run(&self, undo: Option<Action>, name: &str) -> Gate {
         let undone = match undo {
-            Some(Action::RevokeIngress { region, group, rule }) => self.revoke(&region, &group, &rule).await,
+            Some(Action::RevokeIngress { region, group, rule, .. }) => self.revoke(&region, &group, &rule, None).await,
             Some(modify @ Action::ModifyIngress { .. }) => self.modify(&modify, false).await,
             Some(own) => self.revoke_own(&own, None).await,
             None => Err(Failure::failed("take it back", "there is no way", "")),
@@ -313,6 +357,16 @@ impl Aws {
             }
         }
     }
+}
+
+/// What a rule lets in; `None` where it names no addresses (a group, a prefix list).
+fn allowed(rule: &SecurityGroupRule) -> Option<Allowed> {
+    Some(Allowed {
+        protocol: rule.ip_protocol()?.to_owned(),
+        from_port: rule.from_port().unwrap_or(-1),
+        to_port: rule.to_port().unwrap_or(-1),
+        cidr: convert::cidr(rule.cidr_ipv4()).or_else(|| convert::cidr(rule.cidr_ipv6()))?,
+    })
 }
 
 /// The rule as it is to be: the whole of it, for the API replaces what it had.

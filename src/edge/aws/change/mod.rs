@@ -41,7 +41,9 @@ impl Aws {
                 let permission = groups::permission(protocol, *from_port, *to_port, *cidr, Some(description));
                 self.authorize(region, group, &permission, *cidr, step).await
             }
-            Action::RevokeIngress { region, group, rule } => self.revoke(region, group, rule).await,
+            Action::RevokeIngress { region, group, rule, seen } => {
+                self.revoke(region, group, rule, seen.as_ref()).await
+            }
             Action::RevokeOwn { .. } => self.revoke_own(action, Some(step)).await,
             Action::ModifyIngress { .. } => self.modify(action, step.again).await,
             Action::StartInstance { region, instance } => self.set_running(region, instance, true, step).await,
@@ -56,8 +58,6 @@ impl Aws {
         })
     }
 
-    /// Looks what became of an AWS action of which no answer is known; `None` when the action is not one of AWS.
-    pub async fn settle(&self, action: &Action, step: &StepContext) -> Option<Settled> {
     /// Looks whether a deed that takes something back would be refused; only those that refuse for good are looked at.
     pub async fn foresee(&self, undo: &Action) -> Result<(), Failure> {
         match undo {
@@ -70,6 +70,8 @@ impl Aws {
         }
     }
 
+    /// Looks what became of an AWS action of which no answer is known; `None` when the action is not one of AWS.
+    pub async fn settle(&self, action: &Action, step: &StepContext) -> Option<Settled> {
         Some(match action {
             Action::StartInstance { region, instance } => self.settle_power(region, instance, true).await,
             Action::StopInstance { region, instance } => self.settle_power(region, instance, false).await,
