@@ -60,6 +60,13 @@ impl Failure {
         self
     }
 
+    /// The failure of a deed that was asked for already: nobody knows whether it was done, or how far.
+    #[must_use]
+    pub fn after_asking(mut self) -> Self {
+        self.outcome_unknown = true;
+        self
+    }
+
     /// Bad usage.
     pub fn usage(doing: impl Into<String>, reason: impl Into<String>, next: impl Into<String>) -> Self {
         Self::new(FailureKind::Usage, doing, reason, next)

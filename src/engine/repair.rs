@@ -207,7 +207,8 @@ async fn steps(means: &Means, entry: &str, plan: &Plan, progress: &Progress) -> 
         })?;
         tell(StepState::Running);
         means.journal.append(entry, LineEvent::StepBegun { step: index, action: action.clone() })?;
-        let context = StepContext { again: progress.open == Some(index), ..StepContext::new(entry, index) };
+        let again = progress.open == Some(index);
+        let context = StepContext { again, ..StepContext::new(entry, index) };
         match perform(means, context, index, action).await {
             Ok(performed) => {
                 tell(StepState::Done(performed.text.clone()));
@@ -228,7 +229,9 @@ async fn steps(means: &Means, entry: &str, plan: &Plan, progress: &Progress) -> 
                     )
                 })?;
             }
-            Err(failure) => {
+            Err(mut failure) => {
+                // The attempt that was cut short may have done it, whatever this one met.
+                failure.outcome_unknown |= again;
                 tell(StepState::Failed(failure.reason.clone()));
                 // What failed matters more than that it could not be written down.
                 let _ = means.journal.append(entry, LineEvent::StepFailed { step: index, failure: failure.clone() });

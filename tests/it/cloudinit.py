@@ -135,6 +135,13 @@ def world():
         def fail_once(instance, operation, code, message):
             power.FAILURES[operation, instance] = (code, message)
 
+        @staticmethod
+        def blind(instance, on):
+            """Whether its attributes cannot be read any more once one was changed."""
+            power.BLIND.pop(instance, None)
+            if on:
+                power.BLIND[instance] = False
+
         def sh(self, script):
             """Runs a script in the guest; its output and status."""
             done = self.guest.sh(script)

@@ -16,6 +16,8 @@ BOOTS, HALTS = {}, {}
 CHANGES = []
 # Calls by operation and instance that fail once: (code, message).
 FAILURES = {}
+# Instances whose attributes cannot be read once one was changed; true from then on.
+BLIND = {}
 # Addresses of instances that get a new one at every start: those of the instance in turn, or ever new ones.
 POOL, TURNS = itertools.count(10), {}
 PHASE_SECONDS = 0.4
@@ -92,10 +94,20 @@ def patch():
         if len(raw) > 16384:
             refuse(self, "InvalidParameterValue", "User data is limited to 16384 bytes")
         instance.user_data = Base64EncodedString(base64.b64encode(raw).decode()) if raw else None
+        if instance.id in BLIND:
+            BLIND[instance.id] = True
         return EmptyResult()
+
+    describe = EC2Response.describe_instance_attribute
+
+    def describe_instance_attribute(self):
+        if BLIND.get(self._get_param("InstanceId")):
+            refuse(self, "UnauthorizedOperation", "You are not authorized to perform this operation.")
+        return describe(self)
 
     EC2Response.start_instances, EC2Response.stop_instances = start_instances, stop_instances
     EC2Response.modify_instance_attribute = modify_instance_attribute
+    EC2Response.describe_instance_attribute = describe_instance_attribute
 
     begin, end = Instance.start, Instance.stop
 

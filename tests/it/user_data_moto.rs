@@ -240,6 +240,23 @@ fn a_step_that_fails_says_what_is_in_force_and_the_way_back() {
 }
 
 #[test]
+fn user_data_that_was_set_and_cannot_be_read_back_is_not_called_untouched() {
+    let stage = stage("blind", OWN, json!({}));
+    let blind = |on: bool| stage.moto.ask(&json!({"do": "blind", "instance": stage.world.instance, "on": on}));
+    blind(true);
+    let run = stage.fix("user-data-repair", &["--yes"]).exits(1);
+    run.fails_with("EC2 took it, and does not show it");
+    run.fails_with("Nobody knows whether step 3 was done");
+    // What cannot be looked at is not started with the repair in it.
+    stage.home.run(&["undo", "--yes"]).exits(4);
+    assert_eq!(stage.state().0, "stopped");
+    blind(false);
+    assert!(stage.user_data().starts_with(b"#cloud-boothook"));
+    stage.home.run(&["undo", "--yes"]).exits(0);
+    assert_eq!((stage.user_data().as_slice(), stage.state().0.as_str()), (OWN, "running"));
+}
+
+#[test]
 fn what_somebody_else_set_meanwhile_is_not_overwritten() {
     let stage = stage("foreign", OWN, json!({}));
     stage.fix("user-data-repair", &["--yes", "--choose", "restore=later"]).exits(0);

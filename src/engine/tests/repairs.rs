@@ -360,6 +360,25 @@ async fn a_failure_in_the_middle_says_what_is_in_force_and_how_to_go_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_an_attempt_that_was_cut_short_may_have_done_stays_open_when_the_next_one_fails() {
+    let mut world = Fake::new();
+    world.refuses.insert("a 644→400".to_owned());
+    let world = Arc::new(world);
+    let notes = Arc::new(Notes::new(&world));
+    let plan = plan(&["a", "b"], &["tcp-port"]);
+    let entry = notes.begin(&plan).unwrap();
+    let action = plan.steps[0].action.clone().unwrap();
+    notes.append(&entry, LineEvent::StepBegun { step: 0, action }).unwrap();
+    let (out, _events) = unbounded_channel();
+    let result = resume(means(&world, &notes, out), find_interrupted(notes.as_ref(), None).unwrap()).await;
+    let RepairOutcome::Failed(failure) = result.outcome else { panic!("{:?}", result.outcome) };
+    assert!(failure.outcome_unknown && failure.next.contains("Nobody knows whether step 1 was done"), "{failure:?}");
+    assert_eq!(notes.entries().unwrap()[0].open_step.as_ref().map(|(step, _)| *step), Some(0));
+    assert_eq!(taken_back(&world, &notes, &entry).await.outcome, RepairOutcome::Undone);
+    assert_eq!(performed(&world).last().map(String::as_str), Some("a 400→644"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_step_that_leaves_no_reverse_is_looked_at_before_it_is_taken_back() {
     let stop = Action::StopInstance { region: "r".to_owned(), instance: "i-1".to_owned() };
     let start = Action::StartInstance { region: "r".to_owned(), instance: "i-1".to_owned() };

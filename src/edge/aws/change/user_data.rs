@@ -277,18 +277,22 @@ impl Aws {
             }
             Err(e) => return Err(error::failure(&e, MODIFY, doing)),
         }
-        // What was just written may be seen a moment later.
+        // What was just written may be seen a moment later, and a look may fail: from here on it may be set, whatever
+        // is seen, and an undo has to look.
+        let mut seen = Ok(());
         for _ in 0..10 {
-            if self.user_data_now(region, instance).await?.raw == raw {
-                return Ok(());
-            }
+            seen = match self.user_data_now(region, instance).await {
+                Ok(now) if now.raw == raw => return Ok(()),
+                Ok(_) => Ok(()),
+                Err(failure) => Err(failure.reason),
+            };
             tokio::time::sleep(PAUSE).await;
         }
-        Err(Failure::failed(
-            doing,
-            "EC2 took it, and shows other user data than what was set",
-            "look at it in the console",
-        ))
+        let reason = match seen {
+            Ok(()) => "EC2 took it, and shows other user data than what was set".to_owned(),
+            Err(why) => format!("EC2 took it, and does not show it: {why}"),
+        };
+        Err(Failure::failed(doing, reason, "look at it in the console").after_asking())
     }
 
     /// Waits while the instance is on its way between two states: it can then be neither started nor stopped.
