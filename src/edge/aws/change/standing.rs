@@ -234,7 +234,7 @@ impl Aws {
             }
         }
         scaling::enter_standby(self, region, instance, group, &doing).await?;
-        self.wait_lifecycle(place, "Standby", &doing, step).await?;
+        self.wait_lifecycle(place, "Standby", &doing, step).await.map_err(Failure::after_asking)?;
         Ok(in_standby(region, instance, group))
     }
 
@@ -255,7 +255,8 @@ impl Aws {
             self.wait_lifecycle((region, instance, group), "Standby", &doing, step).await?;
             scaling::exit_standby(self, region, instance, group, &doing).await?;
         }
-        self.wait_lifecycle((region, instance, group), "InService", &doing, step).await?;
+        let back = self.wait_lifecycle((region, instance, group), "InService", &doing, step).await;
+        back.map_err(Failure::after_asking)?;
         Ok(Performed { text, ..Performed::default() })
     }
 

@@ -1,7 +1,10 @@
 //! A volume to be at a place, or at none.
+//!
+//! Must not call a move "not done" once AWS was asked for a part of it: an undo would then leave the volume where it is.
 
 use super::{PAUSE, done, made};
 use crate::core::plan::volume::{Put, Spot, VolumeAction as Deed};
+use crate::core::text::shell_quote;
 use crate::edge::aws::client::Aws;
 use crate::edge::aws::error;
 use crate::edge::aws::rescue::ROOT_OF;
@@ -18,7 +21,7 @@ const LIMIT: Duration = Duration::from_mins(5);
 
 /// Where a volume is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     /// Attached to nothing.
     Nowhere,
     /// At an instance; `settled` when it neither comes nor goes.
@@ -36,7 +39,7 @@ impl Place {
 }
 
 impl Aws {
-    async fn place_of(&self, region: &str, volume: &str) -> Result<Place, Failure> {
+    pub(super) async fn place_of(&self, region: &str, volume: &str) -> Result<Place, Failure> {
         let doing = format!("see where {volume} is");
         let answer = self.ec2(region).describe_volumes().volume_ids(volume).send().await;
         let answer = answer.map_err(|e| error::failure(&e, "ec2:DescribeVolumes", &doing))?;
@@ -68,6 +71,13 @@ impl Aws {
 
     /// Moves a volume as far as it is not there yet.
     pub(super) async fn put(&self, put: &Put, step: &StepContext) -> Result<Performed, Failure> {
+        let mut asked = false;
+        let moved = self.moved(put, &mut asked, step).await;
+        moved.map_err(|failure| if asked { failure.after_asking() } else { failure })
+    }
+
+    /// The same; tells whether AWS was asked for a part of it.
+    async fn moved(&self, put: &Put, asked: &mut bool, step: &StepContext) -> Result<Performed, Failure> {
         let to = put.to.as_ref();
         let doing = match to {
             Some(spot) => format!("attach {} to {} as {}", put.volume, spot.instance, spot.device),
@@ -78,19 +88,28 @@ impl Aws {
         }
         let place = self.place_of(&put.region, &put.volume).await?;
         if !place.is(to) {
-            self.detach_from(put, place, &doing, step).await?;
+            self.detach_from(put, place, &doing, asked, step).await?;
             if let Some(spot) = to {
-                self.attach_at(put, spot, &doing, step).await?;
+                self.attach_at(put, spot, &doing, asked, step).await?;
             }
         }
-        if let (Some(spot), Some(on)) = (to, put.delete_with) {
-            self.delete_with(&put.region, spot, on).await?;
-            self.mark(put, None).await;
-        }
-        let text = match to {
+        let mut text = match to {
             Some(spot) => format!("{} is attached to {} as {}", put.volume, spot.instance, spot.device),
             None => format!("{} is detached", put.volume),
         };
+        if let (Some(spot), Some(on)) = (to, put.delete_with) {
+            // The volume is where it belongs, and the instance can start: this does not hold it up.
+            if let Err(failure) = self.delete_with(&put.region, spot, on).await {
+                text.push_str(&format!(
+                    "; DeleteOnTermination could not be set to {on} ({}): aws ec2 modify-instance-attribute --region {} --instance-id {} --block-device-mappings {}",
+                    failure.reason,
+                    put.region,
+                    spot.instance,
+                    shell_quote(&format!("DeviceName={},Ebs={{DeleteOnTermination={on}}}", spot.device)),
+                ));
+            }
+            self.mark(put, None).await;
+        }
         Ok(match &put.back {
             Some(back) => made(text, Deed::Put((**back).clone())),
             None => done(text),
@@ -98,7 +117,14 @@ impl Aws {
     }
 
     /// Takes the volume from where it is, if that is where the plan saw it.
-    async fn detach_from(&self, put: &Put, place: Place, doing: &str, step: &StepContext) -> Result<(), Failure> {
+    async fn detach_from(
+        &self,
+        put: &Put,
+        place: Place,
+        doing: &str,
+        asked: &mut bool,
+        step: &StepContext,
+    ) -> Result<(), Failure> {
         let Place::At { spot, going, .. } = place else { return Ok(()) };
         // Half-way to where it is to be.
         if put.to.as_ref() == Some(&spot) && !going {
@@ -117,23 +143,34 @@ impl Aws {
         }
         if !going {
             let call = self.ec2_once(&put.region).detach_volume().volume_id(&put.volume);
-            let asked = call.instance_id(&spot.instance).device(&spot.device).send().await;
-            if let Err(e) = asked {
+            if let Err(e) = call.instance_id(&spot.instance).device(&spot.device).send().await {
+                let failure = error::failure(&e, "ec2:DetachVolume", doing);
+                *asked |= failure.outcome_unknown;
                 // Between the look and the call it went by itself.
-                if self.place_of(&put.region, &put.volume).await? != Place::Nowhere {
-                    return Err(error::failure(&e, "ec2:DetachVolume", doing));
+                match self.place_of(&put.region, &put.volume).await {
+                    Ok(Place::Nowhere) => {}
+                    _ => return Err(failure),
                 }
             }
         }
+        *asked = true;
         self.until(put, None, doing, step).await
     }
 
-    async fn attach_at(&self, put: &Put, spot: &Spot, doing: &str, step: &StepContext) -> Result<(), Failure> {
+    async fn attach_at(
+        &self,
+        put: &Put,
+        spot: &Spot,
+        doing: &str,
+        asked: &mut bool,
+        step: &StepContext,
+    ) -> Result<(), Failure> {
         if self.place_of(&put.region, &put.volume).await? == Place::Nowhere {
             let call = self.ec2_once(&put.region).attach_volume().volume_id(&put.volume);
-            let asked = call.instance_id(&spot.instance).device(&spot.device).send().await;
-            asked.map_err(|e| error::failure(&e, "ec2:AttachVolume", doing))?;
+            let answer = call.instance_id(&spot.instance).device(&spot.device).send().await;
+            answer.map_err(|e| error::failure(&e, "ec2:AttachVolume", doing))?;
         }
+        *asked = true;
         self.until(put, Some(spot), doing, step).await
     }
 
