@@ -110,6 +110,11 @@ class World(world.World):
         stat = run("debugfs", "-R", f"stat {path}", DISKS[volume])
         return [text, stat.split("Mode:")[1].split()[0]]
 
+    @staticmethod
+    def refuse(instance, operation, on):
+        """Whether an operation about an instance is refused from now on."""
+        (REFUSED.add if on else REFUSED.discard)((operation, instance))
+
     def places(self, instance):
         """The instance's state and mappings, helpers that live, snapshots."""
         ec2 = self.client("ec2")
@@ -127,9 +132,34 @@ class World(world.World):
         }
 
 
+# Operations that are refused, and the instance that they are about.
+REFUSED = set()
+
+
+def patch():
+    from moto.core.exceptions import ServiceException
+    from moto.ec2.responses import EC2Response
+
+    def refusing(name, operation):
+        kept = getattr(EC2Response, name)
+
+        def answer(self):
+            if (operation, self._get_param("InstanceId")) in REFUSED and not self._get_bool_param("DryRun", False):
+                # moto finds the service, and with it the form of the answer, by the exception's module.
+                kind = type("Refusal", (ServiceException,), {"__module__": type(self).__module__})
+                raise kind("UnauthorizedOperation", "You are not authorized to perform this operation.")
+            return kept(self)
+
+        setattr(EC2Response, name, answer)
+
+    refusing("attach_volume", "AttachVolume")
+    refusing("modify_instance_attribute", "ModifyInstanceAttribute")
+
+
 def make():
     made = World(world.start())
     cloud.patch()
+    patch()
     cloud.tag, cloud.GUESTS = tag, Guests()
     return made
 

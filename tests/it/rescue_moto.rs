@@ -41,6 +41,20 @@ impl Stage {
         self.home.fix(FIX, &self.world, &[&["-i", &self.key], more].concat())
     }
 
+    fn refuse(&self, operation: &str, on: bool) {
+        self.moto.ask(&json!({"do": "refuse", "instance": self.world.instance, "operation": operation, "on": on}));
+    }
+
+    fn call(&self, operation: &str, arguments: &Value) -> Value {
+        self.moto.ask(&json!({"do": "call", "service": "ec2", "operation": operation, "arguments": arguments}))
+    }
+
+    /// Who has the volume.
+    fn holder(&self) -> Value {
+        let told = self.call("describe_volumes", &json!({"VolumeIds": [self.volume]}));
+        told["Volumes"][0]["Attachments"][0]["InstanceId"].clone()
+    }
+
     fn places(&self) -> Value {
         self.moto.ask(&json!({"do": "places", "instance": self.world.instance}))
     }
@@ -121,4 +135,43 @@ fn what_the_script_refuses_leaves_a_way_back() {
         "arguments": {"Filters": [{"Name": "resource-id", "Values": [stage.volume]}]}
     }));
     assert!(!tags.to_string().contains("port22-root-of"), "{tags}");
+}
+
+#[test]
+fn a_volume_that_outlives_its_instance_does_not_hold_up_the_start() {
+    let Some(stage) = stage("rescue-kept") else { return };
+    let before = stage.places();
+    stage.refuse("ModifyInstanceAttribute", true);
+    stage.fix(&["--yes"]).exits(0);
+    let after = stage.places();
+    assert_eq!((&after["state"], &after["mappings"][0][1]), (&before["state"], &before["mappings"][0][1]), "{after}");
+    let journal = std::fs::read_to_string(stage.home.path().join("state/port22/journal.jsonl")).expect("the journal");
+    assert!(journal.contains("DeleteOnTermination could not be set to true"), "{journal}");
+}
+
+#[test]
+fn what_is_half_done_goes_back_even_when_the_helper_is_gone() {
+    let Some(stage) = stage("rescue-half") else { return };
+    let before = stage.places();
+    stage.refuse("AttachVolume", true);
+    let failed = stage.fix(&["--yes"]).exits(1);
+    assert!(failed.stderr.contains("the key is added") || failed.stderr.contains("port22 undo"), "{failed:#?}");
+    assert_eq!((stage.places()["state"].clone(), stage.holder()), (json!("stopped"), Value::Null));
+    let by_tag = json!({"Filters": [{"Name": "tag:port22-rescues", "Values": [stage.world.instance]}]});
+    let helper = stage.call("describe_instances", &by_tag)["Reservations"][0]["Instances"][0]["InstanceId"].clone();
+    // Taken from where it was found, and not attached at its place: it goes back to where it was found.
+    let at_helper = json!({"VolumeId": stage.volume, "InstanceId": helper, "Device": "/dev/sdf"});
+    stage.call("attach_volume", &at_helper);
+    let halfway = stage.fix(&["--yes"]).exits(1);
+    halfway.fails_with("Nobody knows whether step 1 was done");
+    assert_eq!(stage.holder(), Value::Null);
+    stage.home.run(&["undo", "--yes"]).exits(0);
+    assert_eq!(stage.holder(), helper);
+    // The helper ends itself, and lets the volume go.
+    stage.call("detach_volume", &at_helper);
+    stage.call("terminate_instances", &json!({"InstanceIds": [helper]}));
+    stage.refuse("AttachVolume", false);
+    stage.home.run(&["undo", "--yes"]).exits(0);
+    let after = stage.places();
+    assert_eq!((&after["state"], &after["mappings"]), (&before["state"], &before["mappings"]));
 }

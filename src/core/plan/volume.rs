@@ -68,7 +68,8 @@ pub enum VolumeAction {
     Put(Put),
     /// The rescue script, run on the helper through Systems Manager.
     Repair(Repair),
-    /// What a repair changed on the disk stays there; refused once the rescue has come to its end.
+    /// What a repair changed on the disk stays there; refused once the rescue has come to its end: the volume is back at
+    /// its instance, and the helper gone.
     KeepRepair {
         /// Region.
         region: String,
@@ -76,6 +77,12 @@ pub enum VolumeAction {
         helper: String,
         /// `snap-…` with the disk as it was.
         snapshot: String,
+        /// `vol-…` that was repaired; empty in entries of earlier versions.
+        #[serde(default)]
+        volume: String,
+        /// `i-…` whose root it is; empty in entries of earlier versions.
+        #[serde(default)]
+        instance: String,
     },
 }
 
@@ -139,6 +146,9 @@ pub struct Repair {
     pub volume: String,
     /// `snap-…` with the disk as it was.
     pub snapshot: String,
+    /// `i-…` whose root it is; empty in entries of earlier versions.
+    #[serde(default)]
+    pub instance: String,
     /// What is repaired.
     pub job: RescueJob,
 }

@@ -330,6 +330,7 @@ fn swap(
             helper: at_helper.instance.clone(),
             volume: root.id.clone(),
             snapshot: "${snapshot}".to_owned(),
+            instance: instance.id.clone(),
             job,
         }),
     ));

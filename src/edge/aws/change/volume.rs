@@ -6,9 +6,10 @@
 mod helper;
 mod put;
 
+use self::put::Place;
 use super::{Dry, TAG, dry};
 use crate::core::plan::Action;
-use crate::core::plan::volume::{Put, VolumeAction as Deed};
+use crate::core::plan::volume::{Put, Repair, VolumeAction as Deed};
 use crate::edge::aws::client::Aws;
 use crate::edge::aws::error;
 use crate::engine::failure::{Failure, FailureKind};
@@ -62,7 +63,9 @@ impl Aws {
             Deed::Power { region, instance, up, back } => self.run_for_rescue(region, instance, *up, *back, step).await,
             Deed::Put(put) => self.put(put, step).await,
             Deed::Repair(repair) => self.repair_disk(repair, step).await,
-            Deed::KeepRepair { region, helper, snapshot } => self.keep_repair(region, helper, snapshot).await,
+            Deed::KeepRepair { region, helper, snapshot, volume, instance } => {
+                self.keep_repair(region, helper, snapshot, volume, instance).await
+            }
         }
     }
 
@@ -82,10 +85,9 @@ impl Aws {
             }),
             Deed::Put(put) => self.settle_put(put).await,
             // It may have changed the disk: what that means is told when it is taken back.
-            Deed::Repair(repair) => Ok(Some(made(
-                format!("{} may have been repaired, or in part", repair.volume),
-                keep_repair(&repair.region, &repair.helper, &repair.snapshot),
-            ))),
+            Deed::Repair(repair) => {
+                Ok(Some(made(format!("{} may have been repaired, or in part", repair.volume), keep_repair(repair))))
+            }
             // These leave nothing behind, or what they do is what an undo wants too.
             Deed::AwaitSnapshot { .. }
             | Deed::KeepSnapshot { .. }
@@ -225,24 +227,43 @@ impl Aws {
     }
 
     /// An undo of the repair itself: refused once the rescue has come to its end, for then nothing else is left to undo.
-    async fn keep_repair(&self, region: &str, helper: &str, snapshot: &str) -> Result<Performed, Failure> {
-        let state = self.state_of(region, helper).await.unwrap_or_default();
-        if matches!(state.as_str(), "pending" | "running") {
+    /// A helper ends itself after some hours, so that its end alone says nothing: the volume is looked at first.
+    async fn keep_repair(
+        &self,
+        region: &str,
+        helper: &str,
+        snapshot: &str,
+        volume: &str,
+        instance: &str,
+    ) -> Result<Performed, Failure> {
+        let back = if volume.is_empty() || instance.is_empty() {
+            true
+        } else {
+            let place = self.place_of(region, volume).await?;
+            matches!(place, Place::At { spot, going: false, .. } if spot.instance == instance)
+        };
+        if !back || self.helper_lives(region, helper).await? {
             return Ok(done(format!("what was repaired on the disk stays; {snapshot} has it as it was before")));
         }
         Err(Failure::new(
             FailureKind::Refused,
             "take the rescue back",
             format!(
-                "it has come to its end, and what was repaired on the disk is in use; {snapshot} has it as it was before"
+                "it has come to its end: the disk is back at its instance, as it was repaired; {snapshot} has it as it was before"
             ),
-            "a key that was added is the line with 'added-by-port22' in authorized_keys: take it out by a login",
+            "a key that was added is the line with 'added-by-port22' in authorized_keys: take it out by a login; if the rescue was cut short, port22 resume starts the instance",
         ))
     }
 }
 
-fn keep_repair(region: &str, helper: &str, snapshot: &str) -> Deed {
-    Deed::KeepRepair { region: region.to_owned(), helper: helper.to_owned(), snapshot: snapshot.to_owned() }
+fn keep_repair(repair: &Repair) -> Deed {
+    Deed::KeepRepair {
+        region: repair.region.clone(),
+        helper: repair.helper.clone(),
+        snapshot: repair.snapshot.clone(),
+        volume: repair.volume.clone(),
+        instance: repair.instance.clone(),
+    }
 }
 
 fn kept(region: &str, snapshot: &str) -> String {

@@ -113,6 +113,19 @@ impl Aws {
         }
     }
 
+    /// Whether a helper starts or runs. One that AWS has forgotten (an hour or so after its end) does not.
+    pub(super) async fn helper_lives(&self, region: &str, helper: &str) -> Result<bool, Failure> {
+        match self.ec2(region).describe_instances().instance_ids(helper).send().await {
+            Ok(answer) => {
+                let mut all = answer.reservations().iter().flat_map(aws_sdk_ec2::types::Reservation::instances);
+                let state = all.find_map(|i| i.state()?.name().map(|name| name.as_str().to_owned()));
+                Ok(matches!(state.as_deref(), Some("pending" | "running")))
+            }
+            Err(e) if error::code(&e) == "InvalidInstanceID.NotFound" => Ok(false),
+            Err(e) => Err(error::failure(&e, "ec2:DescribeInstances", &format!("look at the helper {helper}"))),
+        }
+    }
+
     /// Terminates a helper, if it is one of ours.
     pub(super) async fn terminate(&self, region: &str, helper: &str, step: &StepContext) -> Result<Performed, Failure> {
         let doing = format!("terminate the helper {helper}");
@@ -190,10 +203,7 @@ impl Aws {
         let command = sent.command().and_then(|c| c.command_id()).unwrap_or_default();
         let output = self.command_output(repair, command, &doing, step).await?;
         let report = rescue::read(&strip_lines(&output)).map_err(|why| Failure::failed(&doing, why, stay))?;
-        Ok(made(
-            format!("{}: {}", repair.volume, shorten(&report.text(), 1500)),
-            keep_repair(&repair.region, &repair.helper, &repair.snapshot),
-        ))
+        Ok(made(format!("{}: {}", repair.volume, shorten(&report.text(), 1500)), keep_repair(repair)))
     }
 
     async fn command_output(
