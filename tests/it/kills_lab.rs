@@ -349,6 +349,31 @@ fn a_member_of_a_group_survives_every_kill() {
     Case { fix: "instance-stop-start", name: "web-oom", more, look: power, fresh: true, deeds: 4, ..CASE }.survives();
 }
 
+/// The profile of the instance, and the role and profile that the fix makes.
+fn rights(lab: &Serving, id: &str) -> String {
+    let iam = |action: &str, name: &str| {
+        let told = ask_version(lab, "2010-05-08", action, &[(name, "port22-ssm-managed")]);
+        told.lines().filter(|line| !line.contains("RequestId")).collect::<String>()
+    };
+    let profile = body(&ask(lab, "DescribeIamInstanceProfileAssociations", &[]));
+    let mine = if profile.contains(id) { profile } else { String::new() };
+    let [role, own] = [("GetRole", "RoleName"), ("GetInstanceProfile", "InstanceProfileName")].map(|(a, n)| iam(a, n));
+    let policies = iam("ListAttachedRolePolicies", "RoleName");
+    let there = |text: &str| !text.contains("NoSuchEntity");
+    let joined = own.contains("<RoleName>");
+    let attached = policies.contains("AmazonSSMManagedInstanceCore");
+    format!("{} {} {joined} {attached} {mine}", there(&role), there(&own))
+}
+
+#[test]
+fn a_role_for_systems_manager_survives_every_kill() {
+    let more = &["--choose", "profile=new"];
+    let before = "false false false false ";
+    let lab = serve(&["--scenario", "web-ssmnorole"]);
+    assert_eq!(rights(&lab, &id_of(&lab, "web-ssmnorole")), before);
+    Case { fix: "ssm-role-attach", name: "web-ssmnorole", more, look: rights, deeds: 6, ..CASE }.survives();
+}
+
 #[test]
 fn local_files_survive_every_kill() {
     let case = Case { look: files, ..CASE };

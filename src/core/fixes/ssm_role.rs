@@ -183,7 +183,7 @@ fn with_profile(plan: &mut Plan, facts: &Facts, choices: &Choices) {
             "aws ec2 associate-iam-instance-profile --region {region} --instance-id {} --iam-instance-profile Name={profile}",
             instance.id
         ),
-        Some(format!("aws ec2 disassociate-iam-instance-profile --region {region} --association-id ASSOCIATION")),
+        Some(format!("aws ec2 disassociate-iam-instance-profile --region {region} --association-id ${{association}}")),
         Action::Access(AccessAction::Associate {
             region: region.clone(),
             instance: instance.id.clone(),

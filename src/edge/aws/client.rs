@@ -200,6 +200,16 @@ impl Aws {
         aws_sdk_iam::Client::from_conf(config.build())
     }
 
+    /// IAM, for changes: never sent twice. A repeated one would answer that the entity exists, or that a quota is
+    /// reached, and nobody could tell whose it was.
+    pub fn iam_once(&self, region: &str) -> aws_sdk_iam::Client {
+        let config = aws_sdk_iam::config::Builder::from(&self.config)
+            .region(Region::new(region.to_owned()))
+            .retry_config(aws_sdk_iam::config::retry::RetryConfig::disabled())
+            .interceptor(self.counter.clone());
+        aws_sdk_iam::Client::from_conf(config.build())
+    }
+
     /// EC2 Instance Connect in a region. A push is a change: it is never sent twice.
     pub fn instance_connect(&self, region: &str) -> aws_sdk_ec2instanceconnect::Client {
         let config = aws_sdk_ec2instanceconnect::config::Builder::from(&self.config)

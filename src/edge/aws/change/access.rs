@@ -6,6 +6,7 @@
 use super::TAG;
 use crate::core::plan::Action;
 use crate::core::plan::access::AccessAction as Deed;
+use crate::core::recognise::strip_controls;
 use crate::edge::aws::client::Aws;
 use crate::edge::aws::error;
 use crate::engine::failure::Failure;
@@ -33,6 +34,11 @@ fn made(text: impl Into<String>, undo: Deed) -> Performed {
     Performed { text: text.into(), undo: Some(Action::Access(undo)), changed: true, ..Performed::default() }
 }
 
+/// What is as wanted already: an attempt of this step that was cut short may have done it; else somebody else did.
+fn already(text: impl Into<String>, undo: Deed, step: &StepContext) -> Performed {
+    if step.again { made(text, undo) } else { unchanged(text) }
+}
+
 /// A tag that cannot be built is a bug of this program, told as one.
 fn tags(step: &StepContext) -> Result<Vec<Tag>, Failure> {
     [(TAG.0, TAG.1), (STEP, step.token.as_str())]
@@ -53,13 +59,13 @@ impl Aws {
                 gone(answer.map(drop), "iam:DeleteRole", &doing, &format!("role {role}"))
             }
             Deed::AttachPolicy { region, role, policy } => {
+                let undo = Deed::DetachPolicy { region: region.clone(), role: role.clone(), policy: policy.clone() };
                 if self.attached(region, role).await?.contains(policy) {
-                    return Ok(unchanged(format!("role {role} has {policy} already")));
+                    return Ok(already(format!("role {role} has {policy} already"), undo, step));
                 }
                 let doing = format!("attach {policy} to role {role}");
-                let answer = self.iam(region).attach_role_policy().role_name(role).policy_arn(policy).send().await;
-                answer.map_err(|e| error::failure(&e, "iam:AttachRolePolicy", &doing))?;
-                let undo = Deed::DetachPolicy { region: region.clone(), role: role.clone(), policy: policy.clone() };
+                let call = self.iam_once(region).attach_role_policy().role_name(role).policy_arn(policy);
+                call.send().await.map_err(|e| error::failure(&e, "iam:AttachRolePolicy", &doing))?;
                 Ok(made(format!("{policy} is attached to role {role}"), undo))
             }
             Deed::DetachPolicy { region, role, policy } => {
@@ -73,7 +79,7 @@ impl Aws {
                 let answer = self.iam(region).delete_instance_profile().instance_profile_name(profile).send().await;
                 gone(answer.map(drop), "iam:DeleteInstanceProfile", &doing, &format!("instance profile {profile}"))
             }
-            Deed::AddRole { region, profile, role } => self.add_role(region, profile, role).await,
+            Deed::AddRole { region, profile, role } => self.add_role(region, profile, role, step).await,
             Deed::RemoveRole { region, profile, role } => {
                 let doing = format!("remove role {role} from instance profile {profile}");
                 let client = self.iam(region);
@@ -106,9 +112,9 @@ impl Aws {
                     .then(|| made(format!("profile {profile} was made"), delete_profile(region, profile)))
             }),
             Deed::Associate { region, instance, profile } => self.profile_of(region, instance).await.map(|found| {
-                found.filter(|(_, name)| name == profile).map(|_| {
-                    made(format!("{instance} has profile {profile}"), disassociation(region, instance, profile))
-                })
+                found
+                    .filter(|(_, name)| name == profile)
+                    .map(|(association, _)| associated(region, instance, profile, Some(&association)))
             }),
             Deed::AttachPolicy { region, role, policy } => self.attached(region, role).await.map(|all| {
                 let undo = Deed::DetachPolicy { region: region.clone(), role: role.clone(), policy: policy.clone() };
@@ -179,43 +185,74 @@ impl Aws {
 
     async fn create_role(&self, region: &str, role: &str, step: &StepContext) -> Result<Performed, Failure> {
         let doing = format!("make role {role}");
-        match self.role_made_by(region, role).await? {
-            Some(by) if by == step.token => {
-                return Ok(made(format!("role {role} is made"), delete_role(region, role)));
+        let found = |by: &str| {
+            if by == step.token {
+                return made(format!("role {role} is made"), delete_role(region, role));
             }
-            Some(_) => return Ok(unchanged(format!("role {role} is there already"))),
-            None => {}
+            unchanged(format!("role {role} is there already"))
+        };
+        if let Some(by) = self.role_made_by(region, role).await? {
+            return Ok(found(&by));
         }
         let call = self
-            .iam(region)
+            .iam_once(region)
             .create_role()
             .role_name(role)
             .assume_role_policy_document(TRUST)
             .description("Lets Systems Manager manage EC2 instances; made by port22")
             .set_tags(Some(tags(step)?));
-        call.send().await.map_err(|e| error::failure(&e, "iam:CreateRole", &doing))?;
+        if let Err(e) = call.send().await {
+            let failure = error::failure(&e, "iam:CreateRole", &doing);
+            // IAM shows what was made a moment later: it may be what an attempt that was cut short has made.
+            if error::code(&e) != "EntityAlreadyExists" {
+                return Err(failure);
+            }
+            return match self.role_made_by(region, role).await {
+                Ok(Some(by)) => Ok(found(&by)),
+                _ => Err(failure.after_asking()),
+            };
+        }
         Ok(made(format!("role {role} is made"), delete_role(region, role)))
     }
 
     async fn create_profile(&self, region: &str, profile: &str, step: &StepContext) -> Result<Performed, Failure> {
         let doing = format!("make instance profile {profile}");
-        match self.profile_made_by(region, profile).await? {
-            Some(by) if by == step.token => {
-                return Ok(made(format!("profile {profile} is made"), delete_profile(region, profile)));
+        let found = |by: &str| {
+            if by == step.token {
+                return made(format!("profile {profile} is made"), delete_profile(region, profile));
             }
-            Some(_) => return Ok(unchanged(format!("profile {profile} is there already"))),
-            None => {}
+            unchanged(format!("profile {profile} is there already"))
+        };
+        if let Some(by) = self.profile_made_by(region, profile).await? {
+            return Ok(found(&by));
         }
-        let call =
-            self.iam(region).create_instance_profile().instance_profile_name(profile).set_tags(Some(tags(step)?));
-        call.send().await.map_err(|e| error::failure(&e, "iam:CreateInstanceProfile", &doing))?;
+        let call = self.iam_once(region).create_instance_profile().instance_profile_name(profile);
+        if let Err(e) = call.set_tags(Some(tags(step)?)).send().await {
+            let failure = error::failure(&e, "iam:CreateInstanceProfile", &doing);
+            if error::code(&e) != "EntityAlreadyExists" {
+                return Err(failure);
+            }
+            return match self.profile_made_by(region, profile).await {
+                Ok(Some(by)) => Ok(found(&by)),
+                _ => Err(failure.after_asking()),
+            };
+        }
         Ok(made(format!("profile {profile} is made"), delete_profile(region, profile)))
     }
 
-    async fn add_role(&self, region: &str, profile: &str, role: &str) -> Result<Performed, Failure> {
+    async fn add_role(
+        &self,
+        region: &str,
+        profile: &str,
+        role: &str,
+        step: &StepContext,
+    ) -> Result<Performed, Failure> {
         let doing = format!("put role {role} into instance profile {profile}");
+        let undo = Deed::RemoveRole { region: region.to_owned(), profile: profile.to_owned(), role: role.to_owned() };
         match self.role_in(region, profile).await? {
-            Some(found) if found == role => return Ok(unchanged(format!("profile {profile} has role {role} already"))),
+            Some(found) if found == role => {
+                return Ok(already(format!("profile {profile} has role {role} already"), undo, step));
+            }
             Some(other) => {
                 return Err(Failure::failed(
                     doing,
@@ -225,10 +262,9 @@ impl Aws {
             }
             None => {}
         }
-        let client = self.iam(region);
+        let client = self.iam_once(region);
         let call = client.add_role_to_instance_profile().instance_profile_name(profile).role_name(role);
         call.send().await.map_err(|e| error::failure(&e, "iam:AddRoleToInstanceProfile", &doing))?;
-        let undo = Deed::RemoveRole { region: region.to_owned(), profile: profile.to_owned(), role: role.to_owned() };
         Ok(made(format!("profile {profile} has role {role}"), undo))
     }
 
@@ -262,9 +298,8 @@ impl Aws {
         let doing = format!("associate instance profile {profile} with {instance}");
         match self.profile_of(region, instance).await? {
             // Made by an attempt that was cut short: the plan saw an instance without a profile.
-            Some((_, found)) if found == profile => {
-                let undo = disassociation(region, instance, profile);
-                return Ok(made(format!("{instance} has profile {profile}"), undo));
+            Some((association, found)) if found == profile => {
+                return Ok(associated(region, instance, profile, Some(&association)));
             }
             Some((_, other)) => {
                 return Err(Failure::failed(
@@ -280,9 +315,9 @@ impl Aws {
             let spec = IamInstanceProfileSpecification::builder().name(profile).build();
             let call = self.ec2_once(region).associate_iam_instance_profile();
             match call.instance_id(instance).iam_instance_profile(spec).send().await {
-                Ok(_) => {
-                    let undo = disassociation(region, instance, profile);
-                    return Ok(made(format!("{instance} has profile {profile}"), undo));
+                Ok(answer) => {
+                    let made = answer.iam_instance_profile_association().and_then(|a| a.association_id());
+                    return Ok(associated(region, instance, profile, made));
                 }
                 // A profile that was just made is not known everywhere at once.
                 Err(e) if error::code(&e) == "InvalidParameterValue" && began.elapsed() < SPREAD => {
@@ -362,11 +397,17 @@ fn delete_profile(region: &str, profile: &str) -> Deed {
     Deed::DeleteProfile { region: region.to_owned(), profile: profile.to_owned() }
 }
 
-fn disassociation(region: &str, instance: &str, profile: &str) -> Deed {
-    Deed::Disassociate { region: region.to_owned(), instance: instance.to_owned(), profile: profile.to_owned() }
+fn associated(region: &str, instance: &str, profile: &str, association: Option<&str>) -> Performed {
+    let undo =
+        Deed::Disassociate { region: region.to_owned(), instance: instance.to_owned(), profile: profile.to_owned() };
+    Performed {
+        // Named by the command that takes it back by hand.
+        outputs: association.map(|id| ("association".to_owned(), id.to_owned())).into_iter().collect(),
+        ..made(format!("{instance} has profile {profile}"), undo)
+    }
 }
 
-/// A removal: what is gone already is fine, and what others use meanwhile stays.
+/// A removal: what is gone already is fine, and what others use meanwhile stays, with IAM's words for what uses it.
 fn gone<E>(
     answer: Result<(), aws_sdk_iam::error::SdkError<E>>,
     action: &str,
@@ -380,7 +421,9 @@ where
         Ok(()) => Ok(Performed { text: format!("{what} is removed"), changed: true, ..Performed::default() }),
         Err(e) if error::code(&e) == "NoSuchEntity" => Ok(unchanged(format!("{what} is gone already"))),
         Err(e) if error::code(&e) == "DeleteConflict" => {
-            Ok(unchanged(format!("{what} stays: something else uses it now")))
+            let why = e.as_service_error().and_then(aws_sdk_iam::error::ProvideErrorMetadata::message);
+            let why = why.map(|text| format!(" ({})", strip_controls(text))).unwrap_or_default();
+            Ok(unchanged(format!("{what} stays: something else uses it now{why}")))
         }
         Err(e) => Err(error::failure(&e, action, doing)),
     }
