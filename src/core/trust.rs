@@ -4,8 +4,10 @@
 //! something else vouches for it, and that is said. A changed or revoked key is never taken. Pure.
 
 use crate::core::facts::Facts;
+use crate::core::facts::local::JumpHost;
 use crate::core::facts::wire::SshServer;
 use crate::core::rules::host_key::{Standing, standing};
+use crate::core::target::SSH_PORT;
 use crate::core::text::shell_quote;
 
 /// What the way to the server proves of it.
@@ -89,6 +91,41 @@ pub fn judge(facts: &Facts, vouch: Vouch) -> Trust {
     }
 }
 
+/// Why a jump host is not to be trusted, and what to do next; `None` where it is, and where it showed no host key. Options
+/// of the login do not count at a jump host, so what to do is said for its own Host block.
+pub fn of_hop(host: &JumpHost) -> Option<(String, String)> {
+    let facts = host.login.as_ref()?.facts();
+    let Some(SshServer::Ready { host_key, .. }) = facts.wire.ssh.value() else { return None };
+    let Trust::No { reason, .. } = judge(&facts, Vouch::Nothing) else { return None };
+    let reason = format!("at the jump host {}: {reason}", host.name);
+    let way = host.before.iter().map(|name| format!("{name},")).collect::<String>();
+    let ssh = match way.trim_end_matches(',') {
+        "" => format!("ssh {}", by_name(&facts)),
+        way => format!("ssh -J {} {}", shell_quote(way), by_name(&facts)),
+    };
+    let next = match standing(&facts) {
+        None => "make the file readable, then try again".to_owned(),
+        Some((Standing::New, _)) => {
+            format!("log in to it with {ssh} once: compare the key with {host_key} from a source that you trust")
+        }
+        Some((Standing::Special(_), _)) => format!("try {ssh}, which decides"),
+        Some(_) => format!(
+            "do not go on before you know that {host_key} is its own key; then take the old one out with ssh-keygen -R"
+        ),
+    };
+    Some((reason, next))
+}
+
+/// The jump host as an argument of ssh.
+fn by_name(facts: &Facts) -> String {
+    let target = &facts.target;
+    let at = target.user.as_ref().map(|user| format!("{user}@{}", target.name)).unwrap_or(target.name.clone());
+    match target.port {
+        Some(port) if port != SSH_PORT => format!("-p {port} {}", shell_quote(&at)),
+        _ => shell_quote(&at),
+    }
+}
+
 fn no(reason: &str, next: &str) -> Trust {
     Trust::No { reason: reason.to_owned(), next: next.to_owned() }
 }
@@ -97,7 +134,7 @@ fn no(reason: &str, next: &str) -> Trust {
 mod tests {
     use super::*;
     use crate::core::fact::{Fact, Why};
-    use crate::core::facts::local::{KnownHost, KnownHosts, SshConfig};
+    use crate::core::facts::local::{JumpLogin, KnownHost, KnownHosts, SshConfig};
 
     const PRINT: &str = "SHA256:wX9j+SP2h7N0y1ZKQdM3E2rXGeJIBFZbmJjfvWeAgd0";
 
@@ -170,6 +207,38 @@ mod tests {
         printed.aws.console = Fact::known(console(), "GetConsoleOutput");
         assert!(vouched(&printed, Vouch::Nothing).contains("console log"));
         assert!(refused(&facts(&[], Some("yes")), Vouch::Agent).contains("StrictHostKeyChecking is yes"));
+    }
+
+    /// A jump host with this login, reached through another one.
+    fn hop(facts: &Facts) -> JumpHost {
+        let login = JumpLogin {
+            target: facts.target.clone(),
+            local: facts.local.clone(),
+            wire: facts.wire.clone(),
+            ..JumpLogin::default()
+        };
+        let before = vec!["outer".to_owned()];
+        JumpHost { name: "gate".to_owned(), before, login: Some(Box::new(login)), ..JumpHost::default() }
+    }
+
+    #[test]
+    fn a_jump_host_is_named_with_its_key_and_what_to_do() {
+        let said = |facts: &Facts| of_hop(&hop(facts)).unwrap_or_default();
+        assert_eq!(said(&facts(&[("ssh-ed25519", PRINT)], None)), Default::default());
+        assert_eq!(said(&facts(&[], Some("accept-new"))), Default::default());
+        let mut unread = facts(&[], None);
+        unread.local.known_hosts = Fact::unknown(Why::failed("reading known_hosts", "permission denied"));
+        for (facts, why, what) in [
+            (facts(&[], None), "nothing vouches", "ssh -J outer 'web 1' once"),
+            (facts(&[], Some("yes")), "StrictHostKeyChecking is yes", "compare the key"),
+            (facts(&[("ssh-ed25519", "SHA256:other")], Some("no")), "another host key", "ssh-keygen -R"),
+            (unread, "permission denied", "make the file readable"),
+        ] {
+            let (reason, next) = said(&facts);
+            assert!(reason.starts_with("at the jump host gate: ") && reason.contains(PRINT), "{reason}");
+            assert!(reason.contains(why) && next.contains(what), "{reason} | {next}");
+            assert!(!next.contains("-o "), "options do not count there: {next}");
+        }
     }
 
     #[test]

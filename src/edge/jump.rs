@@ -12,6 +12,7 @@ use crate::core::jump::{AwsWay, Hop, Way, way_of};
 use crate::core::recognise::strip_controls;
 use crate::core::rules::offering::keys_to_offer;
 use crate::core::target::{SSH_PORT, Target};
+use crate::core::trust::{self, Vouch};
 use crate::edge::ssh::{Heard, SshRequest, Stream, Through, Tunnel, log_in, over_tcp};
 use crate::edge::{RealWorld, agent, dns, known_hosts, ssh_config, tcp};
 use futures_util::future::BoxFuture;
@@ -37,17 +38,29 @@ pub struct Limits {
     pub login: Duration,
 }
 
+/// Says of each jump host, by the facts of its login with the host key in them, whether keys may be offered to it. One
+/// whose key contradicts known_hosts, or is revoked, is offered none whatever this says.
+pub type Judge = fn(&Facts) -> bool;
+
+/// The judge of a diagnosis, and of what does the same as one: the login tells what the jump host lets through, and ends.
+pub const PASSING: Judge = |_| true;
+
+/// The judge of a login that lasts, with the user's own bytes in it: each host key must be one that may be trusted.
+pub const LASTING: Judge = |facts| trust::judge(facts, Vouch::Nothing).is_good();
+
 /// Asks AWS which instance has an address.
 pub type Owner<'a> = &'a (dyn Fn(IpAddr) -> BoxFuture<'a, Fact<Instance>> + Send + Sync);
 
 /// Goes the way over the jump hosts as far as it leads. `only_here` keeps strangers from being dialled: then loopback
-/// addresses alone are, and no resolver is asked. The tunnel is there when the last one let us in.
+/// addresses alone are, and no resolver is asked. The tunnel is there when the last one let us in; the way ends at the
+/// first one that `judge` says no to.
 pub async fn probe(
     hops: Vec<Hop>,
     target: &Target,
     only_here: bool,
     limits: Limits,
     owner: Owner<'_>,
+    judge: Judge,
 ) -> (Fact<JumpHost>, Option<Tunnel>) {
     let mut steps = match steps(hops, target).await {
         Ok(steps) => steps,
@@ -82,7 +95,8 @@ pub async fn probe(
             Err(why) => return (Fact::unknown(why), None),
         };
         step.through = tunnel.take().map(|tunnel| Through { tunnel, host: step.host.clone() });
-        let (instance, (heard, open)) = tokio::join!(asked, Box::pin(step.log_in(stream, found.address, limits)));
+        let (instance, (heard, open)) =
+            tokio::join!(asked, Box::pin(step.log_in(stream, found.address, limits, judge)));
         found.instance = instance;
         (found.outcome, found.words) = greeting(heard.server.value());
         step.login.wire.address = found.address;
@@ -198,7 +212,13 @@ async fn own_name() -> Option<String> {
 }
 
 impl Step {
-    async fn log_in(&self, stream: Stream, address: Option<IpAddr>, limits: Limits) -> (Heard, Option<Tunnel>) {
+    async fn log_in(
+        &self,
+        stream: Stream,
+        address: Option<IpAddr>,
+        limits: Limits,
+        judge: Judge,
+    ) -> (Heard, Option<Tunnel>) {
         let facts = self.login.facts();
         // The address only names the server in messages: the connection is open.
         let mut request = SshRequest::new(address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), self.port);
@@ -219,7 +239,12 @@ impl Step {
                 RealWorld::ssh_key(candidate).map(|key| crate::edge::ssh::SshKey { held: of_agent, ..key })
             })
             .collect();
-        log_in(stream, request, &self.hop.name).await
+        let trusted = |server: &SshServer| {
+            let mut facts = self.login.facts();
+            facts.wire.ssh = Fact::known(server.clone(), "SSH");
+            judge(&facts)
+        };
+        log_in(stream, request, &self.hop.name, trusted).await
     }
 }
 
@@ -335,7 +360,7 @@ mod tests {
     async fn probed(names: &str, target: &Target) -> Fact<JumpHost> {
         let hops = names.split(',').map(|name| parse(name).unwrap()).collect();
         let nobody = |_| -> BoxFuture<'_, Fact<Instance>> { Box::pin(async { Fact::NotAsked }) };
-        probe(hops, target, true, LIMITS, &nobody).await.0
+        probe(hops, target, true, LIMITS, &nobody, PASSING).await.0
     }
 
     fn no_file() -> Target {

@@ -150,7 +150,8 @@ impl RealWorld {
         }
         let target = Target { config_file: over.config_file.clone(), ..Target::default() };
         let nobody = |_| -> BoxFuture<'_, Fact<Instance>> { async { Fact::NotAsked }.boxed() };
-        let (fact, tunnel) = jump::probe(over.hops.clone(), &target, emulated, self.jump_limits(), &nobody).await;
+        let (fact, tunnel) =
+            jump::probe(over.hops.clone(), &target, emulated, self.jump_limits(), &nobody, jump::PASSING).await;
         if let Some(tunnel) = tunnel {
             return Ok(Through { tunnel: Arc::new(tunnel), host: over.host.clone() });
         }
@@ -173,7 +174,8 @@ impl RealWorld {
         let limits = self.jump_limits();
         let region = facts.target.region.as_deref();
         let owner = |address| -> BoxFuture<'_, Fact<Instance>> { self.aws.owner_of(address, region).boxed() };
-        let (fact, tunnel) = jump::probe(hops, &facts.target, self.aws.is_emulated(), limits, &owner).await;
+        let (fact, tunnel) =
+            jump::probe(hops, &facts.target, self.aws.is_emulated(), limits, &owner, jump::PASSING).await;
         *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = tunnel.map(Arc::new);
         fact
     }

@@ -2,12 +2,12 @@
 //!
 //! One authentication, with the keys that ssh itself would bring there; then only channels of type `direct-tcpip`
 //! (RFC 4254, section 7.2), as `ssh -W` opens them. Must not open a session, run a command or ask for a listener, and
-//! shows no key to a host whose host key contradicts known_hosts.
+//! shows no key to a host whose host key contradicts known_hosts, or that the caller does not trust.
 
 use super::login::{Login, enter};
 use super::watch::{CLOSED, lock, words};
 use super::{Heard, SshRequest, Stream};
-use crate::core::facts::wire::Onward;
+use crate::core::facts::wire::{Onward, SshServer};
 use crate::core::text;
 use crate::edge::tcp::whole_millis;
 use russh::{ChannelOpenFailure, Error};
@@ -31,9 +31,15 @@ impl std::fmt::Debug for Tunnel {
 }
 
 /// Logs in to a jump host over an open connection: the first user of the request, its keys in order until one is taken.
-/// Where known_hosts has another host key, or revokes it, nothing is offered. The tunnel is there after a login.
-pub async fn log_in(stream: Stream, request: SshRequest, name: &str) -> (Heard, Option<Tunnel>) {
-    let (heard, login) = enter(stream, &request, |server| !request.contradicts(server)).await;
+/// Where known_hosts has another host key, or revokes it, or `trusted` says no to the server, nothing is offered. The
+/// tunnel is there after a login.
+pub async fn log_in(
+    stream: Stream,
+    request: SshRequest,
+    name: &str,
+    trusted: impl FnOnce(&SshServer) -> bool + Send,
+) -> (Heard, Option<Tunnel>) {
+    let (heard, login) = enter(stream, &request, |server| !request.contradicts(server) && trusted(server)).await;
     (heard, login.map(|login| Tunnel { login, name: name.to_owned() }))
 }
 

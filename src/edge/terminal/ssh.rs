@@ -6,13 +6,13 @@ use super::gather::complete;
 use super::login::{self, Place, Who, tells_why};
 use crate::core::fact::Fact;
 use crate::core::facts::Facts;
-use crate::core::facts::wire::{SshServer, Tcp};
+use crate::core::facts::wire::Tcp;
 use crate::core::jump::{AwsDoor, Way, inner, way};
 use crate::core::probe::ProbeId;
 use crate::core::rules;
 use crate::core::target::SSH_PORT;
 use crate::core::text;
-use crate::core::trust::Vouch;
+use crate::core::trust::{Vouch, of_hop};
 use crate::edge::real_world::host_names;
 use crate::edge::ssh::{Stream, Tunnel, over_tcp};
 use crate::edge::{RealWorld, by_door, jump, tcp};
@@ -76,16 +76,12 @@ pub(super) async fn dial(world: &RealWorld, facts: &Facts) -> Result<Place, Fail
         }
         Way::Hops(hops) => {
             let nobody = |_| async { Fact::NotAsked }.boxed();
-            let (fact, tunnel) = jump::probe(hops, &facts.target, world.aws().is_emulated(), JUMP, &nobody).await;
-            let tunnel = Arc::new(tunnel.ok_or_else(|| failed(not_through(&fact)))?);
-            if let Some(reason) = stranger(&fact) {
-                tunnel.close().await;
-                return Err(Failure::failed(
-                    &doing,
-                    reason,
-                    "log in to the jump host with ssh once, and compare its key",
-                ));
-            }
+            let only_here = world.aws().is_emulated();
+            let (fact, tunnel) = jump::probe(hops, &facts.target, only_here, JUMP, &nobody, jump::LASTING).await;
+            let tunnel = Arc::new(tunnel.ok_or_else(|| match fact.value().and_then(of_hop) {
+                Some((reason, next)) => Failure::failed(&doing, reason, next),
+                None => failed(not_through(&fact)),
+            })?);
             let (host, address) = inner(facts).ok_or_else(|| failed("the target has no address".to_owned()))?;
             let at = (address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), port);
             let stream = onward(world, &tunnel, (&host, address, port), facts).await.map_err(failed)?;
@@ -142,18 +138,5 @@ fn not_through(fact: &Fact<crate::core::facts::local::JumpHost>) -> String {
         Some(host) if host.outcome == "ssh" => format!("the jump host {} does not let you in", host.name),
         Some(host) => format!("the jump host {}: {} {}", host.name, host.outcome.replace('_', " "), host.words),
         None => fact.why_not().map_or_else(|| "the jump host is closed".to_owned(), |why| why.text()),
-    }
-}
-
-/// Why the last jump host is not to be trusted, where known_hosts has never seen it.
-fn stranger(fact: &Fact<crate::core::facts::local::JumpHost>) -> Option<String> {
-    let host = fact.value()?;
-    let facts = host.login.as_ref()?.facts();
-    if !matches!(facts.wire.ssh.value(), Some(SshServer::Ready { .. })) {
-        return None;
-    }
-    match crate::core::trust::judge(&facts, Vouch::Nothing) {
-        crate::core::trust::Trust::No { reason, .. } => Some(format!("at the jump host {}: {reason}", host.name)),
-        _ => None,
     }
 }

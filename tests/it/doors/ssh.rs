@@ -229,6 +229,8 @@ async fn a_jump_host_is_gone_through() {
     facts.target.jump = Some("gate".to_owned());
     let failure = open(facts.clone(), None, Some("true")).await.expect_err("the gate is unknown");
     assert!(failure.reason.contains("jump host gate") && failure.reason.contains("nothing vouches"), "{failure}");
+    assert!(failure.reason.contains("SHA256:") && failure.next.contains("ssh "), "{failure}");
+    assert_eq!(gate.lines("userauth-request"), 0, "{}", gate.text());
     let mut lines = fs::read_to_string(&known).expect("known_hosts");
     host.know(gate.port, &gate.host_key("ed25519"));
     lines.push_str(&fs::read_to_string(&known).expect("known_hosts"));
@@ -239,4 +241,37 @@ async fn a_jump_host_is_gone_through() {
     assert_eq!(out, "through\n");
     assert_eq!(soon("end", opened.control.ended()).await.status, Some(0));
     assert!(gate.wait_for("server_request_direct_tcpip", 1), "{}", gate.text());
+}
+
+#[tokio::test]
+async fn every_jump_host_is_trusted_before_a_key_is_shown() {
+    let host = Host::new("");
+    let [gate, inner] = [(), ()].map(|()| Sshd::start(&[&host.key], "").expect("sshd is needed"));
+    let line = |sshd: &Sshd| {
+        host.know(sshd.port, &sshd.host_key("ed25519"));
+        fs::read_to_string(host.known_hosts()).expect("known_hosts")
+    };
+    // The last two on the way are known, and the first one is not.
+    let lines = [&inner, &host.sshd].map(line).concat();
+    fs::write(host.known_hosts(), lines).expect("known_hosts");
+    let config = host.dir.path().join("config");
+    let (me, key, known) = (me(), host.key.display(), host.known_hosts());
+    let block = |name: &str, port: u16| {
+        format!(
+            "Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  User {me}\n  IdentityFile {key}\n  \
+             IdentitiesOnly yes\n  UserKnownHostsFile {}\n",
+            known.display()
+        )
+    };
+    let mut facts = host.facts(host.sshd.port).await;
+    facts.target.config_file = Some(config.display().to_string());
+    facts.target.jump = Some("gate,inner".to_owned());
+    for more in ["", "  StrictHostKeyChecking yes\n"] {
+        let text = format!("{}{more}{}", block("gate", gate.port), block("inner", inner.port));
+        fs::write(&config, text).expect("config");
+        let failure = open(facts.clone(), None, Some("true")).await.expect_err("the gate is unknown");
+        assert!(failure.reason.contains("at the jump host gate") && failure.reason.contains("SHA256:"), "{failure}");
+        assert!(failure.next.contains("ssh ") && failure.next.contains("gate"), "{failure}");
+    }
+    assert_eq!((gate.lines("userauth-request"), inner.lines("Connection from")), (0, 0), "{}", gate.text());
 }
