@@ -72,14 +72,20 @@ impl Session {
         self.wire.lost();
     }
 
-    /// A frame came.
-    pub fn frame(&mut self, now: Duration, frame: &Bytes) {
-        self.wire.frame(now, frame);
+    /// A frame came. Says whether the session moved on by it: junk, a pause or a repetition does not count.
+    pub fn frame(&mut self, now: Duration, frame: &Bytes) -> bool {
+        let moved = self.wire.frame(now, frame);
         while let Some(event) = self.wire.event() {
             self.happened(now, event);
         }
         self.held |= !self.wants_frames();
         self.settle(now);
+        moved
+    }
+
+    /// How long this connection has been there with nothing that the agent owed on it.
+    pub fn rested(&self, now: Duration) -> Duration {
+        self.wire.rested(now)
     }
 
     fn happened(&mut self, now: Duration, event: Event) {

@@ -312,21 +312,24 @@ impl Wire {
         if held { None } else { self.outgoing.transmit(now) }
     }
 
-    /// Takes a frame. One that is no message is dropped, and its sender sends it again.
-    pub fn frame(&mut self, now: Duration, frame: &Bytes) {
+    /// Takes a frame. One that is no message is dropped, and its sender sends it again. Says whether the session moved on:
+    /// by the next message of the agent, or by its answer to one of ours. Anybody can send frames that do neither.
+    pub fn frame(&mut self, now: Duration, frame: &Bytes) -> bool {
         if self.end.is_some() {
-            return;
+            return false;
         }
         let Ok(message) = Message::parse(frame) else {
             self.bad = self.bad.saturating_add(1);
-            return;
+            return false;
         };
+        let mut moved = false;
         match message.kind {
             Kind::Acknowledge => {
                 self.lives(now);
                 if let Some(number) = payload::acknowledged(&message.payload)
                     && self.outgoing.acknowledge(now, number)
                 {
+                    moved = true;
                     self.answered();
                 }
             }
@@ -337,6 +340,7 @@ impl Wire {
                 if taken.acknowledge && self.control.len() < WAITING_ACKS {
                     self.control.push_back(ack.frame());
                 }
+                moved = !taken.ready.is_empty();
                 taken.ready.into_iter().for_each(|message| self.process(now, message));
             }
             Kind::Closed => {
@@ -357,6 +361,15 @@ impl Wire {
             Kind::Input | Kind::Other(_) => {}
         }
         self.offer_size(now);
+        moved
+    }
+
+    /// How long this connection has been there with nothing that the agent owed on it: no beginning of the session, no
+    /// answer, no return. A connection on which it owes something proves nothing by lasting.
+    pub fn rested(&self, now: Duration) -> Duration {
+        let Some(since) = self.connected.filter(|_| self.phase == Phase::Running) else { return Duration::ZERO };
+        let owed = [self.paused, self.outgoing.waiting_since()].into_iter().flatten().min();
+        owed.unwrap_or(now).saturating_sub(since)
     }
 
     /// The agent is there.

@@ -51,7 +51,7 @@ pub struct Timing {
     pub longest_retry: Duration,
     /// Tries to take a session up again, in all.
     pub resume: Duration,
-    /// A connection that lasted so long was a good one.
+    /// A connection that lasted so long, with nothing that the agent owed, was a good one.
     pub good: Duration,
     /// Between two pings; two without an answer mean that the connection is dead.
     pub ping: Duration,

@@ -33,7 +33,7 @@ pub(super) struct State {
     pub waiting: Waiting,
     /// When the service was heard last.
     pub heard: Instant,
-    /// When a frame came last.
+    /// When a frame came last by which the session moved on.
     pub carried: Instant,
     /// The end, once the task has done all its work.
     pub outcome: Option<Outcome>,

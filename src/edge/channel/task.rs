@@ -82,9 +82,11 @@ impl<S: Service> Task<S> {
                     let opened = Instant::now();
                     let left = self.serve(socket).await;
                     let mut state = self.shared.lock();
+                    let rested = state.session.rested(self.shared.now());
                     state.session.lost();
-                    // A connection that carried something, or lasted, was a good one.
-                    if state.carried > opened || opened.elapsed() >= self.timing.good {
+                    // A connection on which the session moved on, or that lasted with nothing owed, was a good one. Mere
+                    // frames are not enough: who sends one and closes would be tried again for ever.
+                    if state.carried > opened || rested >= self.timing.good {
                         (since, wait) = (Instant::now(), self.timing.retry);
                     }
                     match left {
@@ -208,8 +210,9 @@ impl<S: Service> Task<S> {
             };
             let mut state = self.shared.lock();
             state.heard = Instant::now();
-            state.carried = state.heard;
-            state.session.frame(self.shared.now(), &bytes);
+            if state.session.frame(self.shared.now(), &bytes) {
+                state.carried = state.heard;
+            }
             self.shared.wake(&mut state);
             drop(state);
             self.shared.to_writer.notify_one();

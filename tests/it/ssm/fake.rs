@@ -60,6 +60,8 @@ pub struct Faults {
     pub allow: usize,
     /// The control plane's answer to ResumeSession instead of a token: the error's type, or "" for an empty token.
     pub resume: Option<String>,
+    /// Every connection after the first gets garbage and a pause, and is closed.
+    pub fickle: bool,
 }
 
 /// What the service saw.
@@ -329,7 +331,7 @@ enum Said {
 async fn instance(inner: Arc<Inner>, mut attached: Receiver<Connection>) {
     let began = Instant::now();
     let faults = inner.script.faults.clone();
-    let mut line = Line { faults, connection: None, count: 0, held: None, late: Vec::new() };
+    let mut line = Line { faults, connection: None, used: false, count: 0, held: None, late: Vec::new() };
     let mut agent = Agent::new(inner.script.opening.clone());
     let (said, mut from_backend) = mpsc::channel::<Said>(256);
     let mut backend: Option<Running> = None;
@@ -342,6 +344,12 @@ async fn instance(inner: Arc<Inner>, mut attached: Receiver<Connection>) {
             Some(connection) = attached.recv() => {
                 line.connection = Some(connection);
                 line.held = None;
+                if std::mem::replace(&mut line.used, true) && line.faults.fickle {
+                    line.write(Some(b"garbage".as_slice().into())).await;
+                    let pause = agent.control(Kind::Pause, b"");
+                    line.write(Some(pause)).await;
+                    line.write(None).await;
+                }
                 if started || matches!(inner.script.backend, Backend::Silent) {
                     Vec::new()
                 } else {
@@ -405,6 +413,8 @@ async fn instance(inner: Arc<Inner>, mut attached: Receiver<Connection>) {
 struct Line {
     faults: Faults,
     connection: Option<Connection>,
+    /// There has been a connection.
+    used: bool,
     count: usize,
     /// A frame that goes after the next one.
     held: Option<Bytes>,

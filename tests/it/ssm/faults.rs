@@ -110,6 +110,17 @@ async fn expired_credentials_are_tried_until_the_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn connections_that_carry_only_junk_and_pauses_are_tried_until_the_limit() {
+    let faults = Faults { cuts: vec![4], fickle: true, ..Faults::default() };
+    let (outcome, fake) = ends(Opening::Plain, Backend::Echo, faults, Wanted::Shell).await;
+    assert!(matches!(&outcome.end, End::Lost { why } if why.contains("closed")), "{}", outcome.end);
+    let tries = fake.seen(|s| s.calls.iter().filter(|c| *c == "ResumeSession").count());
+    // Three seconds, with waits that grow to 200 ms and more: a hundred would be no waiting at all.
+    assert!((4..60).contains(&tries), "{tries}");
+    assert!(fake.seen(|s| s.calls.contains(&"TerminateSession".to_owned())), "nothing is left behind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_upgrade_says_who_refused() {
     let faults = Faults { refuse: Some((403, 100)), ..Faults::default() };
     let (outcome, fake) = ends(smux(), Backend::Echo, faults, Wanted::Port).await;

@@ -228,6 +228,33 @@ fn acknowledgements_that_cannot_be_sent_are_bounded_and_never_stop_the_reading()
 }
 
 #[test]
+fn a_connection_is_good_by_what_moves_on_or_by_rest_and_not_by_frames() {
+    let (mut world, id) = running();
+    world.pass(s(40));
+    assert!(world.session.rested(world.now) >= s(40), "nothing is owed");
+    let said = world.agent.send(world.now, Content::Data, b"x");
+    assert!(world.session.frame(world.now, &said));
+    assert!(!world.session.frame(world.now, &said), "a repetition");
+    let pause = world.agent.control(Kind::Pause, b"");
+    for junk in [Bytes::from_static(b"junk"), pause] {
+        assert!(!world.session.frame(world.now, &junk));
+    }
+    let rested = world.session.rested(world.now);
+    world.pass(s(60));
+    assert_eq!(world.session.rested(world.now), rested, "the agent owes its return");
+    // A new connection on which nobody answers what was typed: lasting proves nothing.
+    world.cut();
+    assert_eq!(world.session.write(world.now, id, b"typed"), Write::Bytes(5));
+    world.session.connected(world.now);
+    let typed = std::iter::from_fn(|| world.session.transmit(world.now)).last().expect("a frame");
+    assert_eq!(world.session.rested(world.now + s(60)), ms(0));
+    let answers = world.agent.frame(world.now, &typed);
+    let moved: Vec<bool> = answers.iter().chain(&answers).map(|ack| world.session.frame(world.now, ack)).collect();
+    assert_eq!(moved, [true, false]);
+    assert_eq!(world.session.rested(world.now + s(60)), s(60));
+}
+
+#[test]
 fn commands_have_standard_error_and_an_exit_status() {
     let (mut world, id) = running();
     let frames = [
