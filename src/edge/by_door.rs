@@ -1,7 +1,7 @@
 //! A connection to the target through a door of AWS, as the user's ProxyCommand would make it.
 //!
 //! A port session of Session Manager, or a tunnel of an EC2 Instance Connect Endpoint; which one, and to which port, the
-//! command says ([`crate::core::jump::AwsWay`]). Must not run the command, and must not judge.
+//! command says ([`crate::core::jump::AwsWay`]). Must not run the command, must not lead elsewhere, and must not judge.
 
 use super::RealWorld;
 use super::channel::{PortTarget, open_port};
@@ -42,8 +42,7 @@ pub(super) async fn open(world: &RealWorld, facts: &Facts, way: &AwsWay) -> Resu
         }
         AwsDoor::Eice => {
             let doing = format!("open a tunnel to {}", way.target);
-            let lead = world.tunnel_lead(facts, way.port).await;
-            let lead = lead.map_err(|failure| Why::failed(&doing, failure.reason))?;
+            let lead = world.tunnel_of(facts, way).await?;
             let tunnel = world.tunnel(&lead, &facts.target.name).await;
             Box::new(tunnel.map_err(|failure| Why::failed(&doing, failure.reason))?)
         }

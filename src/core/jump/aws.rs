@@ -3,6 +3,8 @@
 //! Such a command needs no program of the user's: this one opens the same door itself. Reads the forms that AWS documents
 //! and those of `port22 proxy`; anything else is a command that only ssh runs. Pure.
 
+use crate::core::fact::Why;
+use crate::core::facts::aws::Instance;
 use crate::core::facts::local::SshConfig;
 use crate::core::target::{SSH_PORT, is_instance_id};
 
@@ -28,8 +30,31 @@ pub struct AwsWay {
     pub region: Option<String>,
     /// `--profile`, when the command names one.
     pub profile: Option<String>,
+    /// `--instance-connect-endpoint-id`, when the command names one.
+    pub endpoint: Option<String>,
     /// The command as configured.
     pub command: String,
+}
+
+impl AwsWay {
+    /// Whether the command leads to this instance, in the Region that it names. Else the tunnel of an endpoint, which goes
+    /// to an address and not to an id, would end somewhere else than the command says.
+    pub fn leads_to(&self, instance: &Instance) -> Result<(), Why> {
+        let (target, command) = (&self.target, &self.command);
+        if *target != instance.id {
+            let id = &instance.id;
+            return Err(Why::needs(format!(
+                "{target} as the target: your ProxyCommand leads there, not to {id} ({command})"
+            )));
+        }
+        match &self.region {
+            Some(region) if *region != instance.region => Err(Why::needs(format!(
+                "{target} in {region}: your ProxyCommand names that Region, and the instance is in {} ({command})",
+                instance.region
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Reads a command; `typed` is the name that the user gave, which ssh puts in for `%h` where no `HostName` is set. `None`
@@ -108,8 +133,8 @@ fn by_cli(words: &[String]) -> Option<AwsWay> {
         }
         _ => return None,
     };
-    let (region, profile) = (value("--region"), value("--profile"));
-    Some(AwsWay { door, target, port, region, profile, command: String::new() })
+    let (region, profile, endpoint) = (value("--region"), value("--profile"), value("--instance-connect-endpoint-id"));
+    Some(AwsWay { door, target, port, region, profile, endpoint, command: String::new() })
 }
 
 /// `portNumber=22`, or the same as JSON.
@@ -134,6 +159,7 @@ fn by_port22(words: &[String]) -> Option<AwsWay> {
         port: port.parse().ok()?,
         region,
         profile,
+        endpoint: None,
         command: String::new(),
     })
 }
@@ -222,6 +248,24 @@ mod tests {
         }
         let way = of("port22 proxy %h %p --region eu-west-1 --profile 'it is'", ID).unwrap();
         assert_eq!((way.region.as_deref(), way.profile.as_deref()), (Some("eu-west-1"), Some("it is")));
+    }
+
+    #[test]
+    fn a_command_leads_to_its_own_instance_region_and_endpoint() {
+        let command = "aws ec2-instance-connect open-tunnel --instance-id %h --region eu-west-1 \
+                       --instance-connect-endpoint-id eice-0123456789abcdef0";
+        let way = of(command, ID).unwrap();
+        assert_eq!(way.endpoint.as_deref(), Some("eice-0123456789abcdef0"));
+        let instance =
+            |id: &str, region: &str| Instance { id: id.to_owned(), region: region.to_owned(), ..Instance::default() };
+        assert_eq!(way.leads_to(&instance(ID, "eu-west-1")), Ok(()));
+        for (id, region) in [("i-0ffffffffffffffff", "eu-west-1"), (ID, "us-east-1")] {
+            let why = way.leads_to(&instance(id, region)).expect_err("another place").text();
+            assert!(why.contains(ID) && why.contains("ProxyCommand"), "{why}");
+        }
+        let anywhere = of("aws ec2-instance-connect open-tunnel --instance-id %h", ID).unwrap();
+        assert_eq!(anywhere.leads_to(&instance(ID, "us-east-1")), Ok(()));
+        assert_eq!(anywhere.endpoint, None);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub mod wire;
 
 pub use serial::obstacle as serial_obstacle;
 pub use ssm::NEEDED as AGENT_ACTIONS;
-pub use tunnel::choose as connect_endpoint;
+pub use tunnel::{choose as connect_endpoint, named as named_endpoint};
 
 use crate::core::ami;
 use crate::core::cause::{Certainty, Finding};

@@ -83,6 +83,21 @@ pub fn choose(facts: &Facts) -> Result<&ConnectEndpoint, (String, String)> {
     })
 }
 
+/// The endpoint of this id, which somebody named: another one is never taken for it.
+pub fn named<'a>(facts: &'a Facts, id: &str) -> Result<&'a ConnectEndpoint, (String, String)> {
+    let Some(all) = facts.doors.connect_endpoints.value() else { return choose(facts) };
+    match all.iter().find(|endpoint| endpoint.id == id) {
+        Some(endpoint) if USABLE.contains(&endpoint.state.as_str()) => Ok(endpoint),
+        Some(endpoint) => {
+            Err((format!("{id} is {} (eice-not-ready)", endpoint.state), "wait until it is ready".to_owned()))
+        }
+        None => Err((
+            format!("the VPC has no EC2 Instance Connect Endpoint {id}"),
+            "name one of the instance's VPC (aws ec2 describe-instance-connect-endpoints)".to_owned(),
+        )),
+    }
+}
+
 /// Port 22 or 3389, the only ones that a tunnel leads to (EC2 User Guide, "EC2 Instance Connect Endpoint").
 fn port(facts: &Facts) -> u16 {
     if facts.port() == RDP_PORT { RDP_PORT } else { SSH_PORT }
@@ -206,5 +221,31 @@ pub(super) fn door(view: &View<'_>) -> (DoorState, String) {
             }
             _ => (DoorState::Open, format!("{text}; a key, or a pushed one, is still needed")),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::fact::Fact;
+
+    #[test]
+    fn an_endpoint_that_is_named_is_taken_or_refused_by_name() {
+        let made = |id: &str, state: &str| ConnectEndpoint {
+            id: id.to_owned(),
+            state: state.to_owned(),
+            ..ConnectEndpoint::default()
+        };
+        let mut facts = Facts::default();
+        let all =
+            vec![made("eice-1", "create-complete"), made("eice-2", "update-complete"), made("eice-3", "create-failed")];
+        facts.doors.connect_endpoints = Fact::known(all, "DescribeInstanceConnectEndpoints");
+        assert_eq!(named(&facts, "eice-2").map(|e| e.id.as_str()), Ok("eice-2"));
+        for (id, words) in
+            [("eice-3", "eice-3 is create-failed"), ("eice-4", "no EC2 Instance Connect Endpoint eice-4")]
+        {
+            let (why, _) = named(&facts, id).map(|e| e.id.clone()).expect_err("another one is not taken");
+            assert!(why.contains(words), "{why}");
+        }
     }
 }

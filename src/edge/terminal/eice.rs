@@ -9,6 +9,7 @@ use super::ssh::{NEEDS, label, user};
 use crate::core::fact::Why;
 use crate::core::facts::Facts;
 use crate::core::facts::aws::Instance;
+use crate::core::jump::AwsWay;
 use crate::core::probe::ProbeId;
 use crate::core::rules;
 use crate::core::target::{RDP_PORT, SSH_PORT, Target};
@@ -25,7 +26,7 @@ pub(super) async fn open(world: &RealWorld, wish: &Wish) -> Result<Opened, Failu
     let facts = complete(world, &wish.facts, &NEEDS).await;
     let facts = complete(world, &facts, &[ProbeId::ConnectEndpoints, ProbeId::Image]).await;
     let user = user(&facts);
-    let lead = lead(world, &facts, facts.port())?;
+    let lead = lead(world, &facts, facts.port(), None)?;
     let (own, agent) = login::own_keys(&facts).await;
     let pushed = match pushable(&facts, "push a key") {
         Ok(()) => push(world, &facts, &user).await,
@@ -66,7 +67,16 @@ impl RealWorld {
     pub async fn tunnel_lead(&self, facts: &Facts, port: u16) -> Result<Lead, Failure> {
         let facts = complete(self, facts, &[ProbeId::SshConfig, ProbeId::Instance]).await;
         let facts = complete(self, &facts, &[ProbeId::ConnectEndpoints]).await;
-        lead(self, &facts, port)
+        lead(self, &facts, port, None)
+    }
+
+    /// Where the tunnel of a ProxyCommand goes: to the instance, in the Region and at the endpoint that it names.
+    pub(in crate::edge) async fn tunnel_of(&self, facts: &Facts, way: &AwsWay) -> Result<Lead, Why> {
+        let facts = complete(self, facts, &[ProbeId::SshConfig, ProbeId::Instance]).await;
+        facts.instance().map_or(Ok(()), |instance| way.leads_to(instance))?;
+        let facts = complete(self, &facts, &[ProbeId::ConnectEndpoints]).await;
+        let doing = format!("open a tunnel to {}", way.target);
+        lead(self, &facts, way.port, way.endpoint.as_deref()).map_err(|failure| Why::failed(doing, failure.reason))
     }
 
     /// Opens a tunnel: one connection. The address is signed anew for each.
@@ -76,8 +86,8 @@ impl RealWorld {
     }
 }
 
-/// Where a tunnel to a port of the instance goes.
-fn lead(world: &RealWorld, facts: &Facts, port: u16) -> Result<Lead, Failure> {
+/// Where a tunnel to a port of the instance goes: at the endpoint of this id, else at the one that the AWS CLI would choose.
+fn lead(world: &RealWorld, facts: &Facts, port: u16, endpoint: Option<&str>) -> Result<Lead, Failure> {
     let doing = format!("open a tunnel to port {port} of {}", label(facts));
     let Some(instance) = facts.instance() else { return Err(no_instance(facts, &doing)) };
     // An emulator says itself which ports it has.
@@ -89,7 +99,11 @@ fn lead(world: &RealWorld, facts: &Facts, port: u16) -> Result<Lead, Failure> {
         return Err(Failure::failed(doing, format!("it is {}", instance.state), "port22 fix instance-start"));
     }
     let address = private(instance).ok_or_else(|| Failure::failed(&doing, "it has no private address", ""))?;
-    let endpoint = rules::connect_endpoint(facts).map_err(|(why, next)| Failure::failed(&doing, why, next))?;
+    let endpoint = match endpoint {
+        Some(id) => rules::named_endpoint(facts, id),
+        None => rules::connect_endpoint(facts),
+    };
+    let endpoint = endpoint.map_err(|(why, next)| Failure::failed(&doing, why, next))?;
     let fips = world.aws().wants_fips();
     let dns = if fips { endpoint.fips_dns.clone() } else { endpoint.dns.clone() };
     let dns = dns.ok_or_else(|| {
