@@ -43,6 +43,14 @@ pub(super) async fn greeting(stream: &mut TcpStream, limit: Duration) -> Result<
     banner::exchange(stream, algorithms::CLIENT, limit).await.map(|found| found.text)
 }
 
+/// Exchanges identification strings over an open connection, and gives one on which a login finds them still to come.
+/// Nobody is named and nothing is offered. The error says what came instead of the server's.
+pub(super) async fn greeted(mut stream: Stream, limit: Duration) -> Result<Stream, String> {
+    let found = banner::exchange(&mut stream, algorithms::CLIENT, limit).await.map_err(|server| no_session(&server))?;
+    let sent = algorithms::CLIENT.len() + "\r\n".len();
+    Ok(Box::new(banner::Replay::new(stream, found.from_here, sent, Tap::default())))
+}
+
 /// Attempts that one probe may make, if nothing else is said.
 pub const DEFAULT_CAP: u32 = 3;
 

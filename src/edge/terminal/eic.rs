@@ -1,7 +1,7 @@
 //! The door "eic": a key that is made for this login, pushed by EC2 Instance Connect, and forgotten with it.
 //!
 //! The key lives 60 seconds in the metadata of the instance (EC2 Instance Connect API, SendSSHPublicKey); it is pushed only
-//! when the server answers. Must not push twice, and must not use another key.
+//! when the server has answered, and when all that takes time beside the login is done. Must not push twice, and must not use another key.
 
 use super::gather::{complete, no_instance};
 use super::login::{self, Who};
@@ -23,8 +23,9 @@ pub(super) async fn open(world: &RealWorld, wish: &Wish) -> Result<Opened, Failu
     let user = user(&facts);
     pushable(&facts, "push a key")?;
     let place = dial(world, &facts).await?;
-    let key = push(world, &facts, &user).await?;
     let title = format!("EC2 Instance Connect, {}", label(&facts));
+    let (facts, place) = login::greeted(world, facts, place, &title).await?;
+    let key = push(world, &facts, &user).await?;
     let who = Who { user, keys: vec![key], agent: None };
     login::open(world, facts, wish, place, who, title).await.map_err(not_taken)
 }

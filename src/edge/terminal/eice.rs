@@ -1,6 +1,6 @@
 //! The door "eice": SSH through the VPC's EC2 Instance Connect Endpoint, with a pushed key, then with the user's own.
 //!
-//! Must not make an endpoint: that is a change.
+//! The key is pushed only when the server has answered through the tunnel. Must not make an endpoint: that is a change.
 
 use super::eic::{denied, push, pushable};
 use super::gather::{complete, no_instance};
@@ -28,15 +28,10 @@ pub(super) async fn open(world: &RealWorld, wish: &Wish) -> Result<Opened, Failu
     let user = user(&facts);
     let lead = lead(world, &facts, facts.port(), None)?;
     let (own, agent) = login::own_keys(&facts).await;
-    let pushed = match pushable(&facts, "push a key") {
-        Ok(()) => push(world, &facts, &user).await,
-        Err(failure) => Err(failure),
-    };
-    let (keys, unpushed) = match pushed {
-        Ok(key) => (std::iter::once(key).chain(own).collect(), None),
-        // The tunnel carries any login: the user's own key may do.
-        Err(failure) if !own.is_empty() => (own, Some(failure.reason)),
-        Err(failure) => return Err(failure),
+    let possible = pushable(&facts, "push a key");
+    let possible = match possible {
+        Err(failure) if own.is_empty() => return Err(failure),
+        possible => possible,
     };
     let tunnel = eice::open(world.aws(), &lead).await.map_err(|why| refused(&lead, &why, &facts))?;
     let mut names = host_names(&facts);
@@ -53,6 +48,17 @@ pub(super) async fn open(world: &RealWorld, wish: &Wish) -> Result<Opened, Failu
         jump: None,
     };
     let title = format!("Instance Connect Endpoint, {}", label(&facts));
+    let (facts, place) = login::greeted(world, facts, place, &title).await?;
+    let pushed = match possible {
+        Ok(()) => push(world, &facts, &user).await,
+        Err(failure) => Err(failure),
+    };
+    let (keys, unpushed) = match pushed {
+        Ok(key) => (std::iter::once(key).chain(own).collect(), None),
+        // The tunnel carries any login: the user's own key may do.
+        Err(failure) if !own.is_empty() => (own, Some(failure.reason)),
+        Err(failure) => return Err(failure),
+    };
     let opened = login::open(world, facts, wish, place, Who { user, keys, agent }, title).await;
     opened.map_err(|mut failure| {
         if let Some(why) = unpushed {

@@ -4,7 +4,7 @@
 
 use super::attach::{self, Wanted};
 use super::gather::complete;
-use crate::core::fact::Fact;
+use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::local::{AgentKey, KeyFileState, KnownHosts};
 use crate::core::facts::wire::{Answer, Offer, SshServer};
@@ -12,7 +12,7 @@ use crate::core::probe::ProbeId;
 use crate::core::rules::offering::{Candidate, keys_to_offer, order};
 use crate::core::text::{list, shell_quote};
 use crate::core::trust::{self, Trust, Vouch};
-use crate::edge::ssh::{SshKey, SshRequest, Stream, Tunnel, enter, no_session};
+use crate::edge::ssh::{SshKey, SshRequest, Stream, Tunnel, enter, greeted as greeted_stream, no_session};
 use crate::edge::{RealWorld, agent, keys, known_hosts, passphrase};
 use crate::engine::failure::Failure;
 use crate::engine::terminal::{Opened, Wish};
@@ -90,22 +90,47 @@ async fn unlocked(candidate: Candidate<'_>) -> Option<Vec<u8>> {
     Some(key.to_openssh(LineEnding::LF).ok()?.as_bytes().to_vec())
 }
 
+/// Waits for the server's greeting, and asks for what may vouch for its host key: then nothing but the login itself takes
+/// of the 60 seconds of a key that is pushed now. The greeting stays in the stream.
+pub(super) async fn greeted(
+    world: &RealWorld,
+    facts: Facts,
+    mut place: Place,
+    title: &str,
+) -> Result<(Facts, Place), Failure> {
+    let greeting = greeted_stream(place.stream, ANSWER).await;
+    let doing = || format!("wait for the SSH server ({title})");
+    place.stream = greeting.map_err(|reason| Failure::failed(doing(), reason, tells_why(&facts)))?;
+    let facts = comparable(world, facts, (&place.names, place.port), place.published.is_some()).await;
+    Ok((facts, place))
+}
+
+/// The facts with what the host key of a server will be compared with; nothing but known_hosts where the key is published.
+async fn comparable(world: &RealWorld, mut facts: Facts, (names, port): (&[String], u16), published: bool) -> Facts {
+    let files = facts.local.config.value().map(|c| c.known_hosts_files.clone()).unwrap_or_default();
+    facts.local.known_hosts = known(names, port, &files).await;
+    if !published && facts.local.known_hosts.value().is_some_and(|k| k.entries.is_empty()) {
+        // The boot log may print the host's keys.
+        facts = complete(world, &facts, &[ProbeId::Console]).await;
+        if !facts.aws.console.is_asked() && facts.instance().is_some() {
+            // Who did not answer in time is not waited for again.
+            facts.aws.console = Fact::unknown(Why::failed("ec2:GetConsoleOutput", "no answer in time"));
+        }
+    }
+    facts
+}
+
 /// Logs in and opens the terminal.
 pub(super) async fn open(
     world: &RealWorld,
-    mut facts: Facts,
+    facts: Facts,
     wish: &Wish,
     place: Place,
     who: Who,
     title: String,
 ) -> Result<Opened, Failure> {
     let doing = format!("log in as {} ({title})", who.user);
-    let files = facts.local.config.value().map(|c| c.known_hosts_files.clone()).unwrap_or_default();
-    facts.local.known_hosts = known(&place.names, place.port, &files).await;
-    if place.published.is_none() && facts.local.known_hosts.value().is_some_and(|k| k.entries.is_empty()) {
-        // The boot log may print the host's keys.
-        facts = complete(world, &facts, &[ProbeId::Console]).await;
-    }
+    let mut facts = comparable(world, facts, (&place.names, place.port), place.published.is_some()).await;
     let mut request = SshRequest::new(place.at.0, place.at.1);
     request.users = vec![who.user.clone()];
     request.keys = who.keys;

@@ -1,6 +1,7 @@
 //! Terminals through the doors: SSH against a real OpenSSH server, the others against the practice account and fakes.
 
 mod lab;
+mod pushed;
 mod ssh;
 mod tunnel;
 

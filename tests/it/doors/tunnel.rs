@@ -39,7 +39,7 @@ async fn listen() -> (TcpListener, u16) {
 }
 
 /// An endpoint that opens one tunnel and does this with it; gives its port, and the query of the request.
-async fn endpoint<F>(
+pub(super) async fn endpoint<F>(
     then: impl FnOnce(WebSocketStream<TcpStream>) -> F + Send + 'static,
 ) -> (u16, tokio::task::JoinHandle<String>)
 where
