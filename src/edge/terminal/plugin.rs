@@ -11,6 +11,7 @@ use crate::edge::channel::{Failed, Program, Started, start_session, terminate_se
 use crate::edge::ssh_config::{find, run as ask};
 use crate::engine::failure::Failure;
 use crate::engine::terminal::Wish;
+use rustix::process::Signal;
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use serde_json::json;
 use std::ffi::OsString;
@@ -89,7 +90,8 @@ fn reads_variable(version: &str) -> bool {
 async fn attended(mut command: Command) -> std::io::Result<u8> {
     let before = tcgetattr(std::io::stdin()).ok();
     // Held as long as it runs; a program that is started has the usual ones again.
-    let held = [SignalKind::interrupt(), SignalKind::quit(), SignalKind::from_raw(20)].map(|kind| signal(kind).ok());
+    let held = [SignalKind::interrupt(), SignalKind::quit(), SignalKind::from_raw(Signal::TSTP.as_raw())]
+        .map(|kind| signal(kind).ok());
     let mut child = command.kill_on_drop(true).spawn()?;
     let (mut term, mut hup) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
     let status = tokio::select! {
