@@ -308,7 +308,7 @@ pub struct ShellArgs {
 const SHELL_HELP: &str =
     "Exit status: that of the remote command or shell where the door tells it (Session Manager: of commands without a
 terminal), 255 when the connection failed, 2 for bad usage. In a terminal, ~. after Enter leaves. Session Manager gives
-commands no standard input. A shell changes nothing by itself, so --read-only does not forbid it.";
+commands no standard input. With --read-only the ways in that push a key (eic, eice, serial) are not taken.";
 
 /// Ways in that carry a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

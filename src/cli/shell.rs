@@ -62,9 +62,12 @@ async fn open(cli: &Cli, args: &ShellArgs) -> Result<Exit, Failure> {
         |door, facts: &Arc<Facts>| Wish { door, facts: Arc::clone(facts), size, command: command.clone(), plugin };
     let opened = match door.or(plugin.then_some(Door::Ssm)) {
         Some(door) => {
+            if cli.global.read_only && door.pushes_key() && !args.print {
+                return Err(pushes_key(&args.target, &[door]));
+            }
             let facts = gather(cli, target, &world, door).await?;
             if args.print {
-                return print(door, named(&facts, &world), &args.target);
+                return print(door, named(&facts, world.regions()), &args.target);
             }
             if plugin {
                 return Ok(Exit::Remote(plugin::run(&world, &wish(door, &facts)).await?));
@@ -75,7 +78,7 @@ async fn open(cli: &Cli, args: &ShellArgs) -> Result<Exit, Failure> {
             let (doors, facts) = choose(cli, target, &world).await?;
             let (last, others) = doors.split_last().ok_or_else(|| Failure::failed("find a way in", "none", ""))?;
             if args.print {
-                return print(doors[0].0, named(&facts, &world), &args.target);
+                return print(doors[0].0, named(&facts, world.regions()), &args.target);
             }
             let mut opened = None;
             for (door, why) in others {
@@ -118,12 +121,27 @@ async fn enter(cli: &Cli, world: &Arc<RealWorld>, wish: Wish) -> Result<Opened, 
     })
 }
 
+/// The safety gate of `--read-only`: these ways in push a key, and no other is open.
+fn pushes_key(target: &str, doors: &[Door]) -> Failure {
+    let (names, push): (Vec<_>, _) =
+        (doors.iter().map(|door| name(*door)).collect(), if doors.len() == 1 { "pushes" } else { "push" });
+    Failure::new(
+        FailureKind::Refused,
+        format!("open a terminal on {target}"),
+        format!("read-only: {} {push} a key", names.join(", ")),
+        "leave out --read-only, or take --door ssm or --door ssh",
+    )
+}
+
+/// Whether a name is an id that Session Manager takes as it is: an instance's, or a managed node's.
+fn is_node(target: &Target) -> bool {
+    target.kind() == TargetKind::InstanceId || target.name.starts_with("mi-")
+}
+
 /// The facts, with what an id in the only Region says of itself when nobody was asked.
-fn named(facts: &Facts, world: &RealWorld) -> Facts {
+fn named(facts: &Facts, regions: &[String]) -> Facts {
     let mut facts = facts.clone();
-    if let ([region], TargetKind::InstanceId, false) =
-        (world.regions(), facts.target.kind(), facts.aws.instance.is_asked())
-    {
+    if let ([region], true, false) = (regions, is_node(&facts.target), facts.aws.instance.is_asked()) {
         let instance = Instance { id: facts.target.name.clone(), region: region.clone(), ..Instance::default() };
         facts.aws.instance = Fact::known(instance, "the command line");
     }
@@ -187,8 +205,7 @@ fn needed(door: Door) -> Vec<ProbeId> {
 /// The facts for a door that was said.
 async fn gather(cli: &Cli, target: Target, world: &Arc<RealWorld>, door: Door) -> Result<Arc<Facts>, Failure> {
     // An id in the only Region needs no question, and no right to ask one.
-    let id = target.kind() == TargetKind::InstanceId || target.name.starts_with("mi-");
-    if door == Door::Ssm && id && world.regions().len() == 1 {
+    if door == Door::Ssm && is_node(&target) && world.regions().len() == 1 {
         return Ok(Arc::new(Facts { target, ..Facts::default() }));
     }
     let request = Request { only: needed(door), inside: false, ..input::request(target, &cli.global) };
@@ -213,9 +230,10 @@ async fn choose(
     let cancel = CancellationToken::new();
     let world: Arc<dyn World> = Arc::clone(world) as Arc<dyn World>;
     let running = diagnose::run(world, request, RunId(1), out, cancel.clone());
+    let read_only = cli.global.read_only;
     let watching = async {
         while let Some(snapshot) = snapshots.recv().await {
-            if is_settled(&snapshot.diagnosis) {
+            if is_settled(&snapshot.diagnosis, read_only) {
                 cancel.cancel();
                 return Some(snapshot);
             }
@@ -227,35 +245,42 @@ async fn choose(
     if let Some(failure) = input::unknown_target(&snapshot.facts) {
         return Err(failure);
     }
-    let doors = to_try(&snapshot.diagnosis);
+    let doors = to_try(&snapshot.diagnosis, read_only);
     if doors.is_empty() { Err(nothing_open(&name_of, &snapshot.diagnosis)) } else { Ok((doors, snapshot.facts)) }
 }
 
-/// The doors that give a terminal, in the order of their cost.
-fn with_terminal(diagnosis: &Diagnosis) -> Vec<diagnosis::Door> {
-    diagnosis.doors.iter().filter(|d| Door::of(&d.id).is_some()).cloned().collect()
+/// The doors that give a terminal, in the order of their cost; read-only, those that push a key left out.
+fn with_terminal(diagnosis: &Diagnosis, read_only: bool) -> Vec<(Door, &diagnosis::Door)> {
+    let known = diagnosis.doors.iter().filter_map(|d| Some((Door::of(&d.id)?, d)));
+    known.filter(|(door, _)| !(read_only && door.pushes_key())).collect()
 }
 
 /// Whether the cheapest open door is known: no cheaper one may still turn out to be open.
-fn is_settled(diagnosis: &Diagnosis) -> bool {
-    let doors = with_terminal(diagnosis);
-    doors.iter().find(|d| d.state != DoorState::Closed).is_some_and(|d| d.state == DoorState::Open)
+fn is_settled(diagnosis: &Diagnosis, read_only: bool) -> bool {
+    let doors = with_terminal(diagnosis, read_only);
+    doors.iter().find(|(_, d)| d.state != DoorState::Closed).is_some_and(|(_, d)| d.state == DoorState::Open)
 }
 
 /// The open doors; else the first that is not known to be closed.
-fn to_try(diagnosis: &Diagnosis) -> Vec<(Door, String)> {
-    let doors = with_terminal(diagnosis);
-    let of = |d: &diagnosis::Door, doubt: &str| Some((Door::of(&d.id)?, format!("{doubt}{}", d.why)));
-    let open: Vec<_> = doors.iter().filter(|d| d.state == DoorState::Open).filter_map(|d| of(d, "")).collect();
+fn to_try(diagnosis: &Diagnosis, read_only: bool) -> Vec<(Door, String)> {
+    let doors = with_terminal(diagnosis, read_only);
+    let open: Vec<_> = doors.iter().filter(|(_, d)| d.state == DoorState::Open).collect();
     if !open.is_empty() {
-        return open;
+        return open.iter().map(|(door, d)| (*door, d.why.clone())).collect();
     }
-    let unknown = doors.iter().find(|d| d.state == DoorState::Unknown);
-    unknown.and_then(|d| of(d, "not proven open: ")).into_iter().collect()
+    let unknown = doors.iter().find(|(_, d)| d.state == DoorState::Unknown);
+    unknown.map(|(door, d)| (*door, format!("not proven open: {}", d.why))).into_iter().collect()
 }
 
+/// Why there is no door to try: those that are not closed push a key, or all are closed.
 fn nothing_open(name: &str, diagnosis: &Diagnosis) -> Failure {
-    let all: Vec<String> = with_terminal(diagnosis).iter().map(|d| format!("{}: {}", d.id, d.why)).collect();
+    let all = with_terminal(diagnosis, false);
+    // Only a read-only session leaves out doors that are not closed.
+    let left_out: Vec<Door> = all.iter().filter(|(_, d)| d.state != DoorState::Closed).map(|(door, _)| *door).collect();
+    if !left_out.is_empty() {
+        return pushes_key(name, &left_out);
+    }
+    let all: Vec<String> = all.iter().map(|(_, d)| format!("{}: {}", d.id, d.why)).collect();
     Failure::failed(
         format!("find a way into {name}"),
         format!("every door is closed\n  {}", all.join("\n  ")),
@@ -286,7 +311,8 @@ mod tests {
         use DoorState::{Closed, Open, Unknown};
         let with =
             |ssh, ssm, serial, rescue| diagnosis([("ssh", ssh), ("ssm", ssm), ("serial", serial), ("rescue", rescue)]);
-        let tried = |d: &Diagnosis| (is_settled(d), to_try(d).iter().map(|(door, _)| *door).collect::<Vec<_>>());
+        let tried =
+            |d: &Diagnosis| (is_settled(d, false), to_try(d, false).iter().map(|(door, _)| *door).collect::<Vec<_>>());
         // SSH may still turn out to work.
         assert_eq!(tried(&with(Unknown, Open, Closed, Open)), (false, vec![Door::Ssm]));
         assert_eq!(tried(&with(Closed, Open, Closed, Open)), (true, vec![Door::Ssm]));
@@ -295,5 +321,29 @@ mod tests {
         let none = with(Closed, Closed, Closed, Open);
         assert_eq!(tried(&none), (false, Vec::new()));
         assert!(nothing_open("web-1", &none).reason.contains("every door is closed\n  ssh: "));
+    }
+    #[test]
+    fn read_only_leaves_out_what_pushes_a_key() {
+        use DoorState::{Closed, Open, Unknown};
+        let with = |ssh, ssm, eic, serial| diagnosis([("ssh", ssh), ("ssm", ssm), ("eic", eic), ("serial", serial)]);
+        let tried = |d: &Diagnosis| to_try(d, true).iter().map(|(door, _)| *door).collect::<Vec<_>>();
+        assert_eq!(tried(&with(Open, Open, Open, Open)), [Door::Ssh, Door::Ssm]);
+        // A way in that may not be taken is neither waited for nor tried.
+        assert!(is_settled(&diagnosis([("eic", Unknown), ("ssm", Open), ("ssh", Closed), ("serial", Open)]), true));
+        let pushing = with(Closed, Closed, Open, Unknown);
+        assert_eq!((tried(&pushing), is_settled(&pushing, true)), (Vec::new(), false));
+        let refused = nothing_open("web-1", &pushing);
+        assert_eq!(refused.kind, FailureKind::Refused);
+        assert!(refused.reason.contains("EC2 Instance Connect, the serial console push a key"), "{refused}");
+        assert_eq!(nothing_open("web-1", &with(Closed, Closed, Closed, Closed)).kind, FailureKind::Failed);
+    }
+
+    #[test]
+    fn a_managed_node_in_the_only_region_has_a_command_line() {
+        let target = Target { name: "mi-0123456789abcdef0".to_owned(), ..Target::default() };
+        let facts = named(&Facts { target, ..Facts::default() }, &["eu-west-1".to_owned()]);
+        let lines = door_commands::lines(Door::Ssm.id(), &facts);
+        let line = lines.first().map(|line| line.command.as_str()).unwrap_or_default();
+        assert!(line.contains("mi-0123456789abcdef0") && line.contains("eu-west-1"), "{line}");
     }
 }

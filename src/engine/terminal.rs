@@ -44,6 +44,12 @@ impl Door {
     pub fn of(id: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|d| d.id() == id)
     }
+
+    /// Whether taking the door puts a key of ours onto the instance, or its console, if only for a minute: a change, which
+    /// `--read-only` refuses.
+    pub fn pushes_key(self) -> bool {
+        matches!(self, Self::Eic | Self::Eice | Self::Serial)
+    }
 }
 
 /// What is asked for.

@@ -62,7 +62,7 @@ pub fn open(model: &mut Model, door: Door) -> Vec<Effect> {
         began_ms: model.clock.ms,
     };
     shelling.size = layout::shell_size(model.size, &shelling);
-    if model.settings.read_only && pushes_key(door) {
+    if model.settings.read_only && door.pushes_key() {
         let doing = format!("open a terminal through {}", door_title(door.id()));
         let next = "leave out --read-only, or take Session Manager";
         let failure = Failure::new(FailureKind::Refused, doing, "read-only: this way in pushes a key", next);
@@ -73,11 +73,6 @@ pub fn open(model: &mut Model, door: Door) -> Vec<Effect> {
     let wish = wish(&shelling);
     model.stack.push(Screen::Shell(Box::new(shelling)));
     vec![Effect::OpenShell { run, wish: Box::new(wish) }]
-}
-
-/// Whether taking the door puts a key of ours onto the instance or its console, if only for a minute.
-fn pushes_key(door: Door) -> bool {
-    matches!(door, Door::Eic | Door::Eice | Door::Serial)
 }
 
 fn wish(s: &Shelling) -> Wish {
