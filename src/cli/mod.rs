@@ -14,6 +14,7 @@ mod lab;
 mod output;
 mod passphrase;
 mod shell;
+mod signals;
 mod ssh;
 mod tunnel;
 mod wizard;

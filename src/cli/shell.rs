@@ -6,11 +6,12 @@
 
 mod carry;
 mod escape;
-mod screen;
+pub mod screen;
 
 use super::args::{Cli, ShellArgs};
 use super::input;
 use super::output::{self, Exit};
+use super::signals::Signals;
 use crate::core::diagnosis::{self, Diagnosis, DoorState};
 use crate::core::door_commands;
 use crate::core::fact::Fact;
@@ -40,17 +41,48 @@ const OPENING: u64 = 90;
 
 /// Opens a terminal and stays until it ends.
 pub async fn run(cli: &Cli, args: &ShellArgs) -> Result<Exit, Failure> {
-    match Box::pin(open(cli, args)).await {
+    let mut signals = Signals::listen();
+    let opened = tokio::select! {
+        opened = Box::pin(open(cli, args)) => opened,
+        // What was begun is ended before the program is.
+        signal = signals.next() => return Ok(Exit::Remote(128 + signal)),
+    };
+    let opened = match opened {
+        Ok(Way::Terminal(opened, tty)) => terminal(opened, tty, &mut signals).await,
+        Ok(Way::Plugin(world, wish)) => plugin::run(&world, &wish).await,
+        Ok(Way::Printed) => return Ok(Exit::Ok),
+        Err(failure) => Err(failure),
+    };
+    match opened {
         // A target that does not exist, or a wish that cannot be: as everywhere in this program.
         Err(failure) if failure.kind == FailureKind::Failed => {
             output::note(&format!("port22: {failure}"));
             Ok(Exit::Remote(FAILED))
         }
-        other => other,
+        other => other.map(Exit::Remote),
     }
 }
 
-async fn open(cli: &Cli, args: &ShellArgs) -> Result<Exit, Failure> {
+/// What the arguments lead to.
+enum Way {
+    /// An open terminal, and whether this side is one, too.
+    Terminal(Opened, bool),
+    /// AWS's plug-in, which takes this terminal itself.
+    Plugin(Arc<RealWorld>, Wish),
+    /// Command lines, which are printed.
+    Printed,
+}
+
+/// Carries the terminal to its end; gives the exit status.
+async fn terminal(opened: Opened, tty: bool, signals: &mut Signals) -> Result<u8, Failure> {
+    let taken = tty
+        .then(Screen::take)
+        .transpose()
+        .map_err(|e| Failure::failed("use this terminal", e.to_string(), "port22 shell -T takes it as a pipe"))?;
+    Ok(carry::carry(opened, taken, signals).await)
+}
+
+async fn open(cli: &Cli, args: &ShellArgs) -> Result<Way, Failure> {
     let target = input::target(&args.target, &args.ssh, &cli.global)?;
     let door = args.door.map(Door::from);
     let plugin = plugin_wanted(args, door)?;
@@ -67,10 +99,11 @@ async fn open(cli: &Cli, args: &ShellArgs) -> Result<Exit, Failure> {
             }
             let facts = gather(cli, target, &world, door).await?;
             if args.print {
-                return print(door, named(&facts, world.regions()), &args.target);
+                return print(door, &named(&facts, world.regions()), &args.target);
             }
             if plugin {
-                return Ok(Exit::Remote(plugin::run(&world, &wish(door, &facts)).await?));
+                let wish = wish(door, &facts);
+                return Ok(Way::Plugin(world, wish));
             }
             enter(cli, &world, wish(door, &facts)).await?
         }
@@ -78,7 +111,7 @@ async fn open(cli: &Cli, args: &ShellArgs) -> Result<Exit, Failure> {
             let (doors, facts) = choose(cli, target, &world).await?;
             let (last, others) = doors.split_last().ok_or_else(|| Failure::failed("find a way in", "none", ""))?;
             if args.print {
-                return print(doors[0].0, named(&facts, world.regions()), &args.target);
+                return print(doors[0].0, &named(&facts, world.regions()), &args.target);
             }
             let mut opened = None;
             for (door, why) in others {
@@ -99,11 +132,7 @@ async fn open(cli: &Cli, args: &ShellArgs) -> Result<Exit, Failure> {
             }
         }
     };
-    let taken = tty
-        .then(Screen::take)
-        .transpose()
-        .map_err(|e| Failure::failed("use this terminal", e.to_string(), "port22 shell -T takes it as a pipe"))?;
-    Ok(Exit::Remote(carry::carry(opened, taken).await))
+    Ok(Way::Terminal(opened, tty))
 }
 
 /// Says which door is taken, and why.
@@ -149,8 +178,8 @@ fn named(facts: &Facts, regions: &[String]) -> Facts {
 }
 
 /// The command line of a door: the plainest on standard output, the others beside it.
-fn print(door: Door, facts: Facts, target: &str) -> Result<Exit, Failure> {
-    let lines = door_commands::lines(door.id(), &facts);
+fn print(door: Door, facts: &Facts, target: &str) -> Result<Way, Failure> {
+    let lines = door_commands::lines(door.id(), facts);
     let Some(first) = lines.first() else {
         let why = facts.aws.instance.why_not().map_or_else(|| "the instance is not known".to_owned(), |why| why.text());
         let doing = format!("write the command line for {} of {target}", name(door));
@@ -161,7 +190,7 @@ fn print(door: Door, facts: Facts, target: &str) -> Result<Exit, Failure> {
     for line in lines.iter().skip(1) {
         output::note(&format!("port22: or, {}:\n{}", line.about, line.command));
     }
-    Ok(Exit::Ok)
+    Ok(Way::Printed)
 }
 
 fn plugin_wanted(args: &ShellArgs, door: Option<Door>) -> Result<bool, Failure> {

@@ -9,6 +9,8 @@ mod run;
 
 use super::args::Cli;
 use super::output;
+use super::shell::screen::Screen;
+use super::signals::Signals;
 use super::{input, journal, wizard};
 use crate::core::recognise::{Recognised, identify};
 use crate::core::ssh_args::{self, Kind, SshArgs};
@@ -22,6 +24,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +34,8 @@ const FAILED: u8 = 255;
 const QUICK: Duration = Duration::from_secs(8);
 /// How long the wizard is offered.
 const OFFER: Duration = Duration::from_secs(10);
+/// How often the offer is looked at while it waits for a key.
+const GLANCE: Duration = Duration::from_millis(200);
 
 /// How ssh ended.
 #[derive(Debug)]
@@ -92,7 +97,7 @@ async fn look(cli: &Cli, mut target: Target, paste: Recognised, offer: bool) {
     }
     let terminals =
         std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
-    if !offer || !terminals || !wanted() {
+    if !offer || !terminals || !wanted().await {
         return;
     }
     match journal::open() {
@@ -130,28 +135,38 @@ async fn quickly(world: Arc<dyn World>, request: Request) -> Option<Snapshot> {
     snapshot
 }
 
-/// Whether the user presses the key that opens the wizard.
-fn wanted() -> bool {
-    use crossterm::event::{Event, KeyCode, KeyEventKind, poll, read};
+/// Whether the user presses the key that opens the wizard. A signal leaves, as any other key does; the terminal is given
+/// back on every way out.
+async fn wanted() -> bool {
     output::ask("port22: w opens the wizard with all of this filled in, any other key leaves ");
-    if crossterm::terminal::enable_raw_mode().is_err() {
-        return false;
-    }
-    let until = std::time::Instant::now() + OFFER;
-    let mut pressed = false;
-    while let Some(left) = until.checked_duration_since(std::time::Instant::now()) {
-        match poll(left).and_then(|any| if any { read().map(Some) } else { Ok(None) }) {
-            Ok(Some(Event::Key(key))) if key.kind == KeyEventKind::Press => {
-                pressed = key.code == KeyCode::Char('w');
-                break;
-            }
-            Ok(Some(_)) => {}
-            Ok(None) | Err(_) => break,
-        }
-    }
-    let _ = crossterm::terminal::disable_raw_mode();
+    let mut signals = Signals::listen();
+    let Ok(screen) = Screen::take() else { return false };
+    let over = Arc::new(AtomicBool::new(false));
+    let heeded = Arc::clone(&over);
+    let pressed = tokio::select! {
+        pressed = tokio::task::spawn_blocking(move || is_pressed(&heeded)) => pressed.unwrap_or(false),
+        _ = signals.next() => false,
+    };
+    over.store(true, Ordering::SeqCst);
+    drop(screen);
     output::note("");
     pressed
+}
+
+/// Waits for a key, until the offer ends or is over.
+fn is_pressed(over: &AtomicBool) -> bool {
+    use crossterm::event::{Event, KeyCode, KeyEventKind, poll, read};
+    let until = std::time::Instant::now() + OFFER;
+    while let Some(left) = until.checked_duration_since(std::time::Instant::now())
+        && !over.load(Ordering::SeqCst)
+    {
+        match poll(left.min(GLANCE)).and_then(|any| if any { read().map(Some) } else { Ok(None) }) {
+            Ok(Some(Event::Key(key))) if key.kind == KeyEventKind::Press => return key.code == KeyCode::Char('w'),
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    false
 }
 
 #[cfg(not(unix))]

@@ -5,6 +5,7 @@
 use super::FAILED;
 use super::escape::{Escapes, Typed};
 use super::screen::{self, Modes, Screen};
+use crate::cli::signals::Signals;
 use crate::engine::terminal::{Control, End, Opened};
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,8 @@ const CHUNK: usize = 32 * 1024;
 const DRAGGED: Duration = Duration::from_millis(100);
 /// Longest orderly end after we hung up.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// Longest last words on this terminal: one that takes no bytes must not keep the program.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What a shell gives for a program that wrote to a closed pipe (128 + SIGPIPE).
 const BROKEN_PIPE: u8 = 141;
 
@@ -39,7 +42,7 @@ enum Over {
 }
 
 /// Carries until the end; gives the exit status. `screen` is this terminal, where there is one.
-pub async fn carry(opened: Opened, screen: Option<Screen>) -> u8 {
+pub async fn carry(opened: Opened, screen: Option<Screen>, signals: &mut Signals) -> u8 {
     let Opened { title, mut input, output, errors, control } = opened;
     let (tty, modes) = (screen.is_some(), Mutex::new(Modes::default()));
     let look = std::io::stdout().is_terminal();
@@ -50,21 +53,24 @@ pub async fn carry(opened: Opened, screen: Option<Screen>) -> u8 {
             }
         };
         let beside = async {
-            match errors {
-                Some(errors) => copy(errors, tokio::io::stderr(), |_| ()).await,
-                None => Ok(()),
+            if let Some(mut errors) = errors {
+                // What nobody reads is thrown away: left unread, it would stop the output on its way.
+                if copy(&mut errors, tokio::io::stderr(), |_| ()).await.is_err() {
+                    let _ = copy(&mut errors, tokio::io::sink(), |_| ()).await;
+                }
             }
+            Ok::<(), NobodyReads>(())
         };
-        let (out, _) = tokio::join!(copy(output, tokio::io::stdout(), looked), beside);
-        match out {
-            Ok(()) => Over::There(control.ended().await),
+        // Without a reader of the output the command's other words are not waited for.
+        match tokio::try_join!(copy(output, tokio::io::stdout(), looked), beside) {
+            Ok(_) => Over::There(control.ended().await),
             Err(NobodyReads) => Over::NobodyReads,
         }
     };
     let over = tokio::select! {
         over = shown => over,
         over = typed(&mut input, tty) => over,
-        signal = signalled() => Over::Signal(signal),
+        signal = signals.next() => Over::Signal(signal),
         () = sizes(control.as_ref(), tty) => Over::Left,
         () = told(&control) => Over::Left,
     };
@@ -75,15 +81,12 @@ pub async fn carry(opened: Opened, screen: Option<Screen>) -> u8 {
             timeout(GOODBYE, control.ended()).await.unwrap_or_default()
         }
     };
+    // First of all: whatever follows may have to wait for a terminal that takes no bytes.
+    drop(screen);
     if tty {
         let undo = modes.lock().unwrap_or_else(PoisonError::into_inner).undo();
-        let mut stdout = tokio::io::stdout();
-        let _ = stdout.write_all(undo.as_bytes()).await;
-        let _ = stdout.flush().await;
-    }
-    drop(screen);
-    if tty && end.trouble.is_none() {
-        screen::note(&format!("port22: {title}: closed"));
+        let closed = end.trouble.is_none().then(|| format!("port22: {title}: closed"));
+        last_words(undo, closed).await;
     }
     match over {
         Over::There(end) => status(&end),
@@ -91,6 +94,19 @@ pub async fn carry(opened: Opened, screen: Option<Screen>) -> u8 {
         Over::Signal(number) => 128 + number,
         Over::NobodyReads => BROKEN_PIPE,
     }
+}
+
+/// Puts the modes of this terminal back and says that it is over, as far as it takes bytes.
+async fn last_words(undo: String, closed: Option<String>) {
+    let said = async {
+        let mut stdout = tokio::io::stdout();
+        let _ = stdout.write_all(undo.as_bytes()).await;
+        let _ = stdout.flush().await;
+        if let Some(closed) = closed {
+            let _ = tokio::task::spawn_blocking(move || screen::note(&closed)).await;
+        }
+    };
+    let _ = timeout(LAST_WORDS, said).await;
 }
 
 /// The exit status of an end, as ssh gives it; what went wrong is told.
@@ -112,7 +128,7 @@ struct NobodyReads;
 
 /// Copies and flushes each piece. An end of the session that is no good one is told by the session.
 async fn copy(
-    mut from: Box<dyn AsyncRead + Send + Unpin>,
+    mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut look: impl FnMut(&[u8]),
 ) -> Result<(), NobodyReads> {
@@ -185,31 +201,6 @@ async fn sizes(control: &dyn Control, tty: bool) {
     }
     let _ = (control, tty);
     std::future::pending::<()>().await;
-}
-
-/// Waits for a signal that ends the program; gives its number.
-async fn signalled() -> u8 {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let wait = async |kind: SignalKind| {
-            match signal(kind) {
-                Ok(mut signal) => drop(signal.recv().await),
-                Err(_) => std::future::pending().await,
-            }
-            u8::try_from(kind.as_raw_value()).unwrap_or_default()
-        };
-        tokio::select! {
-            number = wait(SignalKind::interrupt()) => number,
-            number = wait(SignalKind::terminate()) => number,
-            number = wait(SignalKind::hangup()) => number,
-        }
-    }
-    #[cfg(not(unix))]
-    match tokio::signal::ctrl_c().await {
-        Ok(()) => 2,
-        Err(_) => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]
