@@ -23,10 +23,15 @@ pub use args::{Cli, Command};
 pub use lab::settings as lab_settings;
 
 use crate::core::words::{self, Lang};
+use crate::edge::channel::end_all;
 use crate::engine::failure::Failure;
 use clap::{CommandFactory, Parser};
 use output::Exit;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// Longest end of the sessions that are still open when the program leaves.
+const GOODBYE: Duration = Duration::from_secs(3);
 
 /// Parses the arguments, runs, and returns the exit status of the contract.
 pub fn main() -> ExitCode {
@@ -61,9 +66,15 @@ pub fn main() -> ExitCode {
         Err(error) => return output::report(&Failure::usage("start", error.to_string(), "try again"), false).into(),
     };
     let exit = runtime.block_on(run(cli));
+    wind_up(runtime);
+    exit.into()
+}
+
+/// Ends the runtime. Sessions that are still open are ended first: they would live on at the service.
+fn wind_up(runtime: tokio::runtime::Runtime) {
+    runtime.block_on(end_all(GOODBYE));
     // A blocking read of stdin must not keep the program alive.
     runtime.shutdown_background();
-    exit.into()
 }
 
 /// The language of the words. Programs read JSON, so it does not change with the locale of whoever starts them; and who

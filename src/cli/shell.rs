@@ -49,7 +49,7 @@ pub async fn run(cli: &Cli, args: &ShellArgs) -> Result<Exit, Failure> {
     };
     let opened = match opened {
         Ok(Way::Terminal(opened, tty)) => terminal(opened, tty, &mut signals).await,
-        Ok(Way::Plugin(world, wish)) => plugin::run(&world, &wish).await,
+        Ok(Way::Plugin(session)) => session.run().await,
         Ok(Way::Printed) => return Ok(Exit::Ok),
         Err(failure) => Err(failure),
     };
@@ -68,7 +68,7 @@ enum Way {
     /// An open terminal, and whether this side is one, too.
     Terminal(Opened, bool),
     /// AWS's plug-in, which takes this terminal itself.
-    Plugin(Arc<RealWorld>, Wish),
+    Plugin(Box<plugin::Session>),
     /// Command lines, which are printed.
     Printed,
 }
@@ -102,8 +102,8 @@ async fn open(cli: &Cli, args: &ShellArgs) -> Result<Way, Failure> {
                 return print(door, &named(&facts, world.regions()), &args.target);
             }
             if plugin {
-                let wish = wish(door, &facts);
-                return Ok(Way::Plugin(world, wish));
+                let session = plugin::start(&world, &wish(door, &facts)).await?;
+                return Ok(Way::Plugin(Box::new(session)));
             }
             enter(cli, &world, wish(door, &facts)).await?
         }

@@ -65,7 +65,7 @@ pub fn main(cli: &Cli, words: &[OsString]) -> ExitCode {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         if let Ok(runtime) = runtime {
             runtime.block_on(look(cli, target, paste, !read.command));
-            runtime.shutdown_background();
+            super::wind_up(runtime);
         }
     }
     ExitCode::from(ended.status)

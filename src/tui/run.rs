@@ -34,10 +34,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Time between two frames while something with a shown time runs.
 const TICK: Duration = Duration::from_millis(100);
+
+/// Longest end of the sessions that were left just before the program is.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Bytes of a large frame.
 const FRAME: usize = 256 * 1024;
@@ -97,6 +101,9 @@ async fn turn(
     if let Some(shell) = performer.shell.take() {
         shell.close().await;
     }
+    // One that was left a moment ago.
+    let closed = async { while performer.closing.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(FAREWELL, closed).await;
     result
 }
 
@@ -206,6 +213,8 @@ struct Performer {
     running: HashMap<RunId, CancellationToken>,
     /// The terminal of the pane.
     shell: Option<Handle>,
+    /// The ends of those that were left.
+    closing: JoinSet<()>,
     begun: Instant,
 }
 
@@ -213,7 +222,8 @@ impl Performer {
     /// A performer, and the queue on which results come back.
     fn new(world: Arc<dyn World>, journal: Arc<dyn Journal>) -> (Self, UnboundedReceiver<Msg>) {
         let (sender, queue) = unbounded_channel();
-        (Self { world, journal, sender, running: HashMap::new(), shell: None, begun: Instant::now() }, queue)
+        let (running, closing) = (HashMap::new(), JoinSet::new());
+        (Self { world, journal, sender, running, shell: None, closing, begun: Instant::now() }, queue)
     }
 
     fn clock(&self) -> Msg {
@@ -266,7 +276,8 @@ impl Performer {
                 }
                 Effect::CloseShell { run } => {
                     if let Some(shell) = self.shell.take_if(|s| s.run() == run) {
-                        tokio::spawn(shell.close());
+                        while self.closing.try_join_next().is_some() {}
+                        self.closing.spawn(shell.close());
                     }
                 }
                 Effect::Cancel { run } => {
@@ -506,7 +517,7 @@ fn hook_panics() {
 /// The signals that end a program.
 struct Signals {
     #[cfg(unix)]
-    all: [tokio::signal::unix::Signal; 3],
+    all: [tokio::signal::unix::Signal; 4],
 }
 
 impl Signals {
@@ -514,17 +525,23 @@ impl Signals {
     fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
-            all: [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?],
+            all: [
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::hangup())?,
+                signal(SignalKind::quit())?,
+            ],
         })
     }
 
     #[cfg(unix)]
     async fn any(&mut self) {
-        let [terminate, interrupt, hangup] = &mut self.all;
+        let [terminate, interrupt, hangup, quit] = &mut self.all;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
             _ = hangup.recv() => {}
+            _ = quit.recv() => {}
         }
     }
 
@@ -703,6 +720,22 @@ mod tests {
         let end = tokio::time::timeout(Duration::from_secs(20), turn(model, performer, keys, draw)).await;
         assert!(end.expect("in time").is_ok());
         tokio::time::timeout(Duration::from_secs(5), far).await.expect("hung up in time").expect("no panic");
+    }
+
+    #[tokio::test]
+    async fn a_session_that_was_just_left_is_ended_before_the_program_is() {
+        use crate::engine::terminal::{Door, Wish};
+        let (world, mut doors) = crate::tui::tests::fake::Terminals::new(1024);
+        let (mut performer, queue) = Performer::new(Arc::new(world), Arc::new(Empty));
+        let (run, size) = (RunId(7), Some((80, 24)));
+        let wish = Wish { door: Door::Ssm, facts: Arc::default(), size, command: None, plugin: false };
+        performer.perform(vec![Effect::OpenShell { run, wish: Box::new(wish) }]).expect("begun");
+        let far = doors.recv().await.expect("the door was asked for");
+        performer.perform(vec![Effect::CloseShell { run }]).expect("begun");
+        let (_, gone) = unbounded_channel();
+        let model = Model::new(Settings::default(), (80, 24));
+        assert!(turn(model, (performer, queue), gone, |_| Ok(())).await.is_ok());
+        assert!(far.control.was_hung_up());
     }
 
     #[tokio::test]

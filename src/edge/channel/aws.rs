@@ -5,7 +5,7 @@
 
 use super::handle::{Ports, Shell};
 use super::service::{Grant, Service, ServiceError, Token};
-use super::{Timing, start};
+use super::{Timing, start, under_way};
 use crate::core::channel::wire::Wanted;
 use crate::core::fact::Why;
 use crate::edge::aws::{Aws, error};
@@ -15,6 +15,7 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use std::fmt;
 use std::time::SystemTime;
+use tokio::sync::oneshot;
 
 /// What a port session leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +138,37 @@ pub async fn terminate_session(aws: &Aws, region: &str, id: &str) {
     let _ = aws.ssm_once(region).terminate_session().session_id(id).send().await;
 }
 
+/// Starts a session for a caller who may be gone before the answer comes: what nobody takes is ended again.
 async fn begin(
+    aws: &Aws,
+    region: &str,
+    target: &str,
+    document: Option<&'static str>,
+    parameters: Vec<(&'static str, String)>,
+) -> Result<Started, Failed> {
+    let (tell, told) = oneshot::channel();
+    let here = under_way::call();
+    let (aws, region, on) = (aws.clone(), region.to_owned(), target.to_owned());
+    tokio::spawn(async move {
+        let started = ask(&aws, &region, &on, document, parameters).await;
+        let id = started.as_ref().ok().map(|started| started.id.clone());
+        let (take, taken) = oneshot::channel::<()>();
+        let _ = tell.send((started, take));
+        if let (Some(id), Err(_)) = (id, taken.await) {
+            terminate_session(&aws, &region, &id).await;
+        }
+        drop(here);
+    });
+    match told.await {
+        Ok((started, take)) => {
+            let _ = take.send(());
+            started
+        }
+        Err(_) => Err(Failed::Why(Why::failed(format!("open a session on {target}"), "the call came to no end"))),
+    }
+}
+
+async fn ask(
     aws: &Aws,
     region: &str,
     target: &str,

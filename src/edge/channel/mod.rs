@@ -10,7 +10,8 @@
 //! - [`Handle`]: notices for the user while it lasts, and the [`Outcome`].
 //!
 //! A broken connection (and the service's hourly close with code 1000) is taken up again with ResumeSession, for
-//! minutes, with everything that was under way. Dropping the last handle ends the session.
+//! minutes, with everything that was under way. Dropping the last handle ends the session; [`end_all`] ends them all and
+//! waits for it.
 //!
 //! Must not log what is typed or shown, nor tokens. Must not judge why an agent is away.
 //!
@@ -25,11 +26,13 @@ mod handle;
 mod service;
 mod shared;
 mod task;
+mod under_way;
 
 pub use aws::{Failed, PortTarget, Program, Started, open_port, open_shell, start_session, terminate_session};
 pub use handle::{Errors, Handle, PortStream, Ports, Shell, resize};
 pub use service::{Grant, Service, ServiceError, Token};
 pub use shared::Outcome;
+pub use under_way::end_all;
 
 use crate::core::channel::session::Session;
 use crate::core::channel::wire::{Limits, Wanted};
@@ -83,6 +86,11 @@ pub fn start<S: Service>(wanted: Wanted, service: S, grant: Grant, timing: Timin
     let mut session = Session::new(wanted, rand::random(), epoch, timing.limits);
     let client_id = session.uuid();
     let shared = Arc::new(Shared::new(session));
-    tokio::spawn(Task { shared: Arc::clone(&shared), service, timing, client_id }.run(grant));
+    let here = under_way::session(&shared);
+    let task = Task { shared: Arc::clone(&shared), service, timing, client_id };
+    tokio::spawn(async move {
+        task.run(grant).await;
+        drop(here);
+    });
     Handle::new(shared)
 }

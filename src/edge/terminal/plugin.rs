@@ -7,6 +7,7 @@
 use super::ssm;
 use crate::core::text::shell_quote;
 use crate::edge::RealWorld;
+use crate::edge::aws::Aws;
 use crate::edge::channel::{Failed, Program, Started, start_session, terminate_session};
 use crate::edge::ssh_config::{find, run as ask};
 use crate::engine::failure::Failure;
@@ -15,7 +16,7 @@ use rustix::process::Signal;
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use serde_json::json;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,19 +24,30 @@ use tokio::time::timeout;
 
 /// Its name in PATH.
 const NAME: &str = "session-manager-plugin";
+/// What to do without it.
+const MISSING: &str = "leave out --use-plugin (nothing is needed then), or install it: https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html";
 /// The variable that holds StartSession's answer, and the last version that does not read it (aws CLI).
 const VARIABLE: &str = "AWS_SSM_START_SESSION_RESPONSE";
 const WITHOUT_VARIABLE: [u32; 4] = [1, 2, 497, 0];
 /// Longest end of a session that the plug-in left behind.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Runs the plug-in on a session of its own until it ends; gives its exit status.
-pub async fn run(world: &RealWorld, wish: &Wish) -> Result<u8, Failure> {
+/// A session that the plug-in is to join.
+pub struct Session {
+    aws: Aws,
+    region: String,
+    id: String,
+    command: Command,
+    doing: String,
+    plugin: PathBuf,
+}
+
+/// Starts a session for the plug-in. Dropped before its end, it leaves none.
+pub async fn start(world: &RealWorld, wish: &Wish) -> Result<Session, Failure> {
     let facts = &wish.facts;
     let doing = format!("open a session on {} with AWS's plug-in", facts.target.name);
-    let missing = "leave out --use-plugin (nothing is needed then), or install it: https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html";
     let plugin = find(NAME, std::env::var_os("PATH"))
-        .ok_or_else(|| Failure::usage(&doing, format!("{NAME} is not installed: it is not in PATH"), missing))?;
+        .ok_or_else(|| Failure::usage(&doing, format!("{NAME} is not installed: it is not in PATH"), MISSING))?;
     let (id, region) = ssm::node(facts, world.regions()).ok_or_else(|| ssm::unknown(&doing, facts))?;
     let version = ask(&plugin, &[OsString::from("--version")]).await.map(|done| done.output).unwrap_or_default();
     let plain = wish.command.as_deref().filter(|_| wish.size.is_none());
@@ -45,6 +57,7 @@ pub async fn run(world: &RealWorld, wish: &Wish) -> Result<u8, Failure> {
         (None, Some(command)) => Program::Terminal(command),
         (None, None) => Program::Login,
     };
+    let endpoint = world.aws().ssm_endpoint(&region).await;
     let started = start_session(world.aws(), &region, &id, program).await.map_err(|failed| {
         let next = match failed {
             Failed::NotConnected { .. } => format!("port22 diagnose {} tells why", facts.target.name),
@@ -52,13 +65,19 @@ pub async fn run(world: &RealWorld, wish: &Wish) -> Result<u8, Failure> {
         };
         Failure::failed(&doing, failed.to_string(), next)
     })?;
-    let endpoint = world.aws().ssm_endpoint(&region).await;
     let command = command(&plugin, &version, &started, &region, &world.profile().unwrap_or_default(), &endpoint);
-    let status = attended(command).await;
-    // It leaves its session open when it is stopped, or its input ends.
-    let _ = timeout(GOODBYE, terminate_session(world.aws(), &region, &started.id)).await;
-    let shown = shell_quote(&plugin.display().to_string());
-    status.map_err(|e| Failure::failed(&doing, format!("{shown}: {e}"), missing))
+    Ok(Session { aws: world.aws().clone(), region, id: started.id, command, doing, plugin })
+}
+
+impl Session {
+    /// Runs the plug-in until it ends; gives its exit status.
+    pub async fn run(self) -> Result<u8, Failure> {
+        let status = attended(self.command).await;
+        // It leaves its session open when it is stopped, or its input ends.
+        let _ = timeout(GOODBYE, terminate_session(&self.aws, &self.region, &self.id)).await;
+        let shown = shell_quote(&self.plugin.display().to_string());
+        status.map_err(|e| Failure::failed(&self.doing, format!("{shown}: {e}"), MISSING))
+    }
 }
 
 /// The command line, as the aws CLI makes it.

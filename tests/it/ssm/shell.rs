@@ -185,16 +185,6 @@ async fn what_cannot_be_opened_is_said() {
     for (words, status, said) in [
         (vec!["shell", "web-ssmnorole", "--door", "ssm"], 255, "is not connected to Session Manager"),
         (vec!["shell", "nobody-has-this", "--door", "ssm"], 2, "nobody-has-this"),
-        (
-            vec!["shell", "web-healthy", "--door", "serial", "--read-only"],
-            4,
-            "read-only: the serial console pushes a key",
-        ),
-        (
-            vec!["shell", "web-healthy", "--door", "eic", "--read-only"],
-            4,
-            "read-only: EC2 Instance Connect pushes a key",
-        ),
         (vec!["shell", "web-healthy", "--door", "none"], 2, "possible values"),
         (vec!["shell", "web-healthy", "--door", "ssh", "--use-plugin"], 2, "it is for Session Manager only"),
     ] {
