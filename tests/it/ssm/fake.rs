@@ -30,6 +30,8 @@ pub enum Backend {
     Echo,
     /// `sh -c` with this script; its end closes the session.
     Shell(String),
+    /// This many bytes of standard error, then a line of output, then the end.
+    Errors(usize),
     /// One TCP connection.
     Dial(SocketAddr),
     /// A TCP connection for each stream.
@@ -62,6 +64,8 @@ pub struct Faults {
     pub resume: Option<String>,
     /// Every connection after the first gets garbage and a pause, and is closed.
     pub fickle: bool,
+    /// StartSession is answered only after this time; the session is there at once.
+    pub slow_start: Duration,
 }
 
 /// What the service saw.
@@ -198,7 +202,11 @@ async fn serve_control(inner: Arc<Inner>, listener: TcpListener) {
                 }
             };
             let target = head.lines().find_map(|l| l.split_once("AmazonSSM.").map(|(_, name)| name.trim().to_owned()));
-            let (status, answer) = control(&inner, &target.unwrap_or_default(), &body);
+            let operation = target.unwrap_or_default();
+            let (status, answer) = control(&inner, &operation, &body);
+            if operation == "StartSession" {
+                tokio::time::sleep(inner.script.faults.slow_start).await;
+            }
             let answer = answer.to_string();
             let head = format!(
                 "HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -529,6 +537,16 @@ impl Running {
             }
             Backend::Silent => Self::Silent,
             Backend::Smux(to) => Self::Smux { to: *to, parser: Parser::default(), streams: BTreeMap::new(), said },
+            &Backend::Errors(count) => {
+                tokio::spawn(async move {
+                    for _ in 0..count.div_ceil(1024) {
+                        let _ = said.send(Said::Data(Content::Stderr, vec![b'e'; 1024])).await;
+                    }
+                    let _ = said.send(Said::Data(Content::Data, b"out\n".to_vec())).await;
+                    let _ = said.send(Said::End).await;
+                });
+                Self::Silent
+            }
             Backend::Shell(script) => {
                 let mut command = tokio::process::Command::new("sh");
                 command.arg("-c").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);

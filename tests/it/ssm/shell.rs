@@ -78,9 +78,12 @@ async fn a_terminal_is_raw_follows_the_window_and_is_given_back() {
 async fn a_terminal_is_given_back_however_it_ends() {
     let (lab, home) = lab().await;
     let command = in_lab(&lab, home.path(), &["shell", "web-healthy", "--door", "ssm"]);
-    for (last, status) in
-        [(json!(["signal", "TERM"]), 143), (json!(["signal", "HUP"]), 129), (json!(["type", "\r~."]), 255)]
-    {
+    for (last, status) in [
+        (json!(["signal", "TERM"]), 143),
+        (json!(["signal", "HUP"]), 129),
+        (json!(["signal", "QUIT"]), 131),
+        (json!(["type", "\r~."]), 255),
+    ] {
         let Some(report) = on_terminal(&command, json!([["wait", "sh-5.2$ "], last])).await else { return };
         assert_eq!((&report["status"], &report["restored"]), (&json!(status), &true.into()), "{last}: {report}");
     }
@@ -185,6 +188,16 @@ async fn what_cannot_be_opened_is_said() {
     for (words, status, said) in [
         (vec!["shell", "web-ssmnorole", "--door", "ssm"], 255, "is not connected to Session Manager"),
         (vec!["shell", "nobody-has-this", "--door", "ssm"], 2, "nobody-has-this"),
+        (
+            vec!["shell", "web-healthy", "--door", "serial", "--read-only"],
+            4,
+            "read-only: the serial console pushes a key",
+        ),
+        (
+            vec!["shell", "web-healthy", "--door", "eic", "--read-only"],
+            4,
+            "read-only: EC2 Instance Connect pushes a key",
+        ),
         (vec!["shell", "web-healthy", "--door", "none"], 2, "possible values"),
         (vec!["shell", "web-healthy", "--door", "ssh", "--use-plugin"], 2, "it is for Session Manager only"),
     ] {
@@ -287,4 +300,92 @@ async fn a_forward_reaches_the_practice_hosts_ports() {
     }
     child.kill().await.expect("ended");
     lab.stop().await;
+}
+
+/// What the agent says before a command with separate streams.
+fn plain_command() -> Opening {
+    let actions =
+        json!([{ "ActionType": "SessionType", "ActionParameters": { "SessionType": "NonInteractiveCommands" } }]);
+    Opening::Handshake { version: NEW.to_owned(), actions }
+}
+
+fn kill(name: &str, child: &tokio::process::Child) {
+    let pid = child.id().expect("a process").to_string();
+    assert!(std::process::Command::new("kill").args([name, &pid]).status().expect("kill").success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_takes_no_bytes_is_given_back() {
+    let home = tempfile::tempdir().expect("a directory");
+    let fake = service(Opening::Plain, Backend::Shell("echo ready; yes".to_owned()), Faults::default()).await;
+    let command = program(&fake, home.path(), &["shell", ID, "--door", "ssm"]);
+    // Nobody reads what is shown from the freeze on: the terminal is full.
+    let steps = json!([["wait", "ready"], ["freeze", 1.5], ["signal", "TERM"], ["given", 15]]);
+    let Some(report) = on_terminal(&command, steps).await else { return };
+    let of = |name: &str| report[name].clone();
+    assert_eq!((of("raw"), of("given"), of("status")), (true.into(), true.into(), 143.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_whose_output_nobody_reads_any_more_is_over() {
+    let home = tempfile::tempdir().expect("a directory");
+    // Its standard error stays open and silent.
+    let script = "echo first; sleep 1; while echo more; do sleep 0.2; done";
+    let fake = service(plain_command(), Backend::Shell(script.to_owned()), Faults::default()).await;
+    let mut child = program(&fake, home.path(), &["shell", ID, "--door", "ssm", "--", "x"]).spawn().expect("port22");
+    let mut stdout = child.stdout.take().expect("piped");
+    let mut line = [0; 6];
+    within(20, stdout.read_exact(&mut line)).await.expect("a line");
+    drop(stdout);
+    let status = within(20, child.wait()).await.expect("its end");
+    assert_eq!((&line, status.code()), (b"first\n", Some(141)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_goes_on_when_nobody_reads_its_errors() {
+    let home = tempfile::tempdir().expect("a directory");
+    let fake = service(plain_command(), Backend::Errors(5 << 20), Faults::default()).await;
+    let mut child = program(&fake, home.path(), &["shell", ID, "--door", "ssm", "--", "x"]).spawn().expect("port22");
+    drop(child.stderr.take());
+    let mut out = Vec::new();
+    within(40, child.stdout.take().expect("piped").read_to_end(&mut out)).await.expect("its output");
+    assert_eq!(String::from_utf8_lossy(&out), "out\n");
+    within(10, child.wait()).await.expect("its end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opening_that_is_stopped_leaves_no_session() {
+    let home = tempfile::tempdir().expect("a directory");
+    let slow = Faults { slow_start: Duration::from_millis(1500), ..Faults::default() };
+    // Before the service has answered, and before the agent has.
+    for (faults, joined) in [(slow, false), (Faults::default(), true)] {
+        for (signal, exit) in [("-TERM", 143), ("-INT", 130), ("-QUIT", 131), ("-HUP", 129)] {
+            let fake = service(Opening::Plain, Backend::Silent, faults.clone()).await;
+            let child = program(&fake, home.path(), &["shell", ID, "--door", "ssm"]).spawn().expect("port22");
+            let begun = async {
+                while fake.seen(|s| if joined { s.openings.is_empty() } else { s.calls.is_empty() }) {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            within(20, begun).await;
+            kill(signal, &child);
+            let out = within(15, child.wait_with_output()).await.expect("its end");
+            assert_eq!(out.status.code(), Some(exit), "{}", String::from_utf8_lossy(&out.stderr));
+            let calls = fake.seen(|s| s.calls.clone());
+            assert_eq!(calls, ["StartSession", "TerminateSession"], "{signal}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opening_that_takes_too_long_leaves_no_session() {
+    let home = tempfile::tempdir().expect("a directory");
+    for faults in [Faults { slow_start: Duration::from_millis(2500), ..Faults::default() }, Faults::default()] {
+        let fake = service(Opening::Plain, Backend::Silent, faults).await;
+        let command = program(&fake, home.path(), &["shell", ID, "--door", "ssm", "--timeout", "1"]);
+        let (exit, _, stderr) = piped(command, b"").await;
+        assert_eq!(exit, Some(255), "{stderr}");
+        assert!(stderr.contains("it did not open in time"), "{stderr}");
+        assert_eq!(fake.seen(|s| s.calls.clone()), ["StartSession", "TerminateSession"]);
+    }
 }

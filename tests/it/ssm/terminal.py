@@ -1,8 +1,9 @@
 """Runs a program on a terminal of its own and reports what came of it.
 
 Arguments: JSON list of steps, then the program and its arguments. Steps: ["wait", TEXT], ["type", TEXT], ["size", ROWS,
-COLUMNS], ["signal", NAME], ["freeze", SECONDS]. Prints JSON: what was shown, the exit status, whether the terminal was
-raw after the first step, and whether it is at the end as it was before.
+COLUMNS], ["signal", NAME], ["freeze", SECONDS], ["given", SECONDS]: waits until the terminal is as it was before, without
+reading what is shown. Prints JSON: what was shown, the exit status, whether the terminal was
+raw after the first step, and whether it is at the end as it was before (and at "given").
 """
 import fcntl
 import json
@@ -30,7 +31,7 @@ def main():
         for number in range(3):
             os.dup2(slave, number)
         os.execvp(program[0], program)
-    seen, looked, raw, end = b"", 0, None, time.time() + LIMIT
+    seen, looked, raw, given, end = b"", 0, None, None, time.time() + LIMIT
 
     def read(limit):
         nonlocal seen
@@ -55,6 +56,11 @@ def main():
             os.kill(child, getattr(signal, "SIG" + step[1]))
         elif step[0] == "freeze":
             time.sleep(step[1])
+        elif step[0] == "given":
+            until = time.time() + step[1]
+            while termios.tcgetattr(slave) != before and time.time() < until:
+                time.sleep(0.1)
+            given = termios.tcgetattr(slave) == before
         if raw is None:
             raw = termios.tcgetattr(slave) != before
     status = None
@@ -67,7 +73,8 @@ def main():
     if status is None:
         os.kill(child, signal.SIGKILL)
     restored = termios.tcgetattr(slave) == before
-    print(json.dumps({"shown": seen.decode(errors="replace"), "status": status, "raw": raw, "restored": restored}))
+    shown = seen.decode(errors="replace")
+    print(json.dumps({"shown": shown, "status": status, "raw": raw, "restored": restored, "given": given}))
 
 
 def resize(terminal, rows, columns):
