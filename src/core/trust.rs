@@ -224,8 +224,8 @@ mod tests {
     #[test]
     fn a_jump_host_is_named_with_its_key_and_what_to_do() {
         let said = |facts: &Facts| of_hop(&hop(facts)).unwrap_or_default();
-        assert_eq!(said(&facts(&[("ssh-ed25519", PRINT)], None)), Default::default());
-        assert_eq!(said(&facts(&[], Some("accept-new"))), Default::default());
+        assert_eq!(said(&facts(&[("ssh-ed25519", PRINT)], None)), <(String, String)>::default());
+        assert_eq!(said(&facts(&[], Some("accept-new"))), <(String, String)>::default());
         let mut unread = facts(&[], None);
         unread.local.known_hosts = Fact::unknown(Why::failed("reading known_hosts", "permission denied"));
         for (facts, why, what) in [
