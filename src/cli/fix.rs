@@ -189,7 +189,7 @@ where
                     ));
                 }
                 RepairEvent::Progress { index, text } => {
-                    output::progress(&tr_with("  step {number}: {text}", &[("number", &(index + 1)), ("text", &text)]))
+                    output::progress(&tr_with("  step {number}: {text}", &[("number", &(index + 1)), ("text", &text)]));
                 }
                 _ => {}
             }

@@ -101,8 +101,8 @@ async fn run(cli: Cli) -> Exit {
         Some(Command::Undo(args)) => journal::undo(&cli, args).await,
         Some(Command::Resume(args)) => journal::resume(&cli, args).await,
         Some(Command::Shell(args)) => shell::run(&cli, args).await,
-        Some(Command::Proxy(args)) => tunnel::proxy(&cli, args).await,
-        Some(Command::Forward(args)) => tunnel::forward(&cli, args).await,
+        Some(Command::Proxy(args)) => Box::pin(tunnel::proxy(&cli, args)).await,
+        Some(Command::Forward(args)) => Box::pin(tunnel::forward(&cli, args)).await,
         Some(Command::Fleet(args)) => fleet::run(&cli, args).await,
         // Runs before there is anything that could slow ssh down.
         Some(Command::Ssh(_)) => Ok(Exit::Ok),

@@ -34,7 +34,7 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 pub async fn proxy(cli: &Cli, args: &ProxyArgs) -> Result<Exit, Failure> {
     let doing = format!("connect to port {} of {}", args.port, args.target);
     if args.door == Some(Door::Eice) {
-        return proxy_by_endpoint(cli, args, &doing).await;
+        return Box::pin(proxy_by_endpoint(cli, args, &doing)).await;
     }
     let ports = open(cli, &args.target, &PortTarget::Ssh { port: args.port }, &doing).await?;
     let stream = ports.open().map_err(|e| Failure::failed(&doing, e.to_string(), "try again"))?;
@@ -64,7 +64,7 @@ pub async fn proxy(cli: &Cli, args: &ProxyArgs) -> Result<Exit, Failure> {
 
 /// The same through the VPC's EC2 Instance Connect Endpoint.
 async fn proxy_by_endpoint(cli: &Cli, args: &ProxyArgs, doing: &str) -> Result<Exit, Failure> {
-    let (world, lead) = lead(cli, &args.target, args.port).await?;
+    let (world, lead) = Box::pin(lead(cli, &args.target, args.port)).await?;
     let (mut down, mut up) = tokio::io::split(world.tunnel(&lead, &args.target).await?);
     let (said, over) = oneshot::channel();
     let typed = async {
@@ -89,7 +89,7 @@ async fn proxy_by_endpoint(cli: &Cli, args: &ProxyArgs, doing: &str) -> Result<E
 async fn lead(cli: &Cli, name: &str, port: u16) -> Result<(RealWorld, Lead), Failure> {
     let world = input::world(&cli.global).await;
     let target = input::target(name, &super::args::SshArgs::default(), &cli.global)?;
-    let lead = world.tunnel_lead(&Facts { target, ..Facts::default() }, port).await?;
+    let lead = Box::pin(world.tunnel_lead(&Facts { target, ..Facts::default() }, port)).await?;
     Ok((world, lead))
 }
 
@@ -137,7 +137,7 @@ pub async fn forward(cli: &Cli, args: &ForwardArgs) -> Result<Exit, Failure> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, way.local)).await.map_err(taken)?;
     let address = listener.local_addr().map_err(taken)?;
     if args.door == Some(Door::Eice) {
-        return forward_by_endpoint(cli, args, &way, listener, &doing).await;
+        return Box::pin(forward_by_endpoint(cli, args, &way, listener, &doing)).await;
     }
     let target = PortTarget::Forward { host: way.host.clone(), port: way.port };
     let ports = open(cli, &args.target, &target, &doing).await?;
@@ -181,7 +181,7 @@ async fn forward_by_endpoint(
         let why = "an EC2 Instance Connect Endpoint leads to the instance itself, to no host behind it";
         return Err(Failure::usage(doing, why, "leave out the host, or take --door ssm"));
     }
-    let (world, lead) = lead(cli, &args.target, way.port).await?;
+    let (world, lead) = Box::pin(lead(cli, &args.target, way.port)).await?;
     let world = Arc::new(world);
     let address = listener.local_addr().map_err(|e| Failure::usage(doing, e.to_string(), "name another local port"))?;
     output::print(&address.to_string());

@@ -98,8 +98,8 @@ pub fn of_hop(host: &JumpHost) -> Option<(String, String)> {
     let Some(SshServer::Ready { host_key, .. }) = facts.wire.ssh.value() else { return None };
     let Trust::No { reason, .. } = judge(&facts, Vouch::Nothing) else { return None };
     let reason = format!("at the jump host {}: {reason}", host.name);
-    let way = host.before.iter().map(|name| format!("{name},")).collect::<String>();
-    let ssh = match way.trim_end_matches(',') {
+    let way = host.before.join(",");
+    let ssh = match way.as_str() {
         "" => format!("ssh {}", by_name(&facts)),
         way => format!("ssh -J {} {}", shell_quote(way), by_name(&facts)),
     };
@@ -228,7 +228,8 @@ mod tests {
         assert_eq!(said(&facts(&[], Some("accept-new"))), <(String, String)>::default());
         let mut unread = facts(&[], None);
         unread.local.known_hosts = Fact::unknown(Why::failed("reading known_hosts", "permission denied"));
-        for (facts, why, what) in [
+        #[allow(clippy::useless_vec, reason = "an array of facts is too large for a stack")]
+        for (facts, why, what) in vec![
             (facts(&[], None), "nothing vouches", "ssh -J outer 'web 1' once"),
             (facts(&[], Some("yes")), "StrictHostKeyChecking is yes", "compare the key"),
             (facts(&[("ssh-ed25519", "SHA256:other")], Some("no")), "another host key", "ssh-keygen -R"),

@@ -42,7 +42,7 @@ pub(super) async fn open(world: &RealWorld, facts: &Facts, way: &AwsWay) -> Resu
         }
         AwsDoor::Eice => {
             let doing = format!("open a tunnel to {}", way.target);
-            let lead = world.tunnel_of(facts, way).await?;
+            let lead = Box::pin(world.tunnel_of(facts, way)).await?;
             let tunnel = world.tunnel(&lead, &facts.target.name).await;
             Box::new(tunnel.map_err(|failure| Why::failed(&doing, failure.reason))?)
         }
@@ -61,7 +61,7 @@ pub(super) async fn tcp(
     let source = format!("connection to port {} of {} through {door}", way.port, way.target);
     let nowhere = IpAddr::from(Ipv4Addr::UNSPECIFIED);
     let begun = Instant::now();
-    let (address, mut stream) = match timeout(limit, open(world, facts, way)).await {
+    let (address, mut stream) = match Box::pin(timeout(limit, open(world, facts, way))).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(why)) => return (nowhere, Fact::unknown(why), None),
         Err(_) => {

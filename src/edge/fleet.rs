@@ -63,6 +63,7 @@ pub struct RealFleet {
 /// The profiles of the AWS configuration and credentials files, in order.
 pub async fn profiles() -> Result<Vec<String>, Failure> {
     let (fs, env) = (aws_types::os_shim_internal::Fs::real(), aws_types::os_shim_internal::Env::real());
+    #[allow(clippy::default_trait_access, reason = "the type is of a crate that is not named here")]
     let found = aws_config::profile::load(&fs, &env, &Default::default(), None).await;
     let found = found.map_err(|e| {
         Failure::usage("read the AWS profiles", e.to_string(), "correct the AWS configuration file, or name --profile")

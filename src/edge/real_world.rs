@@ -228,7 +228,7 @@ impl RealWorld {
             Way::Hops(_) => return self.tcp_through(facts).await,
             Way::Aws(way) => {
                 let limit = self.limit(BY_DOOR);
-                let (address, fact, stream) = by_door::tcp(self, facts, &way, limit).await;
+                let (address, fact, stream) = Box::pin(by_door::tcp(self, facts, &way, limit)).await;
                 if let Some(stream) = stream {
                     *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some((address, way.port, stream));
                 }
@@ -439,7 +439,7 @@ impl World for RealWorld {
                 ProbeId::KnownHosts => vec![Observation::KnownHosts(self.known_hosts(&facts).await)],
                 ProbeId::Caller => vec![Observation::Caller(self.aws.caller().await)],
                 ProbeId::Instance => vec![Observation::Instance(self.aws.find(&facts).await)],
-                ProbeId::Tcp => self.tcp(&facts).await,
+                ProbeId::Tcp => Box::pin(self.tcp(&facts)).await,
                 ProbeId::Ssh => self.ssh(&facts).await,
                 ProbeId::Inside => {
                     let seen = self.inside(&facts).await;

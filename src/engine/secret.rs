@@ -29,6 +29,7 @@ impl Secret {
     }
 
     /// Takes what was typed, and leaves an empty one.
+    #[must_use]
     pub fn take(&mut self) -> Self {
         std::mem::take(self)
     }

@@ -202,10 +202,8 @@ impl Handler for Line {
             }
             match letter {
                 '\r' | '\n' => out.push_str(&self.enter()),
-                '\u{7f}' | '\u{8}' => {
-                    if self.typed.pop().is_some() && matches!(self.at, At::Login) {
-                        out.push_str("\u{8} \u{8}");
-                    }
+                '\u{7f}' | '\u{8}' if self.typed.pop().is_some() && matches!(self.at, At::Login) => {
+                    out.push_str("\u{8} \u{8}");
                 }
                 letter if letter.is_control() || matches!(self.at, At::Dark) => {}
                 letter if self.typed.len() < 256 => {

@@ -39,6 +39,7 @@ fn main() {
             longest = longest.max(took);
             sent += chunk.len();
         }
+        #[allow(clippy::cast_precision_loss, reason = "a rate to read")]
         let rate = TOTAL as f64 / 1e6 / feeding.as_secs_f64();
         println!(
             "{name}: {rate:.0} MB/s ({feeding:.2?} of {:.2?}), {frames} frames, longest turn {longest:.2?}",

@@ -29,7 +29,7 @@ fn literal(text: &str) -> Option<(String, &str)> {
                 '\n' => {
                     let rest = &text[at + 3..];
                     let skipped = rest.len() - rest.trim_start().len();
-                    (0..rest[..skipped].chars().count()).for_each(|_| drop(chars.next()));
+                    (0..rest[..skipped].chars().count()).for_each(|_| _ = chars.next());
                 }
                 other => out.push(other),
             },
@@ -163,7 +163,7 @@ fn parts_are_the_same_in_call_and_languages() {
     }
 }
 
-/// A translation has Japanese letters, unless it is the same as the English or made of parts alone.
+/// A translation has Japanese letters, unless it is the same as the English (but for capitals) or made of parts alone.
 #[test]
 fn translations_are_japanese() {
     let japanese = |text: &str| {
@@ -171,7 +171,7 @@ fn translations_are_japanese() {
     };
     let plain: Vec<_> = words::japanese().iter().filter(|(_, ja)| !japanese(ja)).collect();
     for (english, ja) in plain {
-        assert!(english == ja || english.contains('{'), "{english:?} = {ja:?}");
+        assert!(english.eq_ignore_ascii_case(ja) || english.contains('{'), "{english:?} = {ja:?}");
     }
     assert_eq!(words::lang(), Lang::En, "tests run in English unless they say otherwise");
 }

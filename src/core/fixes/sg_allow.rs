@@ -143,9 +143,15 @@ fn allow(fix: &str, what: &str, service: Service, facts: &Facts, choices: &Choic
         let until = plan.expires.map(|at| format!(", until {}", utc(at))).unwrap_or_default();
         let description = format!("{what} from my address, added by port22{until}");
         plan.steps.push(add(&region, group, net, service, description));
-        plan.permissions = ["ec2:AuthorizeSecurityGroupIngress", "ec2:CreateTags", "ec2:RevokeSecurityGroupIngress"]
-            .map(str::to_owned)
-            .into();
+        // The undo looks whether the rule is still what was added.
+        plan.permissions = [
+            "ec2:AuthorizeSecurityGroupIngress",
+            "ec2:CreateTags",
+            "ec2:RevokeSecurityGroupIngress",
+            "ec2:DescribeSecurityGroupRules",
+        ]
+        .map(str::to_owned)
+        .into();
         if group.inbound.len() >= 60 {
             gates.push(Gate::new(
                 "quota",

@@ -303,7 +303,7 @@ fn unknown(facts: &Facts, diagnosis: &Diagnosis) -> Answer {
         Way::Direct => None,
     };
     let open = |id: &&str| diagnosis.checks.iter().find(|c| c.id == **id && c.verdict == Verdict::CannotTell);
-    let question = NETWORK.iter().find_map(|id| open(&id)).map(|c| c.reason.clone());
+    let question = NETWORK.iter().find_map(open).map(|c| c.reason.clone());
     let detail = match (hindered, question) {
         (Some(hindered), _) => hindered.to_owned(),
         // Why the own address is not known says what to do about it.

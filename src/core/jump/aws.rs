@@ -86,8 +86,11 @@ pub(super) fn read(command: &str, config: &SshConfig, typed: &str, port: Option<
     good.then(|| AwsWay { command: command.to_owned(), ..found })
 }
 
+/// Words without a value, and options with theirs.
+type Parsed<'a> = (Vec<&'a str>, Vec<(&'a str, &'a str)>);
+
 /// Options with values, and words without; `None` when an option is not in the list.
-fn options<'a>(words: &'a [String], known: &[&str]) -> Option<(Vec<&'a str>, Vec<(&'a str, &'a str)>)> {
+fn options<'a>(words: &'a [String], known: &[&str]) -> Option<Parsed<'a>> {
     let (mut plain, mut options) = (Vec::new(), Vec::new());
     let mut words = words.iter().map(String::as_str);
     while let Some(word) = words.next() {

@@ -339,7 +339,7 @@ mod tests {
     fn the_signature_is_that_of_the_aws_cli() {
         let host = "eice-0123456789abcdef0.b67b86ba.ec2-instance-connect-endpoint.eu-west-1.amazonaws.com";
         let url = lead(host).url();
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_254_720);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_mins(29_920_912);
         let keys = |token: Option<&str>| {
             let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
             Credentials::new("AKIDEXAMPLE", secret, token.map(str::to_owned), None, "test")

@@ -22,12 +22,12 @@ pub(super) async fn open(world: &RealWorld, wish: &Wish) -> Result<Opened, Failu
     let facts = complete(world, &facts, &[ProbeId::Image]).await;
     let user = user(&facts);
     pushable(&facts, "push a key")?;
-    let place = dial(world, &facts).await?;
+    let place = Box::pin(dial(world, &facts)).await?;
     let title = format!("EC2 Instance Connect, {}", label(&facts));
-    let (facts, place) = login::greeted(world, facts, place, &title).await?;
+    let (facts, place) = Box::pin(login::greeted(world, facts, place, &title)).await?;
     let key = push(world, &facts, &user).await?;
     let who = Who { user, keys: vec![key], agent: None };
-    login::open(world, facts, wish, place, who, title).await.map_err(not_taken)
+    Box::pin(login::open(world, facts, wish, place, who, title)).await.map_err(not_taken)
 }
 
 /// Whether a key can be pushed at all.

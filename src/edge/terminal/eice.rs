@@ -48,7 +48,7 @@ pub(super) async fn open(world: &RealWorld, wish: &Wish) -> Result<Opened, Failu
         jump: None,
     };
     let title = format!("Instance Connect Endpoint, {}", label(&facts));
-    let (facts, place) = login::greeted(world, facts, place, &title).await?;
+    let (facts, place) = Box::pin(login::greeted(world, facts, place, &title)).await?;
     let pushed = match possible {
         Ok(()) => push(world, &facts, &user).await,
         Err(failure) => Err(failure),
@@ -59,7 +59,7 @@ pub(super) async fn open(world: &RealWorld, wish: &Wish) -> Result<Opened, Failu
         Err(failure) if !own.is_empty() => (own, Some(failure.reason)),
         Err(failure) => return Err(failure),
     };
-    let opened = login::open(world, facts, wish, place, Who { user, keys, agent }, title).await;
+    let opened = Box::pin(login::open(world, facts, wish, place, Who { user, keys, agent }, title)).await;
     opened.map_err(|mut failure| {
         if let Some(why) = unpushed {
             failure.reason.push_str(&format!("; and no key was pushed: {why}"));

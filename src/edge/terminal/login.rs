@@ -101,7 +101,7 @@ pub(super) async fn greeted(
     let greeting = greeted_stream(place.stream, ANSWER).await;
     let doing = || format!("wait for the SSH server ({title})");
     place.stream = greeting.map_err(|reason| Failure::failed(doing(), reason, tells_why(&facts)))?;
-    let facts = comparable(world, facts, (&place.names, place.port), place.published.is_some()).await;
+    let facts = Box::pin(comparable(world, facts, (&place.names, place.port), place.published.is_some())).await;
     Ok((facts, place))
 }
 
@@ -130,7 +130,7 @@ pub(super) async fn open(
     title: String,
 ) -> Result<Opened, Failure> {
     let doing = format!("log in as {} ({title})", who.user);
-    let mut facts = comparable(world, facts, (&place.names, place.port), place.published.is_some()).await;
+    let mut facts = Box::pin(comparable(world, facts, (&place.names, place.port), place.published.is_some())).await;
     let mut request = SshRequest::new(place.at.0, place.at.1);
     request.users = vec![who.user.clone()];
     request.keys = who.keys;

@@ -21,11 +21,11 @@ impl RealWorld {
     /// Opens a terminal through the door of the wish.
     pub(super) async fn open_terminal(&self, wish: &Wish) -> Result<Opened, Failure> {
         match wish.door {
-            Door::Ssh => ssh::open(self, wish).await,
+            Door::Ssh => Box::pin(ssh::open(self, wish)).await,
             Door::Ssm => self.ssm_terminal(wish).await,
-            Door::Eic => eic::open(self, wish).await,
-            Door::Eice => eice::open(self, wish).await,
-            Door::Serial => serial::open(self, wish).await,
+            Door::Eic => Box::pin(eic::open(self, wish)).await,
+            Door::Eice => Box::pin(eice::open(self, wish)).await,
+            Door::Serial => Box::pin(serial::open(self, wish)).await,
         }
     }
 }

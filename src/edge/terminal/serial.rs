@@ -73,7 +73,7 @@ pub(super) async fn open(world: &RealWorld, wish: &Wish) -> Result<Opened, Failu
     let who = Who { user: serial_console::user(&instance.id), keys: vec![key], agent: None };
     let title = format!("Serial console, {}", label(&facts));
     let wish = Wish { size: Some(wish.size.unwrap_or(SIZE)), ..wish.clone() };
-    login::open(world, facts, &wish, place, who, title).await.map_err(not_taken)
+    Box::pin(login::open(world, facts, &wish, place, who, title)).await.map_err(not_taken)
 }
 
 /// Host, port and published host key of a Region's console.

@@ -37,10 +37,10 @@ pub(super) const NEEDS: [ProbeId; 5] =
 pub(super) async fn open(world: &RealWorld, wish: &Wish) -> Result<Opened, Failure> {
     let facts = complete(world, &wish.facts, &NEEDS).await;
     let user = user(&facts);
-    let place = dial(world, &facts).await?;
+    let place = Box::pin(dial(world, &facts)).await?;
     let (keys, agent) = login::own_keys(&facts).await;
     let title = format!("SSH, {}", label(&facts));
-    login::open(world, facts, wish, place, Who { user, keys, agent }, title).await
+    Box::pin(login::open(world, facts, wish, place, Who { user, keys, agent }, title)).await
 }
 
 /// The user that a login uses: the one that was given, else the image's.
@@ -92,7 +92,8 @@ pub(super) async fn dial(world: &RealWorld, facts: &Facts) -> Result<Place, Fail
             Ok(Place { stream, at, names, port: known_port, vouch: Vouch::Nothing, published: None, jump })
         }
         Way::Aws(way) => {
-            let (address, stream) = by_door::open(world, facts, &way).await.map_err(|why| failed(why.text()))?;
+            let (address, stream) =
+                Box::pin(by_door::open(world, facts, &way)).await.map_err(|why| failed(why.text()))?;
             let vouch = if way.door == AwsDoor::Ssm { Vouch::Agent } else { Vouch::Nothing };
             let names = host_names(facts);
             let at = (address, way.port);

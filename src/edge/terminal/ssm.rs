@@ -94,9 +94,10 @@ pub(super) fn node(facts: &Facts, regions: &[String]) -> Option<(String, String)
         return Some((instance.id.clone(), instance.region.clone()));
     }
     let id = facts.target.kind() == TargetKind::InstanceId || facts.target.name.starts_with("mi-");
-    let region = match (&facts.target.region, &facts.aws.region, regions) {
-        (Some(region), _, _) | (None, Some(region), _) | (None, None, [region]) => region,
-        _ => return None,
+    let ((Some(region), ..) | (None, Some(region), _) | (None, None, [region])) =
+        (&facts.target.region, &facts.aws.region, regions)
+    else {
+        return None;
     };
     id.then(|| (facts.target.name.clone(), region.clone()))
 }
@@ -177,7 +178,7 @@ async fn type_in(
     while !windows && begun.elapsed() < PATIENCE {
         let quiet = heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed().min(begun.elapsed());
         if quiet < gap {
-            sleep(gap - quiet).await;
+            sleep(gap.checked_sub(quiet).unwrap()).await;
             continue;
         }
         to.write_all(end).await?;

@@ -326,7 +326,7 @@ async fn only_with_consent_is_looked_inside_and_only_where_an_agent_is_online() 
     look(&world, Wish::default(), None).await;
     assert!(world.looks.lock().unwrap().is_empty());
     let seen = look(&world, Wish { inside: Some(Whom::Everyone), ..Wish::default() }, None).await;
-    let looks = world.looks.lock().unwrap();
+    let looks = world.looks.lock().unwrap().clone();
     assert_eq!(looks.len(), 2, "one for each Region: {looks:?}");
     // Every fifth has an agent, and of those the stopped ones are left out.
     assert!(looks.iter().all(|ids| ids.len() == 10), "{looks:?}");

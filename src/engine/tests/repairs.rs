@@ -423,13 +423,12 @@ async fn a_change_that_the_packets_do_not_follow_yet_is_named_as_that() {
 async fn a_system_that_is_silent_after_a_start_is_given_time() {
     for (silent, minutes, works) in [(1, 12..14, false), (70, 4..12, true), (0, 0..1, true)] {
         let world = Arc::new(Fake::new());
-        let mut tcp = world.tcp.lock().unwrap();
-        tcp.clear();
-        tcp.extend((0..silent).map(|_| Tcp::TimedOut { after_ms: 5000 }));
-        if works {
-            tcp.push_back(Tcp::Connected { millis: 20 });
+        {
+            let mut tcp = world.tcp.lock().unwrap();
+            tcp.clear();
+            tcp.extend((0..silent).map(|_| Tcp::TimedOut { after_ms: 5000 }));
+            tcp.extend(works.then_some(Tcp::Connected { millis: 20 }));
         }
-        drop(tcp);
         let notes = Arc::new(Notes::new(&world));
         let plan = Plan { downtime: true, promises_login: true, ..plan(&["a"], &[]) };
         let (out, _events) = unbounded_channel();

@@ -284,10 +284,8 @@ impl Emulator {
             (None, [], b'e') => self.say(&format!("\x1b[{count}B")),
             (None, [], b's') if parameters.is_empty() => self.escape(&[], b'7'),
             (None, [], b'u') if parameters.is_empty() => self.escape(&[], b'8'),
-            (None, [], b'h' | b'l') => {
-                if parameters.split(|b| *b == b';').any(|p| number(p) == 4) {
-                    self.own.insert = *last == b'h';
-                }
+            (None, [], b'h' | b'l') if parameters.split(|b| *b == b';').any(|p| number(p) == 4) => {
+                self.own.insert = *last == b'h';
             }
             (Some(b'?'), [], b'h' | b'l') => {
                 parameters.split(|b| *b == b';').for_each(|p| self.private_mode(number(p), *last == b'h'));

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long a door may take to open. Doors have tighter limits of their own; this one is for a door that forgets them.
-pub const OPENING: Duration = Duration::from_secs(120);
+pub const OPENING: Duration = Duration::from_mins(2);
 
 /// Between two frames: about 60 a second.
 const FRAME: Duration = Duration::from_millis(16);

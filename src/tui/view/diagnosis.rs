@@ -183,7 +183,7 @@ fn detail(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, are
             }
         }
         Mark::Waiting => {
-            wrapped(&mut lines, tr("Waits for what it needs to know first."), inner.width, "", theme.muted())
+            wrapped(&mut lines, tr("Waits for what it needs to know first."), inner.width, "", theme.muted());
         }
         _ => {
             let style = if mark == Mark::Fail { theme.strong() } else { theme.text() };

@@ -62,10 +62,10 @@ pub fn draw(model: &Model, paste: &PasteBox, pen: &mut Pen) {
     let row = paste.matched.as_ref().and_then(|id| model.start.by_id.get(id)).and_then(|at| model.start.rows.get(*at));
     match (host_of(found), row) {
         (Some(host), Some(row)) if host == row.instance.id => {
-            facts.push(tr_with("instance {name}", &[("name", &row.instance.label())]))
+            facts.push(tr_with("instance {name}", &[("name", &row.instance.label())]));
         }
         (Some(host), Some(row)) => {
-            facts.push(tr_with("host {host} → {name}", &[("host", &host), ("name", &row.instance.label())]))
+            facts.push(tr_with("host {host} → {name}", &[("host", &host), ("name", &row.instance.label())]));
         }
         (Some(host), None) => facts.push(tr_with("host {host}", &[("host", &host)])),
         (None, _) => {}

@@ -155,7 +155,7 @@ pub fn export(model: &Model, pen: &mut Pen) {
     for (form, key, name) in forms {
         let chosen = form == wanted.form;
         let mark = if chosen { "▸" } else { " " };
-        let name = format!(" {}    ", name);
+        let name = format!(" {name}    ");
         let style = if chosen { theme.strong() } else { theme.text() };
         x += pen.spans(
             x,

@@ -91,13 +91,13 @@ async fn no_key_is_pushed_to_a_server_that_does_not_greet() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("its address").port();
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-    let failure = refused(&aws, Door::Eic, instance(port, 1).await).await;
+    let failure = Box::pin(refused(&aws, Door::Eic, instance(port, 1).await)).await;
     assert!(failure.to_string().contains("before its banner"), "{failure}");
     let (tunnel, _task) = endpoint(async |socket| drop(socket)).await;
-    let failure = refused(&aws, Door::Eice, instance(22, tunnel).await).await;
+    let failure = Box::pin(refused(&aws, Door::Eice, instance(22, tunnel).await)).await;
     assert!(failure.to_string().contains("before its banner"), "{failure}");
     // No endpoint at all.
-    let failure = refused(&aws, Door::Eice, instance(22, 1).await).await;
+    let failure = Box::pin(refused(&aws, Door::Eice, instance(22, 1).await)).await;
     assert!(failure.to_string().contains("no connection"), "{failure}");
     assert!(asked.lock().expect("no panic").is_empty(), "{asked:?}");
 }
@@ -108,7 +108,7 @@ async fn what_vouches_for_the_server_is_asked_before_the_push() {
     let key = keygen(dir.path(), "key", &["-t", "ed25519"], "");
     let sshd = Sshd::start(&[&key], "").expect("sshd is needed");
     let (aws, asked) = refusing().await;
-    let failure = refused(&aws, Door::Eic, instance(sshd.port, 1).await).await;
+    let failure = Box::pin(refused(&aws, Door::Eic, instance(sshd.port, 1).await)).await;
     assert!(failure.to_string().contains("push a key"), "{failure}");
     let mut asked = asked.lock().expect("no panic").clone();
     asked.dedup();

@@ -45,7 +45,7 @@ impl Host {
     }
 
     async fn open(&self, size: Option<(u16, u16)>, command: Option<&str>) -> Result<Opened, Failure> {
-        open(self.facts(self.sshd.port).await, size, command).await
+        Box::pin(open(self.facts(self.sshd.port).await, size, command)).await
     }
 }
 
@@ -56,7 +56,7 @@ async fn open(facts: Facts, size: Option<(u16, u16)>, command: Option<&str>) -> 
 }
 
 async fn run(host: &Host, command: &str) -> (Vec<u8>, Vec<u8>, End) {
-    let mut opened = host.open(None, Some(command)).await.expect("a session");
+    let mut opened = Box::pin(host.open(None, Some(command))).await.expect("a session");
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut errors = opened.errors.take().expect("standard error apart");
     let both = async { tokio::join!(opened.output.read_to_end(&mut out), errors.read_to_end(&mut err)) };
@@ -68,7 +68,7 @@ async fn run(host: &Host, command: &str) -> (Vec<u8>, Vec<u8>, End) {
 #[tokio::test]
 async fn a_shell_has_a_terminal_of_the_wanted_size_and_an_exit_status() {
     let host = Host::new("");
-    let mut opened = host.open(Some((91, 33)), None).await.expect("a terminal");
+    let mut opened = Box::pin(host.open(Some((91, 33)), None)).await.expect("a terminal");
     assert!(opened.errors.is_none() && opened.title.contains("SSH"), "{opened:?}");
     type_line(&mut opened, "stty size; echo \"te\"\"rm=$TERM\"").await;
     let seen = until(&mut opened.output, "term=").await;
@@ -88,18 +88,18 @@ async fn a_shell_has_a_terminal_of_the_wanted_size_and_an_exit_status() {
 #[tokio::test]
 async fn a_command_keeps_its_streams_apart_and_tells_its_status_or_signal() {
     let host = Host::new("");
-    let (out, err, end) = run(&host, "echo out; echo err >&2; exit 3").await;
+    let (out, err, end) = Box::pin(run(&host, "echo out; echo err >&2; exit 3")).await;
     // A server that logs what it does writes there too.
     assert_eq!((out.as_slice(), err.ends_with(b"err\n")), (&b"out\n"[..], true));
     assert_eq!(end, End { status: Some(3), ..End::default() });
-    let (_, _, end) = run(&host, "kill -TERM $$").await;
+    let (_, _, end) = Box::pin(run(&host, "kill -TERM $$")).await;
     assert_eq!(end, End { signal: Some("TERM".to_owned()), ..End::default() });
 }
 
 #[tokio::test]
 async fn standard_input_ends_and_megabytes_come_back_whole() {
     let host = Host::new("");
-    let mut opened = host.open(None, Some("cat")).await.expect("a session");
+    let mut opened = Box::pin(host.open(None, Some("cat"))).await.expect("a session");
     let sent: Vec<u8> = (0..6_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let (mut input, mut output) = (opened.input, opened.output);
     let typed = async {
@@ -108,7 +108,7 @@ async fn standard_input_ends_and_megabytes_come_back_whole() {
     };
     let mut back = Vec::new();
     let read = output.read_to_end(&mut back);
-    let (_, read) = soon("6 MB there and back", async { tokio::join!(typed, read) }).await;
+    let ((), read) = soon("6 MB there and back", async { tokio::join!(typed, read) }).await;
     assert!(read.is_ok() && back == sent, "{} of {} bytes", back.len(), sent.len());
     assert_eq!(soon("end", opened.control.ended()).await.status, Some(0));
     opened.errors.take();
@@ -119,7 +119,7 @@ async fn a_foreign_host_key_is_shown_no_key() {
     let host = Host::new("");
     let other = keygen(host.dir.path(), "other", &["-t", "ed25519"], "");
     host.know(host.sshd.port, &other);
-    let failure = host.open(None, Some("true")).await.expect_err("another host key");
+    let failure = Box::pin(host.open(None, Some("true"))).await.expect_err("another host key");
     assert!(failure.reason.contains("another host key"), "{failure}");
     assert!(failure.next.contains("known-hosts-update"), "{failure}");
     assert!(host.sshd.wait_for("Connection from", 1));
@@ -130,13 +130,13 @@ async fn a_foreign_host_key_is_shown_no_key() {
 async fn an_unknown_host_key_is_not_taken_in_silence() {
     let host = Host::new("");
     fs::write(host.known_hosts(), "").expect("known_hosts");
-    let failure = host.open(None, Some("true")).await.expect_err("an unknown host key");
+    let failure = Box::pin(host.open(None, Some("true"))).await.expect_err("an unknown host key");
     assert!(failure.reason.contains("nothing vouches"), "{failure}");
     assert_eq!(host.sshd.lines("userauth-request"), 0, "{}", host.sshd.text());
     let mut facts = host.facts(host.sshd.port).await;
     let port22::core::fact::Fact::Known { value, .. } = &mut facts.local.config else { panic!() };
     value.strict_host_key_checking = Some("accept-new".to_owned());
-    let opened = open(facts, None, Some("true")).await.expect("the user said so");
+    let opened = Box::pin(open(facts, None, Some("true"))).await.expect("the user said so");
     let notice = soon("notice", opened.control.notice()).await.expect("it is told");
     assert!(notice.contains("new to known_hosts"), "{notice}");
     assert_eq!(soon("end", opened.control.ended()).await.status, Some(0));
@@ -148,10 +148,10 @@ async fn a_refused_key_and_a_closed_port_are_told_in_a_sentence() {
     let host = Host::new("");
     let stranger = keygen(host.dir.path(), "stranger", &["-t", "ed25519"], "");
     let facts = super::facts(host.sshd.port, &host.known_hosts(), Some(&stranger)).await;
-    let failure = open(facts, None, None).await.expect_err("a key that is not there");
+    let failure = Box::pin(open(facts, None, None)).await.expect_err("a key that is not there");
     assert!(failure.reason.contains("takes none of the keys") && failure.reason.contains("stranger"), "{failure}");
     let facts = super::facts(crate::sshd::free_port(), &host.known_hosts(), Some(&host.key)).await;
-    let failure = open(facts, None, None).await.expect_err("a closed port");
+    let failure = Box::pin(open(facts, None, None)).await.expect_err("a closed port");
     assert!(failure.reason.contains("refused") && failure.next.contains("port22 diagnose"), "{failure}");
 }
 
@@ -176,7 +176,7 @@ async fn a_connection_that_dies_is_told() {
     let host = Host::new("");
     let (port, cut) = relay(host.sshd.port).await;
     host.know(port, &host.sshd.host_key("ed25519"));
-    let mut opened = open(host.facts(port).await, Some((80, 24)), None).await.expect("a terminal");
+    let mut opened = Box::pin(open(host.facts(port).await, Some((80, 24)), None)).await.expect("a terminal");
     type_line(&mut opened, "echo up\"\"now").await;
     until(&mut opened.output, "upnow").await;
     drop(cut);
@@ -189,11 +189,11 @@ async fn a_connection_that_dies_is_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hanging_up_ends_it_and_so_does_dropping_it() {
     let host = Host::new("");
-    let opened = host.open(Some((80, 24)), None).await.expect("a terminal");
+    let opened = Box::pin(host.open(Some((80, 24)), None)).await.expect("a terminal");
     opened.control.hang_up();
     let end = soon("end", opened.control.ended()).await;
     assert_eq!(end.trouble, None, "{end:?}");
-    let opened = host.open(None, Some("sleep 600")).await.expect("a session");
+    let opened = Box::pin(host.open(None, Some("sleep 600"))).await.expect("a session");
     drop(opened);
     assert!(host.sshd.wait_for("Received disconnect", 2), "{}", host.sshd.text());
 }
@@ -205,10 +205,10 @@ async fn a_protected_key_needs_its_passphrase_and_says_so() {
     let sshd = Sshd::start(&[&locked], "").expect("sshd is needed");
     host.know(sshd.port, &sshd.host_key("ed25519"));
     let facts = super::facts(sshd.port, &host.known_hosts(), Some(&locked)).await;
-    let failure = open(facts.clone(), None, Some("true")).await.expect_err("a passphrase is needed");
+    let failure = Box::pin(open(facts.clone(), None, Some("true"))).await.expect_err("a passphrase is needed");
     assert!(failure.reason.contains("passphrase") && failure.next.contains("ssh-add"), "{failure}");
     port22::edge::passphrase::keep(&locked.display().to_string(), "secret words".to_owned().into());
-    let opened = open(facts, None, Some("exit 4")).await.expect("the passphrase is at hand");
+    let opened = Box::pin(open(facts, None, Some("exit 4"))).await.expect("the passphrase is at hand");
     assert_eq!(soon("end", opened.control.ended()).await.status, Some(4));
 }
 
@@ -227,7 +227,7 @@ async fn a_jump_host_is_gone_through() {
     let mut facts = host.facts(host.sshd.port).await;
     facts.target.config_file = Some(config.display().to_string());
     facts.target.jump = Some("gate".to_owned());
-    let failure = open(facts.clone(), None, Some("true")).await.expect_err("the gate is unknown");
+    let failure = Box::pin(open(facts.clone(), None, Some("true"))).await.expect_err("the gate is unknown");
     assert!(failure.reason.contains("jump host gate") && failure.reason.contains("nothing vouches"), "{failure}");
     assert!(failure.reason.contains("SHA256:") && failure.next.contains("ssh "), "{failure}");
     assert_eq!(gate.lines("userauth-request"), 0, "{}", gate.text());
@@ -235,7 +235,7 @@ async fn a_jump_host_is_gone_through() {
     host.know(gate.port, &gate.host_key("ed25519"));
     lines.push_str(&fs::read_to_string(&known).expect("known_hosts"));
     fs::write(&known, lines).expect("known_hosts");
-    let mut opened = open(facts, None, Some("echo through")).await.expect("a session");
+    let mut opened = Box::pin(open(facts, None, Some("echo through"))).await.expect("a session");
     let mut out = String::new();
     soon("output", opened.output.read_to_string(&mut out)).await.expect("output");
     assert_eq!(out, "through\n");
@@ -269,7 +269,7 @@ async fn every_jump_host_is_trusted_before_a_key_is_shown() {
     for more in ["", "  StrictHostKeyChecking yes\n"] {
         let text = format!("{}{more}{}", block("gate", gate.port), block("inner", inner.port));
         fs::write(&config, text).expect("config");
-        let failure = open(facts.clone(), None, Some("true")).await.expect_err("the gate is unknown");
+        let failure = Box::pin(open(facts.clone(), None, Some("true"))).await.expect_err("the gate is unknown");
         assert!(failure.reason.contains("at the jump host gate") && failure.reason.contains("SHA256:"), "{failure}");
         assert!(failure.next.contains("ssh ") && failure.next.contains("gate"), "{failure}");
     }

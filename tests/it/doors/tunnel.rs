@@ -78,7 +78,7 @@ async fn answering(head: &'static str, body: &'static str) -> u16 {
 }
 
 async fn open(port: u16) -> Result<Tunnel, Failure> {
-    soon("a tunnel", async { world().await.tunnel(&lead(port), "web").await }).await
+    Box::pin(soon("a tunnel", async { world().await.tunnel(&lead(port), "web").await })).await
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn bytes_go_there_and_back_and_the_request_is_signed() {
         }
     })
     .await;
-    let tunnel = open(port).await.expect("a tunnel");
+    let tunnel = Box::pin(open(port)).await.expect("a tunnel");
     let sent: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let (mut down, mut up) = tokio::io::split(tunnel);
     let mut back = vec![0; sent.len()];
@@ -130,18 +130,18 @@ async fn bytes_go_there_and_back_and_the_request_is_signed() {
 #[tokio::test]
 async fn a_refusal_is_told_as_aws_words_it() {
     let port = answering("400 Bad Request", r#"{"ErrorCode":"InvalidParameter","Message":"The specified RemotePort is not valid. Specify either 22 or 3389 as the RemotePort and retry your request."}"#).await;
-    let failure = open(port).await.expect_err("a bad port");
+    let failure = Box::pin(open(port)).await.expect_err("a bad port");
     assert!(failure.reason.contains("Specify either 22 or 3389"), "{failure}");
     let port = answering("403 Forbidden", r#"{"ErrorCode":"AccessDenied","Message":"User: arn:aws:iam::111122223333:user/a is not authorized to perform: ec2-instance-connect:OpenTunnel because no identity-based policy allows it"}"#).await;
-    let failure = open(port).await.expect_err("denied");
+    let failure = Box::pin(open(port)).await.expect_err("denied");
     assert!(failure.next.contains("ec2-instance-connect:OpenTunnel"), "{failure}");
     assert_eq!(failure.cause.as_deref(), Some("iam-denied-fix"), "{failure}");
     let port = answering("503 Service Unavailable", "").await;
-    let failure = open(port).await.expect_err("no service");
+    let failure = Box::pin(open(port)).await.expect_err("no service");
     assert!(failure.reason.contains("503"), "{failure}");
     let (listener, port) = listen().await;
     drop(listener);
-    let failure = open(port).await.expect_err("nobody there");
+    let failure = Box::pin(open(port)).await.expect_err("nobody there");
     assert!(failure.reason.contains("no connection"), "{failure}");
 }
 
@@ -160,7 +160,7 @@ async fn ends_are_told_apart() {
         (CloseCode::Policy, "Maximum duration reached", Some(ErrorKind::ConnectionAborted)),
     ] {
         let (port, _task) = endpoint(close(code, reason)).await;
-        let mut tunnel = open(port).await.expect("a tunnel");
+        let mut tunnel = Box::pin(open(port)).await.expect("a tunnel");
         let mut seen = Vec::new();
         let end = soon("the end", tunnel.read_to_end(&mut seen)).await;
         assert_eq!(seen, b"a");
@@ -172,7 +172,7 @@ async fn ends_are_told_apart() {
 #[tokio::test]
 async fn a_cut_text_and_garbage_end_it_at_once() {
     let (port, _task) = endpoint(async |socket| drop(socket)).await;
-    let mut tunnel = open(port).await.expect("a tunnel");
+    let mut tunnel = Box::pin(open(port)).await.expect("a tunnel");
     let mut seen = Vec::new();
     let end = soon("a cut", tunnel.read_to_end(&mut seen)).await;
     assert!(end.is_err(), "a cut is no orderly end");
@@ -181,7 +181,7 @@ async fn a_cut_text_and_garbage_end_it_at_once() {
         tokio::time::sleep(PATIENCE).await;
     })
     .await;
-    let mut tunnel = open(port).await.expect("a tunnel");
+    let mut tunnel = Box::pin(open(port)).await.expect("a tunnel");
     let end = soon("text", tunnel.read_to_end(&mut seen)).await;
     assert_eq!(end.err().map(|e| e.kind()), Some(ErrorKind::InvalidData));
     let (port, _task) = endpoint(async |socket| {
@@ -190,7 +190,7 @@ async fn a_cut_text_and_garbage_end_it_at_once() {
         tokio::time::sleep(PATIENCE).await;
     })
     .await;
-    let mut tunnel = open(port).await.expect("a tunnel");
+    let mut tunnel = Box::pin(open(port)).await.expect("a tunnel");
     assert!(soon("garbage", tunnel.read_to_end(&mut seen)).await.is_err());
 }
 

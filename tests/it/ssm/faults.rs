@@ -133,7 +133,7 @@ async fn a_refused_upgrade_says_who_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shells_output_comes_whole_and_once_through_every_fault() {
-    let expected: String = (1..=4000).map(|n| format!("{n}\n")).collect();
+    let expected: String = (1..=4000).fold(String::new(), |out, n| out + &n.to_string() + "\n");
     for faults in [
         Faults { lose: 11, ..Faults::default() },
         Faults { double: 2, swap: 3, ..Faults::default() },

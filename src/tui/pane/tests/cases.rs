@@ -187,7 +187,7 @@ fn a_string_without_an_end_is_not_kept_and_not_waited_for_for_ever() {
     }
     assert!(seen.len() > 1000, "after a megabyte the output is shown again: {}", seen.len());
     let mut long = Vec::from(&b"\x1b["[..]);
-    long.extend([b'1'; 100_000]);
+    long.extend(std::iter::repeat_n(b'1', 100_000));
     long.extend(b"mtext");
     let mut shown = Vec::new();
     splitter.split(&long, |p| {
