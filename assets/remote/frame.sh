@@ -27,7 +27,7 @@ did() {
   while read -r n_p; do note "$n_p" "$(state "$n_p")"; done <"$D/touched"
 }
 # A state that this change gives a path: where it is cut short, an undo sees whether somebody changed the path since.
-note() { grep -qxF "$2 $1" "$D/after" 2>/dev/null || printf '%s\n' "$2 $1" >>"$D/after"; }
+note() { grep -qxF -e "$2 $1" "$D/after" 2>/dev/null || printf '%s\n' "$2 $1" >>"$D/after"; }
 # Names that a shell or this output could misread are not touched.
 plain() { case $1 in /*[!A-Za-z0-9._/@+,=:~-]*) give_up "odd-path" ;; /*) ;; *) give_up "odd-path" ;; esac; }
 kind() {
@@ -153,7 +153,7 @@ restore() {
 # nobody wrote down how it left the last one: what is missing or empty there holds nothing of anybody's.
 ours() {
   o_s=$(state "$2")
-  if grep -qxF "$o_s $2" "$D/after" 2>/dev/null || undone "$2"; then return 0; fi
+  if grep -qxF -e "$o_s $2" "$D/after" 2>/dev/null || undone "$2"; then return 0; fi
   [ ! -e "$D/done" ] || return 1
   case $o_s in
     -) return 0 ;;
