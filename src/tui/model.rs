@@ -3,29 +3,27 @@
 //! A state that makes no sense should not be writable: a fix is in exactly one [`Phase`], the
 //! screens are a stack, what lies on top of a screen is a stack of [`Overlay`]s.
 
+mod fix;
 pub mod fleet;
+mod popup;
+mod shell;
+mod start;
+
+pub use fix::{Fixing, Phase, StepRow};
+pub use popup::{Field, Form, Overlay, Part, PasteBox, Reading};
+pub use shell::{ShellFinding, ShellMode, ShellPhase, Shelling};
+pub use start::{Pane, Row, Start, Symptoms};
 
 use crate::core::diagnosis::Diagnosis;
-use crate::core::facts::Facts;
-use crate::core::facts::aws::Instance;
-use crate::core::plan::{GateState, Plan};
-use crate::core::recognise::Recognised;
-use crate::core::report::compare::{Compared, Outline};
-use crate::core::suggest::Suggestion;
+use crate::core::report::compare::Outline;
 use crate::core::target::Target;
 use crate::engine::diagnose::Request;
-use crate::engine::event::{RepairResult, RunId, Snapshot, StepState};
+use crate::engine::event::{RunId, Snapshot};
 use crate::engine::failure::Failure;
 use crate::engine::journal::Entry;
 use crate::engine::report::Form as ReportForm;
-use crate::engine::secret::Secret;
-use crate::engine::terminal::{Door, End};
 use crate::tui::keys::Context;
-use crate::tui::pane::frame::Frame;
-use nucleo_matcher::Utf32String;
-use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 /// How the program was started.
 #[derive(Debug, Clone, Default)]
@@ -121,119 +119,6 @@ pub enum Screen {
     Shell(Box<Shelling>),
 }
 
-/// What lies on top of a screen.
-#[derive(Debug)]
-pub enum Overlay {
-    /// The keys of the screen below.
-    Help {
-        /// First line shown.
-        scroll: usize,
-    },
-    /// The actions of the screen below, with a filter.
-    Palette {
-        /// Filter.
-        query: String,
-        /// Selected row.
-        cursor: usize,
-    },
-    /// What was recognised in a paste.
-    Paste(Box<PasteBox>),
-    /// Typing a text for terminals without bracketed paste.
-    Entry {
-        /// What was typed.
-        text: String,
-    },
-    /// Login details.
-    Form(Form),
-    /// Something to read.
-    Read(Reading),
-    /// Leave while a change is being made?
-    Leave,
-    /// May port22 look inside the operating system?
-    Inside,
-    /// In which form the report is written, and where to.
-    Export,
-    /// End the session that runs in the pane?
-    EndShell,
-}
-
-/// Which pane of the start screen has the keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Pane {
-    /// The instance list.
-    #[default]
-    Instances,
-    /// The filter of the instance list.
-    Filter,
-    /// The symptom list, which filters as one types.
-    Symptoms,
-}
-
-/// The start screen.
-#[derive(Debug, Default)]
-pub struct Start {
-    /// Number of the current listing.
-    pub load: u64,
-    /// Every instance, in the order of arrival.
-    pub rows: Vec<Row>,
-    /// Place of an instance in `rows`.
-    pub by_id: HashMap<String, usize>,
-    /// Places in `rows` of what the filter lets through, in the order shown.
-    pub shown: Vec<u32>,
-    /// Filter text.
-    pub filter: String,
-    /// Filter text that `shown` was ranked by; empty when `shown` is every row.
-    pub ranked_by: String,
-    /// Selected row of `shown`.
-    pub cursor: usize,
-    /// First row of `shown` on the screen.
-    pub offset: usize,
-    /// Which pane has the keys.
-    pub pane: Pane,
-    /// The symptom list.
-    pub symptoms: Symptoms,
-    /// A paste that waits for its instance.
-    pub paste: Option<Recognised>,
-    /// Account id.
-    pub account: Option<String>,
-    /// Regions.
-    pub regions: Vec<String>,
-    /// The client's own public address.
-    pub source_ip: Option<IpAddr>,
-    /// Regions that could not be listed.
-    pub failures: Vec<Failure>,
-    /// Whether the list is complete.
-    pub done: bool,
-}
-
-/// One instance of the list.
-#[derive(Debug)]
-pub struct Row {
-    /// The instance.
-    pub instance: Instance,
-    /// Name, id and addresses, as the filter looks at them.
-    pub known_by: Utf32String,
-    /// Everything else that the filter looks at.
-    pub about: Utf32String,
-    /// Hint on the way in; empty while unknown.
-    pub hint: String,
-    /// Listing that last named it.
-    pub load: u64,
-}
-
-/// The symptom list.
-#[derive(Debug, Default)]
-pub struct Symptoms {
-    /// Filter text.
-    pub query: String,
-    /// Symptom ids shown; `None` is "find out for me".
-    pub shown: Vec<Option<&'static str>>,
-    /// Selected row.
-    pub cursor: usize,
-    /// First row on the screen.
-    pub offset: usize,
-}
-
 /// A diagnosis on the screen.
 #[derive(Debug)]
 pub struct Diagnosing {
@@ -274,155 +159,6 @@ pub struct Walk {
     pub guesses: BTreeMap<String, bool>,
 }
 
-/// A fix or an undo on the screen.
-#[derive(Debug)]
-pub struct Fixing {
-    /// Its number.
-    pub run: RunId,
-    /// Fix id.
-    pub fix: String,
-    /// Journal entry that is taken back; `None` for a fix.
-    pub undo: Option<String>,
-    /// The diagnosis to verify with.
-    pub request: Request,
-    /// What the plan is built from.
-    pub facts: Arc<Facts>,
-    /// Where it stands.
-    pub phase: Phase,
-    /// First line shown.
-    pub scroll: usize,
-    /// When the plan came.
-    pub planned_ms: u64,
-    /// The entry that is gone on with; `None` for a new repair.
-    pub resume: Option<Box<Entry>>,
-    /// The passphrase that is being typed.
-    pub secret: Secret,
-    /// What the repair changed in the diagnosis, once it is over.
-    pub compared: Option<Compared>,
-}
-
-/// Where a fix stands.
-#[derive(Debug)]
-pub enum Phase {
-    /// The plan is being built and looked at.
-    Planning,
-    /// There is no plan; the reason.
-    NoPlan(String),
-    /// The plan is shown; nothing was changed.
-    Preview {
-        /// The plan.
-        plan: Box<Plan>,
-        /// What was typed for consent.
-        typed: String,
-    },
-    /// Steps are being done.
-    Running {
-        /// The plan.
-        plan: Box<Plan>,
-        /// Its steps.
-        steps: Vec<StepRow>,
-    },
-    /// The checks that raised the cause run again.
-    Verifying {
-        /// The plan.
-        plan: Box<Plan>,
-        /// Its steps.
-        steps: Vec<StepRow>,
-        /// Attempt, from 1.
-        attempt: u32,
-        /// The diagnosis so far.
-        snapshot: Box<Snapshot>,
-    },
-    /// It is over.
-    Ended {
-        /// How it ended.
-        result: Box<RepairResult>,
-        /// Its steps.
-        steps: Vec<StepRow>,
-    },
-}
-
-/// A step and its times on the model's clock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepRow {
-    /// Its state.
-    pub state: StepState,
-    /// Begin.
-    pub began_ms: u64,
-    /// End.
-    pub ended_ms: u64,
-    /// What it told last while it runs.
-    pub told: String,
-}
-
-/// A terminal on the screen.
-#[derive(Debug)]
-pub struct Shelling {
-    /// Its number.
-    pub run: RunId,
-    /// The way in.
-    pub door: Door,
-    /// What is known of the target.
-    pub facts: Arc<Facts>,
-    /// What to call it, once it is open.
-    pub title: String,
-    /// Where it stands.
-    pub phase: ShellPhase,
-    /// Who gets the keys.
-    pub mode: ShellMode,
-    /// Whether the terminal has the whole screen.
-    pub zoom: bool,
-    /// Columns and rows of the terminal.
-    pub size: (u16, u16),
-    /// What it shows; `None` before the first output.
-    pub frame: Option<Arc<Frame>>,
-    /// What was told last about the connection, and when.
-    pub told: Option<(String, u64)>,
-    /// The finding that brought the user here.
-    pub finding: ShellFinding,
-    /// What to try inside.
-    pub commands: Vec<Suggestion>,
-    /// Which of them is next.
-    pub marked: usize,
-    /// When it was asked for, on the model's clock.
-    pub began_ms: u64,
-}
-
-/// A finding as the pane shows it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ShellFinding {
-    /// How certain it is; `None` without a cause.
-    pub certainty: Option<crate::core::cause::Certainty>,
-    /// The cause in one line, or that there is none.
-    pub title: String,
-    /// What was seen.
-    pub evidence: Vec<String>,
-}
-
-/// Where a terminal stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ShellPhase {
-    /// The door is being opened.
-    Opening,
-    /// It is open.
-    Open,
-    /// It is over.
-    Ended(End),
-    /// It could not be opened.
-    Failed(Failure),
-}
-
-/// Who gets the keys of a terminal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShellMode {
-    /// The other side.
-    Remote,
-    /// port22, for one key.
-    Keys,
-    /// The scroll-back.
-    Scroll,
-}
-
 /// The journal on the screen.
 #[derive(Debug, Default)]
 pub struct JournalList {
@@ -432,65 +168,6 @@ pub struct JournalList {
     pub cursor: usize,
     /// First row shown.
     pub offset: usize,
-}
-
-/// What was recognised in a paste, and what Enter will do.
-#[derive(Debug)]
-pub struct PasteBox {
-    /// What was recognised.
-    pub found: Recognised,
-    /// Instance of the list that the host belongs to.
-    pub matched: Option<String>,
-    /// Why there is no single instance, when a host was named.
-    pub note: Option<String>,
-    /// What would be diagnosed; `None` when the paste names nothing.
-    pub target: Option<Target>,
-}
-
-/// Login details: a small form.
-#[derive(Debug)]
-pub struct Form {
-    /// The fields.
-    pub fields: Vec<Field>,
-    /// Which field has the keys.
-    pub cursor: usize,
-    /// What is wrong with the input.
-    pub error: Option<String>,
-}
-
-/// A field of a form.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Field {
-    /// What it is.
-    pub label: &'static str,
-    /// What it holds.
-    pub value: String,
-    /// What may be written there.
-    pub hint: &'static str,
-}
-
-/// Something to read, and perhaps to copy.
-#[derive(Debug)]
-pub struct Reading {
-    /// Heading.
-    pub title: String,
-    /// Paragraphs.
-    pub parts: Vec<Part>,
-    /// First line shown.
-    pub scroll: usize,
-    /// What `y` copies.
-    pub copy: Option<String>,
-}
-
-/// A paragraph.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
-    /// A small heading.
-    Head(String),
-    /// Text.
-    Text(String),
-    /// Commands or console steps.
-    Code(String),
 }
 
 impl Model {
@@ -651,40 +328,5 @@ impl Diagnosing {
             Some(s) => s.millis + clock.ms.saturating_sub(self.received_ms),
             None => clock.ms.saturating_sub(self.began_ms),
         }
-    }
-}
-
-impl Fixing {
-    /// Whether steps are being done or verified.
-    pub fn is_running(&self) -> bool {
-        matches!(self.phase, Phase::Running { .. } | Phase::Verifying { .. })
-    }
-
-    /// Whether consent is a word to type.
-    pub fn wants_typing(&self, plan: &Plan) -> bool {
-        self.undo.is_none() && plan.refused().is_none() && matches!(plan.consent, crate::core::plan::Consent::Type(_))
-    }
-
-    /// The key file whose passphrase is to be typed before the plan can be applied.
-    pub fn wants_passphrase<'a>(&self, plan: &'a Plan) -> Option<&'a str> {
-        // A wrong one refuses the plan: it can be typed again. Any other refusal cannot be typed away.
-        let hopeless = plan.gates.iter().any(|g| g.state == GateState::Refuse && g.id != "passphrase");
-        plan.passphrase.as_deref().filter(|_| self.undo.is_none() && !hopeless)
-    }
-
-    /// The plan, if there is one.
-    pub fn plan(&self) -> Option<&Plan> {
-        match &self.phase {
-            Phase::Planning | Phase::NoPlan(_) => None,
-            Phase::Preview { plan, .. } | Phase::Running { plan, .. } | Phase::Verifying { plan, .. } => Some(plan),
-            Phase::Ended { result, .. } => Some(&result.plan),
-        }
-    }
-}
-
-impl StepRow {
-    /// Steps of a plan before the first one.
-    pub fn waiting(count: usize) -> Vec<Self> {
-        vec![Self { state: StepState::Waiting, began_ms: 0, ended_ms: 0, told: String::new() }; count]
     }
 }

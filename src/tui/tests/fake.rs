@@ -1,6 +1,9 @@
-//! A world whose terminals are in memory: the test is the far side.
+//! A world that knows one instance's name and answers nothing else; its terminals are in memory: the test is the far
+//! side.
 
+use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
+use crate::core::facts::aws::Instance;
 use crate::core::facts::prepared::Prepared;
 use crate::core::plan::{Action, Plan};
 use crate::core::probe::ProbeId;
@@ -37,6 +40,11 @@ impl Terminals {
     pub fn new(buffer: usize) -> (Self, UnboundedReceiver<Far>) {
         let (doors, opened) = unbounded_channel();
         (Self { doors, buffer, refusal: None }, opened)
+    }
+
+    /// A world without terminals.
+    pub fn none() -> Self {
+        Self::refusing(Failure::failed("open it", "no terminal", "")).0
     }
 
     /// A world whose doors stay closed.
@@ -98,10 +106,19 @@ impl Control for FakeControl {
 }
 
 impl World for Terminals {
-    fn observe(&self, _: ProbeId, _: Arc<Facts>) -> BoxFuture<'_, Vec<Observation>> {
-        Box::pin(async { Vec::new() })
+    fn observe(&self, probe: ProbeId, _: Arc<Facts>) -> BoxFuture<'_, Vec<Observation>> {
+        let why = Why::needs("a world");
+        let seen = match probe {
+            ProbeId::SshConfig => Observation::SshConfig(Fact::unknown(why)),
+            ProbeId::Instance => Observation::Instance(Fact::unknown(why)),
+            ProbeId::Dns => Observation::Dns(Fact::unknown(why)),
+            _ => return Box::pin(async { Vec::new() }),
+        };
+        Box::pin(async move { vec![seen] })
     }
-    fn inventory(&self, _: UnboundedSender<InventoryEvent>) -> BoxFuture<'_, ()> {
+    fn inventory(&self, out: UnboundedSender<InventoryEvent>) -> BoxFuture<'_, ()> {
+        let instance = Instance { id: "i-0a1b2c3d".into(), name: Some("web-1".into()), ..Default::default() };
+        let _ = out.send(InventoryEvent::Page(vec![instance]));
         Box::pin(async {})
     }
     fn preflight(&self, plan: Plan) -> BoxFuture<'_, Plan> {

@@ -1,0 +1,85 @@
+//! The start screen: the instance list, its filter and the symptoms.
+
+use crate::core::facts::aws::Instance;
+use crate::core::recognise::Recognised;
+use crate::engine::failure::Failure;
+use nucleo_matcher::Utf32String;
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+/// Which pane of the start screen has the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pane {
+    /// The instance list.
+    #[default]
+    Instances,
+    /// The filter of the instance list.
+    Filter,
+    /// The symptom list, which filters as one types.
+    Symptoms,
+}
+
+/// The start screen.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// Number of the current listing.
+    pub load: u64,
+    /// Every instance, in the order of arrival.
+    pub rows: Vec<Row>,
+    /// Place of an instance in `rows`.
+    pub by_id: HashMap<String, usize>,
+    /// Places in `rows` of what the filter lets through, in the order shown.
+    pub shown: Vec<u32>,
+    /// Filter text.
+    pub filter: String,
+    /// Filter text that `shown` was ranked by; empty when `shown` is every row.
+    pub ranked_by: String,
+    /// Selected row of `shown`.
+    pub cursor: usize,
+    /// First row of `shown` on the screen.
+    pub offset: usize,
+    /// Which pane has the keys.
+    pub pane: Pane,
+    /// The symptom list.
+    pub symptoms: Symptoms,
+    /// A paste that waits for its instance.
+    pub paste: Option<Recognised>,
+    /// Account id.
+    pub account: Option<String>,
+    /// Regions.
+    pub regions: Vec<String>,
+    /// The client's own public address.
+    pub source_ip: Option<IpAddr>,
+    /// Regions that could not be listed.
+    pub failures: Vec<Failure>,
+    /// Whether the list is complete.
+    pub done: bool,
+}
+
+/// One instance of the list.
+#[derive(Debug)]
+pub struct Row {
+    /// The instance.
+    pub instance: Instance,
+    /// Name, id and addresses, as the filter looks at them.
+    pub known_by: Utf32String,
+    /// Everything else that the filter looks at.
+    pub about: Utf32String,
+    /// Hint on the way in; empty while unknown.
+    pub hint: String,
+    /// Listing that last named it.
+    pub load: u64,
+}
+
+/// The symptom list.
+#[derive(Debug, Default)]
+pub struct Symptoms {
+    /// Filter text.
+    pub query: String,
+    /// Symptom ids shown; `None` is "find out for me".
+    pub shown: Vec<Option<&'static str>>,
+    /// Selected row.
+    pub cursor: usize,
+    /// First row on the screen.
+    pub offset: usize,
+}

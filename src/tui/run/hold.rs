@@ -1,0 +1,109 @@
+//! The terminal in our hands: taken once, given back on every way out, also after a panic or a signal.
+
+use crate::tui::pane::session;
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::{cursor, execute};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether the terminal is in our hands.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Wakes the loop when a task panicked.
+pub(super) static CRASHED: tokio::sync::Notify = tokio::sync::Notify::const_new();
+
+/// Whether the terminal is still in our hands: a panic in any task gives it back.
+pub(super) fn is_ours() -> bool {
+    TAKEN.load(Ordering::SeqCst)
+}
+
+/// Holds the terminal; gives it back when dropped.
+pub(super) struct Guard;
+
+impl Guard {
+    /// Takes the terminal: raw mode, the other screen, pastes told as such.
+    pub(super) fn take() -> io::Result<Self> {
+        enable_raw_mode()?;
+        TAKEN.store(true, Ordering::SeqCst);
+        let guard = Self;
+        execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)?;
+        Ok(guard)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+/// Restores the terminal, once. Errors are not worth telling: there is nowhere left to tell them.
+fn give_back() {
+    if TAKEN.swap(false, Ordering::SeqCst) {
+        let _ = execute!(io::stdout(), DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
+        let _ = disable_raw_mode();
+    }
+}
+
+/// A panic in any task gives the terminal back first, so that its message can be read; the loop
+/// then ends with an error.
+pub(super) fn hook_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if session::is_guarded() {
+                return;
+            }
+            give_back();
+            before(info);
+            CRASHED.notify_one();
+        }));
+    });
+}
+
+/// The signals that end a program.
+pub(super) struct Signals {
+    #[cfg(unix)]
+    all: [tokio::signal::unix::Signal; 4],
+}
+
+impl Signals {
+    #[cfg(unix)]
+    pub(super) fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            all: [
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::hangup())?,
+                signal(SignalKind::quit())?,
+            ],
+        })
+    }
+
+    #[cfg(unix)]
+    pub(super) async fn any(&mut self) {
+        let [terminate, interrupt, hangup, quit] = &mut self.all;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+            _ = quit.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    #[expect(clippy::unnecessary_wraps, reason = "the same shape as on Unix")]
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    pub(super) async fn any(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

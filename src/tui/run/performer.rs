@@ -1,0 +1,289 @@
+//! Performs effects: calls into the engine, the clipboard and the files that were asked for.
+//!
+//! Nothing is awaited here: what takes time runs in a task and comes back as a message. Must not change the model.
+
+use super::TICK;
+use crate::core::fleet::{CSV_HEADER, Row, csv_line, json_line};
+use crate::core::report::Run;
+use crate::core::report::compare::{Outline, compare};
+use crate::engine::event::RunId;
+use crate::engine::fleet::FleetEvent;
+use crate::engine::journal::Journal;
+use crate::engine::world::World;
+use crate::engine::{diagnose, fleet, repair, report};
+use crate::tui::clipboard::{self, Way};
+use crate::tui::effect::{Effect, Export, Place};
+use crate::tui::msg::Msg;
+use crate::tui::pane::session::Handle;
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The fleet's file names, in the current directory.
+const FLEET_JSON: &str = "port22-fleet.jsonl";
+const FLEET_CSV: &str = "port22-fleet.csv";
+
+/// Answers of the fleet that are passed on in one go.
+const MANY: usize = 10_000;
+
+/// Performs effects in tasks of their own; their results come back as messages.
+pub(super) struct Performer {
+    world: Arc<dyn World>,
+    journal: Arc<dyn Journal>,
+    sender: UnboundedSender<Msg>,
+    running: HashMap<RunId, CancellationToken>,
+    /// The terminal of the pane.
+    pub(super) shell: Option<Handle>,
+    /// The ends of those that were left.
+    pub(super) closing: JoinSet<()>,
+    begun: Instant,
+}
+
+impl Performer {
+    /// A performer, and the queue on which results come back.
+    pub(super) fn new(world: Arc<dyn World>, journal: Arc<dyn Journal>) -> (Self, UnboundedReceiver<Msg>) {
+        let (sender, queue) = unbounded_channel();
+        let (running, closing) = (HashMap::new(), JoinSet::new());
+        (Self { world, journal, sender, running, shell: None, closing, begun: Instant::now() }, queue)
+    }
+
+    /// The moment, for the model.
+    pub(super) fn clock(&self) -> Msg {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        Msg::Clock {
+            ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            unix: i64::try_from(unix).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// Starts the effects; true when the program is to end.
+    pub(super) fn perform(&mut self, effects: Vec<Effect>) -> io::Result<bool> {
+        for effect in effects {
+            let (world, journal, sender) = (Arc::clone(&self.world), Arc::clone(&self.journal), self.sender.clone());
+            match effect {
+                Effect::Quit => return Ok(true),
+                Effect::Copy(text) => {
+                    tokio::task::spawn_blocking(move || {
+                        let _ = sender.send(match clipboard::copy_by_program(&text, |name| std::env::var_os(name)) {
+                            Some(program) => Msg::Copied { first: first_words(&text), way: Way::Program(program) },
+                            // The terminal is written to by this loop alone, between two frames.
+                            None => Msg::NotCopied { text },
+                        });
+                    });
+                }
+                Effect::CopyByTerminal(text) => {
+                    let way = copy(&text)?;
+                    let _ = sender.send(Msg::Copied { first: first_words(&text), way });
+                }
+                Effect::OpenShell { run, wish } => {
+                    self.shell = Some(Handle::open(world, run, *wish, sender));
+                }
+                Effect::ShellInput { run, typed } => {
+                    if let Some(shell) = self.shell(run)
+                        && !shell.send(typed.0)
+                    {
+                        let text = "the other side takes no input at the moment".to_owned();
+                        let _ = sender.send(Msg::ShellNotice { run, text });
+                    }
+                }
+                Effect::ShellResize { run, size } => {
+                    if let Some(shell) = self.shell(run) {
+                        shell.resize(size);
+                    }
+                }
+                Effect::ShellScroll { run, by } => {
+                    if let Some(shell) = self.shell(run) {
+                        shell.scroll(by);
+                    }
+                }
+                Effect::CloseShell { run } => {
+                    if let Some(shell) = self.shell.take_if(|s| s.run() == run) {
+                        while self.closing.try_join_next().is_some() {}
+                        self.closing.spawn(shell.close());
+                    }
+                }
+                Effect::Cancel { run } => {
+                    if let Some(token) = self.running.remove(&run) {
+                        token.cancel();
+                    }
+                }
+                Effect::LoadInventory { load } => {
+                    let (out, mut parts) = unbounded_channel();
+                    tokio::spawn(async move { world.inventory(out).await });
+                    tokio::spawn(async move {
+                        let mut done = false;
+                        while let Some(event) = parts.recv().await {
+                            done |= matches!(event, crate::engine::inventory::InventoryEvent::Done);
+                            let _ = sender.send(Msg::Inventory { load, event });
+                        }
+                        if !done {
+                            let event = crate::engine::inventory::InventoryEvent::Done;
+                            let _ = sender.send(Msg::Inventory { load, event });
+                        }
+                    });
+                }
+                Effect::Diagnose { run, request } => {
+                    let token = CancellationToken::new();
+                    self.running.retain(|_, t| !t.is_cancelled());
+                    self.running.insert(run, token.clone());
+                    let (out, mut snapshots) = unbounded_channel();
+                    tokio::spawn(diagnose::run(world, *request, run, out, token));
+                    tokio::spawn(async move {
+                        while let Some(snapshot) = snapshots.recv().await {
+                            let _ = sender.send(Msg::Learned(Box::new(snapshot)));
+                        }
+                    });
+                }
+                Effect::KeepPassphrase { file, passphrase } => world.keep_passphrase(&file, passphrase),
+                Effect::Plan { run, fix, facts, choices } => {
+                    tokio::spawn(async move {
+                        let plan = repair::plan(world.as_ref(), &fix, &facts, &choices).await.map(Box::new);
+                        let _ = sender.send(Msg::Planned { run, plan });
+                    });
+                }
+                Effect::Apply { run, plan, request, reread } => {
+                    let out = self.repair_events(run);
+                    tokio::spawn(async move {
+                        let means = repair::Means { world, journal, request: *request, run, out };
+                        Box::pin(repair::apply(means, *plan, reread)).await;
+                    });
+                }
+                Effect::Undo { run, entry, request } => {
+                    let out = self.repair_events(run);
+                    tokio::spawn(async move {
+                        let means = repair::Means { world, journal, request: *request, run, out };
+                        Box::pin(repair::undo(means, entry)).await;
+                    });
+                }
+                Effect::Resume { run, entry, request } => {
+                    let out = self.repair_events(run);
+                    tokio::spawn(async move {
+                        let means = repair::Means { world, journal, request: *request, run, out };
+                        Box::pin(repair::resume(means, *entry)).await;
+                    });
+                }
+                Effect::Fleet { run, wish, base } => {
+                    let token = CancellationToken::new();
+                    self.running.retain(|_, t| !t.is_cancelled());
+                    self.running.insert(run, token.clone());
+                    let (out, events) = unbounded_channel();
+                    if let Some(fleet) = world.fleet(&base) {
+                        tokio::spawn(fleet::run(fleet, *wish, out, token));
+                    }
+                    tokio::spawn(fleet_told(run, events, sender));
+                }
+                Effect::ExportFleet(rows) => {
+                    tokio::task::spawn_blocking(move || {
+                        let _ = sender.send(Msg::Exported(export_fleet(&rows)));
+                    });
+                }
+                Effect::LoadJournal => {
+                    tokio::task::spawn_blocking(move || {
+                        let _ = sender.send(Msg::JournalRead(journal.entries()));
+                    });
+                }
+                Effect::Export(wish) => {
+                    tokio::task::spawn_blocking(move || {
+                        let text = report_of(&wish, journal.as_ref());
+                        let _ = sender.send(match wish.place {
+                            Place::Clipboard => Msg::ReportMade(text),
+                            Place::File => {
+                                let file = wish.wanted.file();
+                                let written = std::fs::write(file, text).map_err(|e| format!("{file}: {e}"));
+                                Msg::Exported(written.map(|()| file.to_owned()))
+                            }
+                        });
+                    });
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// The terminal with this number.
+    fn shell(&self, run: RunId) -> Option<&Handle> {
+        self.shell.as_ref().filter(|s| s.run() == run)
+    }
+
+    /// A channel whose repair events come back as messages of a run.
+    fn repair_events(&self, run: RunId) -> UnboundedSender<crate::engine::event::RepairEvent> {
+        let (out, mut events) = unbounded_channel();
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            while let Some(event) = events.recv().await {
+                let _ = sender.send(Msg::Repaired { run, event: Box::new(event) });
+            }
+        });
+        out
+    }
+}
+
+/// Passes the fleet's answers on, those that come close together as one: each makes the list be grouped anew.
+async fn fleet_told(run: RunId, mut events: UnboundedReceiver<FleetEvent>, sender: UnboundedSender<Msg>) {
+    let mut ended = false;
+    let mut waiting = Vec::new();
+    while events.recv_many(&mut waiting, MANY).await > 0 {
+        let mut rows = Vec::new();
+        for event in waiting.drain(..) {
+            match event {
+                FleetEvent::Rows(more) => rows.extend(more),
+                other => {
+                    ended |= matches!(other, FleetEvent::Ended(_));
+                    if !rows.is_empty() {
+                        let event = FleetEvent::Rows(std::mem::take(&mut rows));
+                        let _ = sender.send(Msg::Fleet { run, event });
+                    }
+                    let _ = sender.send(Msg::Fleet { run, event: other });
+                }
+            }
+        }
+        if !rows.is_empty() {
+            let _ = sender.send(Msg::Fleet { run, event: FleetEvent::Rows(rows) });
+        }
+        tokio::time::sleep(TICK).await;
+    }
+    if !ended {
+        // A world without a fleet, or one that stopped.
+        let _ = sender.send(Msg::Fleet { run, event: FleetEvent::Ended(fleet::Progress::default()) });
+    }
+}
+
+/// Writes rows as JSON lines and as CSV.
+fn export_fleet(rows: &[Row]) -> Result<String, String> {
+    let join = |lines: &mut dyn Iterator<Item = String>| lines.map(|line| line + "\n").collect::<String>();
+    let json = join(&mut rows.iter().map(json_line));
+    let csv = join(&mut std::iter::once(CSV_HEADER.to_owned()).chain(rows.iter().map(csv_line)));
+    for (name, text) in [(FLEET_JSON, json), (FLEET_CSV, csv)] {
+        std::fs::write(name, text).map_err(|e| format!("{name}: {e}"))?;
+    }
+    Ok(format!("{FLEET_JSON} and {FLEET_CSV}"))
+}
+
+/// The report as it is wanted, with what the journal says was changed.
+fn report_of(wish: &Export, journal: &dyn Journal) -> String {
+    let (facts, diagnosis) = (&wish.snapshot.facts, &wish.snapshot.diagnosis);
+    // Without a journal the report tells of no changes: it is about the diagnosis.
+    let done = report::done_for(facts, &journal.entries().unwrap_or_default());
+    let compared = wish.before.as_ref().map(|before| compare(before, &Outline::of(facts, diagnosis)));
+    let run = Run { done, compared, redacted: wish.wanted.redacted, ..report::run_of(&wish.snapshot) };
+    report::write(wish.wanted.form, facts, diagnosis, &run, wish.ascii)
+}
+
+/// The first line of a text, and whether there is more.
+fn first_words(text: &str) -> String {
+    let first = text.lines().next().unwrap_or_default();
+    if text.lines().count() > 1 { format!("{first} …") } else { first.to_owned() }
+}
+
+/// Asks the terminal to put a text on its clipboard (OSC 52).
+fn copy(text: &str) -> io::Result<Way> {
+    let Some(sequence) = clipboard::sequence(text, |name| std::env::var_os(name)) else { return Ok(Way::TooLong) };
+    let mut out = io::stdout();
+    out.write_all(sequence.as_bytes())?;
+    out.flush()?;
+    Ok(Way::Terminal)
+}
