@@ -5,18 +5,16 @@
 
 use super::RealWorld;
 use super::channel::{PortTarget, open_port};
-use super::ssh::Stream;
+use super::ssh::{Stream, played_back};
 use super::tcp::whole_millis;
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::wire::Tcp;
 use crate::core::jump::{AwsDoor, AwsWay};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
 /// Opens the connection; the address only names the instance. That it is open does not mean that anything answers.
@@ -83,46 +81,5 @@ pub(super) async fn tcp(
         Ok(Err(e)) => return (address, Fact::unknown(Why::failed(source, e.to_string())), None),
     };
     first.truncate(count);
-    let ended = matches!(read, Ok(Ok(0)));
-    let stream: Stream = Box::new(Heard { first, at: 0, ended, stream });
-    (address, Fact::known(Tcp::Connected { millis }, source), Some(stream))
-}
-
-/// A stream of which the first bytes were read already.
-struct Heard {
-    first: Vec<u8>,
-    at: usize,
-    ended: bool,
-    stream: Stream,
-}
-
-impl AsyncRead for Heard {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let rest = &this.first[this.at..];
-        if !rest.is_empty() {
-            let count = rest.len().min(buffer.remaining());
-            buffer.put_slice(&rest[..count]);
-            this.at += count;
-            return Poll::Ready(Ok(()));
-        }
-        if this.ended {
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut this.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Heard {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
-    }
+    (address, Fact::known(Tcp::Connected { millis }, source), Some(played_back(stream, first)))
 }

@@ -51,6 +51,11 @@ pub(super) async fn greeted(mut stream: Stream, limit: Duration) -> Result<Strea
     Ok(Box::new(banner::Replay::new(stream, found.from_here, sent, Tap::default())))
 }
 
+/// The stream from its beginning on, of which `first` was read already.
+pub(super) fn played_back(stream: Stream, first: Vec<u8>) -> Stream {
+    Box::new(banner::Replay::new(stream, first, 0, Tap::default()))
+}
+
 /// Attempts that one probe may make, if nothing else is said.
 pub const DEFAULT_CAP: u32 = 3;
 

@@ -37,67 +37,28 @@ const USUAL_SIZE: (u16, u16) = (80, 24);
 const LONGEST_LIST: u32 = 200_000;
 
 impl Shell {
+    /// The shell of a user who logged in by SSH.
     pub fn new(shared: &Shared, instance: &str, user: &str, terminal: bool) -> Self {
         let world = shared.world();
         let found = world.instance(instance);
-        let host = found.map_or_else(
-            || "localhost".to_owned(),
-            |instance| format!("ip-{}", instance.private.to_string().replace('.', "-")),
-        );
-        let uid = found
-            .and_then(|instance| instance.users.iter().find(|known| known.name == user))
-            .map_or(1000, |known| known.uid);
-        let release = found
-            .and_then(|instance| world.image_of(instance))
-            .map_or_else(|| "Linux".to_owned(), |image| image.spec.pretty.clone());
-        Self {
-            user: user.to_owned(),
-            uid,
-            host,
-            release,
-            terminal,
-            line: String::new(),
-            status: 0,
-            ended: false,
-            kernel: "6.1.147-172.266",
-            prompt: None,
-            size: USUAL_SIZE,
-        }
+        let known = found.and_then(|instance| instance.users.iter().find(|known| known.name == user));
+        let base = found.map_or_else(Self::of_nobody, |instance| Self::of_root(&world, instance));
+        Self { user: user.to_owned(), uid: known.map_or(1000, |known| known.uid), terminal, ..base }
     }
 
     /// The shell in which Systems Manager runs commands.
     pub fn of_root(world: &World, instance: &Instance) -> Self {
         Self {
             user: "root".to_owned(),
-            uid: 0,
             host: format!("ip-{}", instance.private.to_string().replace('.', "-")),
             release: world.image_of(instance).map_or_else(|| "Linux".to_owned(), |image| image.spec.pretty.clone()),
-            terminal: false,
-            line: String::new(),
-            status: 0,
-            ended: false,
-            kernel: "6.1.147-172.266",
-            prompt: None,
-            size: USUAL_SIZE,
+            ..Self::of_nobody()
         }
     }
 
     /// The shell of Session Manager: `sh` of the user `ssm-user`, which the agent makes.
     pub fn of_agent(world: &World, id: &str) -> Self {
-        let unknown = || Self {
-            user: String::new(),
-            uid: 0,
-            host: "localhost".to_owned(),
-            release: String::new(),
-            terminal: true,
-            line: String::new(),
-            status: 0,
-            ended: false,
-            kernel: "6.1.147-172.266",
-            prompt: None,
-            size: USUAL_SIZE,
-        };
-        let Some(instance) = world.instance(id) else { return unknown() };
+        let Some(instance) = world.instance(id) else { return Self { terminal: true, ..Self::of_nobody() } };
         let dash =
             world.image_of(instance).is_some_and(|image| matches!(image.spec.family.as_str(), "ubuntu" | "debian"));
         Self {
@@ -106,6 +67,23 @@ impl Shell {
             terminal: true,
             prompt: Some(if dash { "$ " } else { "sh-5.2$ " }),
             ..Self::of_root(world, instance)
+        }
+    }
+
+    /// A shell on a host that is gone.
+    fn of_nobody() -> Self {
+        Self {
+            user: String::new(),
+            uid: 0,
+            host: "localhost".to_owned(),
+            release: "Linux".to_owned(),
+            terminal: false,
+            line: String::new(),
+            status: 0,
+            ended: false,
+            kernel: "6.1.147-172.266",
+            prompt: None,
+            size: USUAL_SIZE,
         }
     }
 

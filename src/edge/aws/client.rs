@@ -25,6 +25,14 @@ pub struct AwsSettings {
     pub keys: Option<(String, String)>,
 }
 
+/// A client of a service in a region. The settings of each SDK crate are a type of its own.
+macro_rules! client {
+    ($sdk:ident, $aws:ident, $region:expr, $retry:ident($how:expr)) => {{
+        let config = $sdk::config::Builder::from(&$aws.config).region(Region::new($region.to_owned()));
+        $sdk::Client::from_conf(config.$retry($how).interceptor($aws.counter.clone()).build())
+    }};
+}
+
 tokio::task_local! {
     /// The probe on whose behalf a request is sent.
     pub(crate) static PROBE: ProbeId;
@@ -165,67 +173,39 @@ impl Aws {
 
     /// EC2 in a region.
     pub fn ec2(&self, region: &str) -> aws_sdk_ec2::Client {
-        let config = aws_sdk_ec2::config::Builder::from(&self.config)
-            .region(Region::new(region.to_owned()))
-            .retry_partition(Self::partition("ec2", region))
-            .interceptor(self.counter.clone());
-        aws_sdk_ec2::Client::from_conf(config.build())
+        client!(aws_sdk_ec2, self, region, retry_partition(Self::partition("ec2", region)))
     }
 
     /// EC2 in a region, for changes: never sent twice. A repeated change would answer "duplicate", and
     /// nobody could tell whose it was.
     pub fn ec2_once(&self, region: &str) -> aws_sdk_ec2::Client {
-        let config = aws_sdk_ec2::config::Builder::from(&self.config)
-            .region(Region::new(region.to_owned()))
-            .retry_config(aws_sdk_ec2::config::retry::RetryConfig::disabled())
-            .interceptor(self.counter.clone());
-        aws_sdk_ec2::Client::from_conf(config.build())
+        client!(aws_sdk_ec2, self, region, retry_config(RetryConfig::disabled()))
     }
 
     /// SSM in a region.
     pub fn ssm(&self, region: &str) -> aws_sdk_ssm::Client {
-        let config = aws_sdk_ssm::config::Builder::from(&self.config)
-            .region(Region::new(region.to_owned()))
-            .retry_partition(Self::partition("ssm", region))
-            .interceptor(self.counter.clone());
-        aws_sdk_ssm::Client::from_conf(config.build())
+        client!(aws_sdk_ssm, self, region, retry_partition(Self::partition("ssm", region)))
     }
 
     /// IAM; a global service.
     pub fn iam(&self, region: &str) -> aws_sdk_iam::Client {
-        let config = aws_sdk_iam::config::Builder::from(&self.config)
-            .region(Region::new(region.to_owned()))
-            .retry_partition(Self::partition("iam", region))
-            .interceptor(self.counter.clone());
-        aws_sdk_iam::Client::from_conf(config.build())
+        client!(aws_sdk_iam, self, region, retry_partition(Self::partition("iam", region)))
     }
 
     /// IAM, for changes: never sent twice. A repeated one would answer that the entity exists, or that a quota is
     /// reached, and nobody could tell whose it was.
     pub fn iam_once(&self, region: &str) -> aws_sdk_iam::Client {
-        let config = aws_sdk_iam::config::Builder::from(&self.config)
-            .region(Region::new(region.to_owned()))
-            .retry_config(aws_sdk_iam::config::retry::RetryConfig::disabled())
-            .interceptor(self.counter.clone());
-        aws_sdk_iam::Client::from_conf(config.build())
+        client!(aws_sdk_iam, self, region, retry_config(RetryConfig::disabled()))
     }
 
     /// EC2 Instance Connect in a region. A push is a change: it is never sent twice.
     pub fn instance_connect(&self, region: &str) -> aws_sdk_ec2instanceconnect::Client {
-        let config = aws_sdk_ec2instanceconnect::config::Builder::from(&self.config)
-            .region(Region::new(region.to_owned()))
-            .retry_config(aws_sdk_ec2instanceconnect::config::retry::RetryConfig::disabled())
-            .interceptor(self.counter.clone());
-        aws_sdk_ec2instanceconnect::Client::from_conf(config.build())
+        client!(aws_sdk_ec2instanceconnect, self, region, retry_config(RetryConfig::disabled()))
     }
 
     /// SSM in a region, for what must not happen twice: a command, a session.
     pub fn ssm_once(&self, region: &str) -> aws_sdk_ssm::Client {
-        let config = aws_sdk_ssm::config::Builder::from(&self.config)
-            .region(Region::new(region.to_owned()))
-            .retry_config(aws_sdk_ssm::config::retry::RetryConfig::disabled())
-            .interceptor(self.counter.clone());
-        aws_sdk_ssm::Client::from_conf(config.build())
+        client!(aws_sdk_ssm, self, region, retry_config(RetryConfig::disabled()))
     }
 
     /// Endpoint that environment or profile set for a service (`id` as in `AWS_ENDPOINT_URL_…`), or for all.

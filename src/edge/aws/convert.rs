@@ -3,6 +3,7 @@
 use crate::core::facts::aws::{
     Image, Instance, InstanceStatus, Interface, InterfaceAddress, KeyPair, SsmAgent, Subnet,
 };
+use crate::core::facts::doors::ConnectEndpoint;
 use crate::core::facts::host::Volume;
 use crate::core::recognise::strip_controls;
 use crate::core::vpc::types::{
@@ -395,5 +396,20 @@ pub fn ssm_agent(from: &aws_sdk_ssm::types::InstanceInformation) -> SsmAgent {
         version: text(from.agent_version()),
         platform_name: text(from.platform_name()),
         platform_version: text(from.platform_version()),
+    }
+}
+
+pub fn connect_endpoint(from: &ec2::Ec2InstanceConnectEndpoint) -> ConnectEndpoint {
+    ConnectEndpoint {
+        id: from.instance_connect_endpoint_id().unwrap_or_default().to_owned(),
+        state: from.state().map(|s| s.as_str().to_owned()).unwrap_or_default(),
+        message: text(from.state_message()),
+        subnet: text(from.subnet_id()),
+        // Of its network interface, which another call tells.
+        addresses: Vec::new(),
+        groups: from.security_group_ids().to_vec(),
+        preserve_client_ip: from.preserve_client_ip().unwrap_or(false),
+        dns: text(from.dns_name()),
+        fips_dns: text(from.fips_dns_name()),
     }
 }

@@ -204,17 +204,7 @@ impl Aws {
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
             match page {
-                Ok(page) => found.extend(page.instance_connect_endpoints().iter().map(|e| ConnectEndpoint {
-                    id: e.instance_connect_endpoint_id().unwrap_or_default().to_owned(),
-                    state: e.state().map(|s| s.as_str().to_owned()).unwrap_or_default(),
-                    message: convert::text(e.state_message()),
-                    subnet: convert::text(e.subnet_id()),
-                    addresses: Vec::new(),
-                    groups: e.security_group_ids().to_vec(),
-                    preserve_client_ip: e.preserve_client_ip().unwrap_or(false),
-                    dns: convert::text(e.dns_name()),
-                    fips_dns: convert::text(e.fips_dns_name()),
-                })),
+                Ok(page) => found.extend(page.instance_connect_endpoints().iter().map(convert::connect_endpoint)),
                 Err(e) => return error::fact(&e, ProbeId::ConnectEndpoints, &doing),
             }
         }

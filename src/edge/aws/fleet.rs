@@ -7,7 +7,6 @@ use super::client::{Aws, PROBE};
 use super::{convert, error};
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::aws::{Caller, Instance};
-use crate::core::facts::doors::ConnectEndpoint;
 use crate::core::fleet::{RegionFacts, prefix_lists_of};
 use crate::core::probe::ProbeId;
 use tokio::sync::mpsc::UnboundedSender;
@@ -87,20 +86,7 @@ impl Aws {
             self.ec2(region).describe_instance_connect_endpoints(),
             50,
             instance_connect_endpoints,
-            |e| Some((
-                convert::text(e.vpc_id())?,
-                ConnectEndpoint {
-                    id: e.instance_connect_endpoint_id().unwrap_or_default().to_owned(),
-                    state: e.state().map(|s| s.as_str().to_owned()).unwrap_or_default(),
-                    message: convert::text(e.state_message()),
-                    subnet: convert::text(e.subnet_id()),
-                    addresses: Vec::new(),
-                    groups: e.security_group_ids().to_vec(),
-                    preserve_client_ip: e.preserve_client_ip().unwrap_or(false),
-                    dns: convert::text(e.dns_name()),
-                    fips_dns: convert::text(e.fips_dns_name()),
-                }
-            ))
+            |e| Some((convert::text(e.vpc_id())?, convert::connect_endpoint(e),))
         );
         let network = async { tokio::join!(status, groups, acls, route_tables, gateways) };
         let doors = async { tokio::join!(subnets, agents, endpoints) };

@@ -4,7 +4,7 @@
 //! when the server has answered, and when all that takes time beside the login is done. Must not push twice, and must not use another key.
 
 use super::gather::{complete, no_instance};
-use super::login::{self, Who};
+use super::login::{self, NoneTaken, Who};
 use super::ssh::{NEEDS, dial, label, user};
 use crate::core::fact::Why;
 use crate::core::facts::Facts;
@@ -16,6 +16,13 @@ use crate::edge::ssh::SshKey;
 use crate::engine::failure::Failure;
 use crate::engine::terminal::{Opened, Wish};
 
+/// sshd says only that it does not take the key.
+const NONE_TAKEN: NoneTaken = NoneTaken {
+    reason: "sshd did not take the pushed key: EC2 Instance Connect is not installed inside or does not work, or there is \
+             no such user",
+    next: "try another user (user@…), your own key, or Session Manager",
+};
+
 /// Opens the terminal.
 pub(super) async fn open(world: &RealWorld, wish: &Wish) -> Result<Opened, Failure> {
     let facts = complete(world, &wish.facts, &NEEDS).await;
@@ -26,8 +33,8 @@ pub(super) async fn open(world: &RealWorld, wish: &Wish) -> Result<Opened, Failu
     let title = format!("EC2 Instance Connect, {}", label(&facts));
     let (facts, place) = Box::pin(login::greeted(world, facts, place, &title)).await?;
     let key = push(world, &facts, &user).await?;
-    let who = Who { user, keys: vec![key], agent: None };
-    Box::pin(login::open(world, facts, wish, place, who, title)).await.map_err(not_taken)
+    let who = Who { user, keys: vec![key], agent: None, none_taken: Some(NONE_TAKEN) };
+    Box::pin(login::open(world, facts, wish, place, who, title)).await
 }
 
 /// Whether a key can be pushed at all.
@@ -63,17 +70,6 @@ pub(super) fn denied(doing: &str, why: &Why) -> Failure {
     if let Why::Denied { action, reason } = why {
         failure.next = format!("ask for the permission {action} (port22 policy prints it)");
         failure.cause = Some(looking::denied_fix(action, reason).id);
-    }
-    failure
-}
-
-/// sshd says only that it does not take the key.
-fn not_taken(mut failure: Failure) -> Failure {
-    if failure.reason.contains("takes none of the keys") {
-        failure.reason = "sshd did not take the pushed key: EC2 Instance Connect is not installed inside or does not \
-                          work, or there is no such user"
-            .to_owned();
-        failure.next = "try another user (user@…), your own key, or Session Manager".to_owned();
     }
     failure
 }

@@ -59,7 +59,8 @@ pub(super) async fn open(world: &RealWorld, wish: &Wish) -> Result<Opened, Failu
         Err(failure) if !own.is_empty() => (own, Some(failure.reason)),
         Err(failure) => return Err(failure),
     };
-    let opened = Box::pin(login::open(world, facts, wish, place, Who { user, keys, agent }, title)).await;
+    let opened =
+        Box::pin(login::open(world, facts, wish, place, Who { user, keys, agent, none_taken: None }, title)).await;
     opened.map_err(|mut failure| {
         if let Some(why) = unpushed {
             failure.reason.push_str(&format!("; and no key was pushed: {why}"));

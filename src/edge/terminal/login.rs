@@ -56,6 +56,16 @@ pub(super) struct Who {
     pub keys: Vec<SshKey>,
     /// Socket of the agent that may sign.
     pub agent: Option<OsString>,
+    /// What it means here that the server takes none of the keys; otherwise that is all that is said.
+    pub none_taken: Option<NoneTaken>,
+}
+
+/// What it means that a server takes none of the keys.
+pub(super) struct NoneTaken {
+    /// Why, as far as it is known.
+    pub reason: &'static str,
+    /// What to do next.
+    pub next: &'static str,
 }
 
 /// The user's own keys, as ssh would bring them.
@@ -155,7 +165,7 @@ pub(super) async fn open(
                 (no_session(&server), tells_why(&facts))
             }
             (_, Fact::Unknown { why }) => (why.text(), tells_why(&facts)),
-            _ => refusal(&heard.offers, &request.keys, &facts),
+            _ => refusal(&heard.offers, &request.keys, &facts, who.none_taken),
         };
         return Err(Failure::failed(doing, reason, next));
     };
@@ -199,7 +209,7 @@ fn by_publication(server: &SshServer, published: &str) -> Trust {
 }
 
 /// Why the server let nobody in.
-fn refusal(offers: &[Offer], keys: &[SshKey], facts: &Facts) -> (String, String) {
+fn refusal(offers: &[Offer], keys: &[SshKey], facts: &Facts, none_taken: Option<NoneTaken>) -> (String, String) {
     let names = list(&keys.iter().map(|k| k.path.clone()).collect::<Vec<_>>());
     let Some(last) = offers.last() else {
         return ("there is no key to log in with".to_owned(), "name one with -i".to_owned());
@@ -222,6 +232,9 @@ fn refusal(offers: &[Offer], keys: &[SshKey], facts: &Facts) -> (String, String)
             format!("there is no key to log in with; the server asks {user} for {}", list(&last.methods)),
             "name a key with -i, or take another way in".to_owned(),
         ),
-        _ => (format!("the server takes none of the keys for {user}: {names}{said}"), tells_why(facts)),
+        _ => match none_taken {
+            Some(NoneTaken { reason, next }) => (reason.to_owned(), next.to_owned()),
+            None => (format!("the server takes none of the keys for {user}: {names}{said}"), tells_why(facts)),
+        },
     }
 }

@@ -9,7 +9,7 @@
 
 use super::eic::denied;
 use super::gather::{complete, no_instance};
-use super::login::{self, Place, Who, tells_why};
+use super::login::{self, NoneTaken, Place, Who, tells_why};
 use super::ssh::label;
 use crate::core::fact::Why;
 use crate::core::facts::aws::Instance;
@@ -36,6 +36,11 @@ pub(super) const VARIABLE: &str = "PORT22_SERIAL_CONSOLE";
 const CONNECT: Duration = Duration::from_secs(8);
 /// The console has no size of its own; the other side wants one.
 const SIZE: (u16, u16) = (80, 24);
+
+const NONE_TAKEN: NoneTaken = NoneTaken {
+    reason: "the serial console did not take the pushed key",
+    next: "try again: the key holds for 60 seconds",
+};
 
 /// Opens the terminal.
 pub(super) async fn open(world: &RealWorld, wish: &Wish) -> Result<Opened, Failure> {
@@ -70,10 +75,11 @@ pub(super) async fn open(world: &RealWorld, wish: &Wish) -> Result<Opened, Failu
         published,
         jump: None,
     };
-    let who = Who { user: serial_console::user(&instance.id), keys: vec![key], agent: None };
+    let who =
+        Who { user: serial_console::user(&instance.id), keys: vec![key], agent: None, none_taken: Some(NONE_TAKEN) };
     let title = format!("Serial console, {}", label(&facts));
     let wish = Wish { size: Some(wish.size.unwrap_or(SIZE)), ..wish.clone() };
-    Box::pin(login::open(world, facts, &wish, place, who, title)).await.map_err(not_taken)
+    Box::pin(login::open(world, facts, &wish, place, who, title)).await
 }
 
 /// Host, port and published host key of a Region's console.
@@ -164,14 +170,6 @@ async fn push(aws: &Aws, instance: &Instance, public: &str) -> Result<(), (Why, 
             })
         }
     }
-}
-
-fn not_taken(mut failure: Failure) -> Failure {
-    if failure.reason.contains("takes none of the keys") {
-        failure.reason = "the serial console did not take the pushed key".to_owned();
-        failure.next = "try again: the key holds for 60 seconds".to_owned();
-    }
-    failure
 }
 
 #[cfg(test)]

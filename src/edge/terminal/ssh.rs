@@ -40,7 +40,7 @@ pub(super) async fn open(world: &RealWorld, wish: &Wish) -> Result<Opened, Failu
     let place = Box::pin(dial(world, &facts)).await?;
     let (keys, agent) = login::own_keys(&facts).await;
     let title = format!("SSH, {}", label(&facts));
-    Box::pin(login::open(world, facts, wish, place, Who { user, keys, agent }, title)).await
+    Box::pin(login::open(world, facts, wish, place, Who { user, keys, agent, none_taken: None }, title)).await
 }
 
 /// The user that a login uses: the one that was given, else the image's.

@@ -153,15 +153,7 @@ pub(super) fn steps(world: &World, request: &Value) -> Reply {
 
 /// All runs, the latest first, with those that the stories tell of.
 pub(super) fn list(world: &World, request: &Value) -> Value {
-    let filters: Vec<(&str, Vec<&str>)> = request["Filters"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|filter| {
-            let values = filter["Values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            (filter["Key"].as_str().unwrap_or_default(), values)
-        })
-        .collect();
+    let filters = ssm::filters(request);
     let fits = |run: &&Run| {
         filters.iter().all(|(key, values)| match *key {
             "ExecutionStatus" => values.contains(&run.status),

@@ -75,13 +75,8 @@ pub(super) fn seconds(time: SystemTime) -> u64 {
 }
 
 fn information(world: &World, request: &Value) -> Reply {
-    let mut filters: Vec<(&str, Vec<&str>)> = Vec::new();
-    for (list, key, values) in [("Filters", "Key", "Values"), ("InstanceInformationFilterList", "key", "valueSet")] {
-        for filter in request[list].as_array().into_iter().flatten() {
-            let values = filter[values].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            filters.push((filter[key].as_str().unwrap_or_default(), values));
-        }
-    }
+    let mut filters = filters(request);
+    filters.extend(named(request, "InstanceInformationFilterList", ("key", "valueSet")));
     let mut found = Vec::new();
     for instance in &world.instances {
         let presence = managed::presence(world, instance);
@@ -174,17 +169,25 @@ fn setting(world: &World, request: &Value) -> Reply {
     }}))
 }
 
+/// The `Filters` of a request: their keys, each with its values.
+pub(super) fn filters(request: &Value) -> Vec<(&str, Vec<&str>)> {
+    named(request, "Filters", ("Key", "Values")).collect()
+}
+
+fn named<'a>(
+    request: &'a Value,
+    list: &str,
+    (key, values): (&'static str, &'static str),
+) -> impl Iterator<Item = (&'a str, Vec<&'a str>)> {
+    request[list].as_array().into_iter().flatten().map(move |filter| {
+        let values = filter[values].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        (filter[key].as_str().unwrap_or_default(), values)
+    })
+}
+
 /// Automations that the story tells of, each about its own instance.
 pub(super) fn automations(world: &World, request: &Value) -> Value {
-    let filters: Vec<(&str, Vec<&str>)> = request["Filters"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|filter| {
-            let values = filter["Values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            (filter["Key"].as_str().unwrap_or_default(), values)
-        })
-        .collect();
+    let filters = filters(request);
     let mut list = Vec::new();
     for instance in &world.instances {
         for (number, run) in instance.machine.automation.iter().enumerate() {
