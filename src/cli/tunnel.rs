@@ -2,12 +2,13 @@
 //! EC2 Instance Connect Endpoint.
 //!
 //! stdout of `proxy` carries the bytes of the port and nothing else; that of `forward` begins with the address it
-//! listens on. Both end their session when they are stopped (Ctrl-C, SIGTERM, SIGHUP). Must not judge why a target is
-//! not connected: `port22 diagnose` does.
+//! listens on. Both end their session when they are stopped (Ctrl-C, SIGQUIT, SIGTERM, SIGHUP), also while it is opened.
+//! Must not judge why a target is not connected: `port22 diagnose` does.
 
 use super::args::{Cli, Door, ForwardArgs, ProxyArgs};
 use super::input;
 use super::output::{self, Exit};
+use super::signals::Signals;
 use crate::core::facts::Facts;
 use crate::core::probe::ProbeId;
 use crate::core::target::TargetKind;
@@ -33,27 +34,15 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 /// Bytes between standard input and output and a port.
 pub async fn proxy(cli: &Cli, args: &ProxyArgs) -> Result<Exit, Failure> {
     let doing = format!("connect to port {} of {}", args.port, args.target);
+    let mut signals = Signals::listen();
     if args.door == Some(Door::Eice) {
-        return Box::pin(proxy_by_endpoint(cli, args, &doing)).await;
+        return Box::pin(proxy_by_endpoint(cli, args, &doing, &mut signals)).await;
     }
-    let ports = open(cli, &args.target, &PortTarget::Ssh { port: args.port }, &doing).await?;
+    let opened = unless(&mut signals, open(cli, &args.target, &PortTarget::Ssh { port: args.port }, &doing)).await;
+    let Some(ports) = opened.transpose()? else { return Ok(Exit::Ok) };
     let stream = ports.open().map_err(|e| Failure::failed(&doing, e.to_string(), "try again"))?;
     let notices = tokio::spawn(tell(ports.handle()));
-    let (mut down, mut up) = tokio::io::split(stream);
-    let (said, over) = oneshot::channel();
-    // Beside the other direction, never after it: a reader of our output may wait for what we have not read yet.
-    let typed = async {
-        let _ = copy(&mut tokio::io::stdin(), &mut up).await;
-        let _ = up.shutdown().await;
-        let _ = said.send(());
-        std::future::pending::<()>().await;
-    };
-    let moved = tokio::select! {
-        moved = shown(&mut down, over) => moved,
-        () = typed => Ok(()),
-        () = stopped() => Ok(()),
-    };
-    drop((down, up));
+    let moved = joined(stream, true, &mut signals).await;
     let outcome = ports.close().await;
     notices.abort();
     match moved {
@@ -63,26 +52,50 @@ pub async fn proxy(cli: &Cli, args: &ProxyArgs) -> Result<Exit, Failure> {
 }
 
 /// The same through the VPC's EC2 Instance Connect Endpoint.
-async fn proxy_by_endpoint(cli: &Cli, args: &ProxyArgs, doing: &str) -> Result<Exit, Failure> {
-    let (world, lead) = Box::pin(lead(cli, &args.target, args.port)).await?;
-    let (mut down, mut up) = tokio::io::split(world.tunnel(&lead, &args.target).await?);
+async fn proxy_by_endpoint(cli: &Cli, args: &ProxyArgs, doing: &str, signals: &mut Signals) -> Result<Exit, Failure> {
+    let opened = async {
+        let (world, lead) = Box::pin(lead(cli, &args.target, args.port)).await?;
+        world.tunnel(&lead, &args.target).await
+    };
+    let Some(tunnel) = unless(signals, opened).await.transpose()? else { return Ok(Exit::Ok) };
+    match joined(tunnel, false, signals).await {
+        Ok(()) => Ok(Exit::Ok),
+        Err(e) => Err(Failure::failed(doing, e.to_string(), next(&args.target))),
+    }
+}
+
+/// What comes of `work`; nothing when the program is to end before. What `work` has begun is ended with the program.
+async fn unless<T>(signals: &mut Signals, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = work => Some(done),
+        _ = signals.next() => None,
+    }
+}
+
+/// Moves bytes between standard input and output and a stream until the stream ends, or pauses after the input has ended,
+/// or the program is to end. `half`: the stream can be told the end of the input alone; otherwise that would end the
+/// other direction too.
+async fn joined(stream: impl AsyncRead + AsyncWrite, half: bool, signals: &mut Signals) -> io::Result<()> {
+    let (mut down, mut up) = tokio::io::split(stream);
     let (said, over) = oneshot::channel();
+    // Beside the other direction, never after it: a reader of our output may wait for what we have not read yet.
     let typed = async {
-        // A shutdown would end the other direction too.
         let _ = copy(&mut tokio::io::stdin(), &mut up).await;
+        if half {
+            let _ = up.shutdown().await;
+        }
         let _ = said.send(());
         std::future::pending::<()>().await;
     };
     let moved = tokio::select! {
         moved = shown(&mut down, over) => moved,
         () = typed => Ok(()),
-        () = stopped() => Ok(()),
+        _ = signals.next() => Ok(()),
     };
-    let _ = timeout(LAST_WORDS, up.shutdown()).await;
-    match moved {
-        Ok(()) => Ok(Exit::Ok),
-        Err(e) => Err(Failure::failed(doing, e.to_string(), next(&args.target))),
+    if !half {
+        let _ = timeout(LAST_WORDS, up.shutdown()).await;
     }
+    moved
 }
 
 /// Where the tunnels of the target's endpoint go.
@@ -136,33 +149,27 @@ pub async fn forward(cli: &Cli, args: &ForwardArgs) -> Result<Exit, Failure> {
     // Before the session: a port that is in use is the more frequent mistake.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, way.local)).await.map_err(taken)?;
     let address = listener.local_addr().map_err(taken)?;
+    let mut signals = Signals::listen();
     if args.door == Some(Door::Eice) {
-        return Box::pin(forward_by_endpoint(cli, args, &way, listener, &doing)).await;
+        return Box::pin(forward_by_endpoint(cli, args, &way, listener, &doing, &mut signals)).await;
     }
     let target = PortTarget::Forward { host: way.host.clone(), port: way.port };
-    let ports = open(cli, &args.target, &target, &doing).await?;
+    let opened = unless(&mut signals, open(cli, &args.target, &target, &doing)).await;
+    let Some(ports) = opened.transpose()? else { return Ok(Exit::Ok) };
     let handle = ports.handle();
     let failed = |reason: String| Failure::failed(&doing, reason, next(&args.target));
-    tokio::select! {
-        running = handle.running() => { running.map_err(|end| failed(end.to_string()))?; }
-        () = stopped() => {
-            ports.close().await;
-            return Ok(Exit::Ok);
-        }
-    }
+    let Some(running) = unless(&mut signals, handle.running()).await else {
+        ports.close().await;
+        return Ok(Exit::Ok);
+    };
+    running.map_err(|end| failed(end.to_string()))?;
     output::print(&address.to_string());
     let notices = tokio::spawn(tell(handle.clone()));
-    let stop = stopped();
-    tokio::pin!(stop);
     let outcome = loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((local, _)) => connect(&ports, local),
-                // Too many open files, as a rule: what is open may end.
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-            },
+            local = accepted(&listener) => connect(&ports, local),
             outcome = handle.wait() => break outcome,
-            () = &mut stop => break ports.close().await,
+            _ = signals.next() => break ports.close().await,
         }
     };
     notices.abort();
@@ -176,28 +183,19 @@ async fn forward_by_endpoint(
     way: &Way,
     listener: TcpListener,
     doing: &str,
+    signals: &mut Signals,
 ) -> Result<Exit, Failure> {
     if way.host.is_some() {
         let why = "an EC2 Instance Connect Endpoint leads to the instance itself, to no host behind it";
         return Err(Failure::usage(doing, why, "leave out the host, or take --door ssm"));
     }
-    let (world, lead) = Box::pin(lead(cli, &args.target, way.port)).await?;
+    let found = unless(signals, Box::pin(lead(cli, &args.target, way.port))).await;
+    let Some((world, lead)) = found.transpose()? else { return Ok(Exit::Ok) };
     let world = Arc::new(world);
     let address = listener.local_addr().map_err(|e| Failure::usage(doing, e.to_string(), "name another local port"))?;
     output::print(&address.to_string());
-    let stop = stopped();
-    tokio::pin!(stop);
     loop {
-        let mut local = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((local, _)) => local,
-                Err(_) => {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            () = &mut stop => return Ok(Exit::Ok),
-        };
+        let Some(mut local) = unless(signals, accepted(&listener)).await else { return Ok(Exit::Ok) };
         let (world, lead, target) = (Arc::clone(&world), lead.clone(), args.target.clone());
         tokio::spawn(async move {
             let _ = local.set_nodelay(true);
@@ -210,6 +208,17 @@ async fn forward_by_endpoint(
                 Err(failure) => output::note(&format!("port22: {failure}")),
             }
         });
+    }
+}
+
+/// The next local connection.
+async fn accepted(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((local, _)) => return local,
+            // Too many open files, as a rule: what is open may end.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
     }
 }
 
@@ -241,27 +250,6 @@ fn connect(ports: &Ports, mut local: TcpStream) {
 async fn tell(handle: Handle) {
     while let Some(notice) = handle.notice().await {
         output::note(&format!("port22: {notice}"));
-    }
-}
-
-/// Waits for the user, the system or an ssh client to stop the program.
-async fn stopped() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let wait = async |kind| match signal(kind) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        };
-        tokio::select! {
-            () = wait(SignalKind::interrupt()) => {}
-            () = wait(SignalKind::terminate()) => {}
-            () = wait(SignalKind::hangup()) => {}
-        }
-    }
-    #[cfg(not(unix))]
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
     }
 }
 

@@ -11,7 +11,10 @@ use crate::edge::aws::client::Aws;
 use crate::edge::aws::error;
 use crate::engine::failure::Failure;
 use crate::engine::world::{Performed, Settled, StepContext};
+use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_iam::types::Tag;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -37,6 +40,45 @@ fn made(text: impl Into<String>, undo: Deed) -> Performed {
 /// What is as wanted already: an attempt of this step that was cut short may have done it; else somebody else did.
 fn already(text: impl Into<String>, undo: Deed, step: &StepContext) -> Performed {
     if step.again { made(text, undo) } else { unchanged(text) }
+}
+
+/// Makes what IAM knows by a name, unless it is there. `made_by` gives the token of the step that made what is there;
+/// the call's error says whether there was such a thing already.
+async fn create<'a>(
+    what: &str,
+    undo: Deed,
+    step: &StepContext,
+    made_by: impl Fn() -> BoxFuture<'a, Result<Option<String>, Failure>>,
+    call: impl Future<Output = Result<(), (bool, Failure)>>,
+) -> Result<Performed, Failure> {
+    let found = |by: &str| {
+        if by == step.token {
+            made(format!("{what} is made"), undo.clone())
+        } else {
+            unchanged(format!("{what} is there already"))
+        }
+    };
+    if let Some(by) = made_by().await? {
+        return Ok(found(&by));
+    }
+    match call.await {
+        Ok(()) => Ok(made(format!("{what} is made"), undo)),
+        Err((false, failure)) => Err(failure),
+        // IAM shows what was made a moment later: it may be what an attempt that was cut short has made.
+        Err((true, failure)) => match made_by().await {
+            Ok(Some(by)) => Ok(found(&by)),
+            _ => Err(failure.after_asking()),
+        },
+    }
+}
+
+/// Why something was not made, and whether that is because there is such a thing already.
+fn refused<E, R>(error: &SdkError<E, R>, action: &str, doing: &str) -> (bool, Failure)
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug + 'static,
+{
+    (error::code(error) == "EntityAlreadyExists", error::failure(error, action, doing))
 }
 
 /// A tag that cannot be built is a bug of this program, told as one.
@@ -184,16 +226,6 @@ impl Aws {
     }
 
     async fn create_role(&self, region: &str, role: &str, step: &StepContext) -> Result<Performed, Failure> {
-        let doing = format!("make role {role}");
-        let found = |by: &str| {
-            if by == step.token {
-                return made(format!("role {role} is made"), delete_role(region, role));
-            }
-            unchanged(format!("role {role} is there already"))
-        };
-        if let Some(by) = self.role_made_by(region, role).await? {
-            return Ok(found(&by));
-        }
         let call = self
             .iam_once(region)
             .create_role()
@@ -201,43 +233,24 @@ impl Aws {
             .assume_role_policy_document(TRUST)
             .description("Lets Systems Manager manage EC2 instances; made by port22")
             .set_tags(Some(tags(step)?));
-        if let Err(e) = call.send().await {
-            let failure = error::failure(&e, "iam:CreateRole", &doing);
-            // IAM shows what was made a moment later: it may be what an attempt that was cut short has made.
-            if error::code(&e) != "EntityAlreadyExists" {
-                return Err(failure);
-            }
-            return match self.role_made_by(region, role).await {
-                Ok(Some(by)) => Ok(found(&by)),
-                _ => Err(failure.after_asking()),
-            };
-        }
-        Ok(made(format!("role {role} is made"), delete_role(region, role)))
+        let answer = async {
+            let answer = call.send().await;
+            answer.map(drop).map_err(|e| refused(&e, "iam:CreateRole", &format!("make role {role}")))
+        };
+        let made_by = || self.role_made_by(region, role).boxed();
+        create(&format!("role {role}"), delete_role(region, role), step, made_by, answer).await
     }
 
     async fn create_profile(&self, region: &str, profile: &str, step: &StepContext) -> Result<Performed, Failure> {
-        let doing = format!("make instance profile {profile}");
-        let found = |by: &str| {
-            if by == step.token {
-                return made(format!("profile {profile} is made"), delete_profile(region, profile));
-            }
-            unchanged(format!("profile {profile} is there already"))
-        };
-        if let Some(by) = self.profile_made_by(region, profile).await? {
-            return Ok(found(&by));
-        }
         let call = self.iam_once(region).create_instance_profile().instance_profile_name(profile);
-        if let Err(e) = call.set_tags(Some(tags(step)?)).send().await {
-            let failure = error::failure(&e, "iam:CreateInstanceProfile", &doing);
-            if error::code(&e) != "EntityAlreadyExists" {
-                return Err(failure);
-            }
-            return match self.profile_made_by(region, profile).await {
-                Ok(Some(by)) => Ok(found(&by)),
-                _ => Err(failure.after_asking()),
-            };
-        }
-        Ok(made(format!("profile {profile} is made"), delete_profile(region, profile)))
+        let call = call.set_tags(Some(tags(step)?));
+        let answer = async {
+            let answer = call.send().await;
+            let doing = format!("make instance profile {profile}");
+            answer.map(drop).map_err(|e| refused(&e, "iam:CreateInstanceProfile", &doing))
+        };
+        let made_by = || self.profile_made_by(region, profile).boxed();
+        create(&format!("profile {profile}"), delete_profile(region, profile), step, made_by, answer).await
     }
 
     async fn add_role(
