@@ -19,6 +19,7 @@ use port22::core::channel;
 use port22::core::channel::wire::Wanted;
 use port22::edge::channel::{Grant, Ports, Service, ServiceError, Shell, Timing, Token, start};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -92,8 +93,29 @@ async fn up(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Duration {
 /// Echo times of single keys, sorted.
 async fn keys(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Vec<Duration> {
     stream.write_u8(b'e').await.expect("taken");
+    echoes(&mut stream, |count| count < KEYS).await
+}
+
+/// The same of keys that are pressed while something else goes on, and the time that this took.
+async fn keys_meanwhile(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    meanwhile: impl Future<Output = Duration>,
+) -> (Duration, Vec<Duration>) {
+    stream.write_u8(b'e').await.expect("taken");
+    // The connection is made before.
+    echoes(&mut stream, |count| count < 1).await;
+    let over = AtomicBool::new(false);
+    let whole = async {
+        let time = meanwhile.await;
+        over.store(true, Ordering::Relaxed);
+        time
+    };
+    tokio::join!(whole, echoes(&mut stream, |_| !over.load(Ordering::Relaxed)))
+}
+
+async fn echoes(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), more: impl Fn(usize) -> bool) -> Vec<Duration> {
     let mut times = Vec::new();
-    for _ in 0..KEYS {
+    while more(times.len()) {
         let begun = Instant::now();
         stream.write_u8(b'k').await.expect("taken");
         stream.read_u8().await.expect("an echo");
@@ -186,7 +208,7 @@ async fn main() {
     let _ = socket.set_nodelay(true);
     tell_keys("key echo, plain socket", &keys(socket).await);
     tell_keys("key echo, port session", &keys(open()).await);
-    let (time, times) = tokio::join!(down(open()), keys(open()));
+    let (time, times) = keys_meanwhile(open(), down(open())).await;
     tell_keys("key echo, while 100 MB come down", &times);
     tell("port session, down, with keys", time);
     ports.close().await;

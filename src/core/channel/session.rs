@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Most notices that are kept for a reader who does not come.
 const NOTICES: usize = 64;
 /// Most standard error that is kept unread before the connection is no longer read.
-const STDERR: usize = super::streams::RECEIVE_SHELL;
+const STDERR: usize = 2 << 20;
 
 /// A session.
 pub struct Session {

@@ -14,8 +14,6 @@ use std::time::Duration;
 
 /// Received bytes of a stream above which the connection is no longer read.
 pub const RECEIVE: usize = 256 * 1024;
-/// The same of a terminal, which must keep up with long outputs.
-pub const RECEIVE_SHELL: usize = 2 << 20;
 /// Bytes of a stream that wait to be sent.
 pub const SEND: usize = 64 * 1024;
 /// Most streams at once.
@@ -128,7 +126,7 @@ impl Streams {
             parser: Parser::default(),
             control: VecDeque::new(),
             turn: 0,
-            limit: if shape == Some(Shape::Shell) { RECEIVE_SHELL } else { RECEIVE },
+            limit: RECEIVE,
             linger,
             kept_alive: Duration::ZERO,
             refusals: 0,

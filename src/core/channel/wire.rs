@@ -17,6 +17,8 @@ use std::time::Duration;
 /// Acknowledgements that may wait to be sent. Further ones are not made: the agent sends again, and is answered then.
 /// Reading must not stop for them, or two ends that each wait for the other to read would wait for ever.
 const WAITING_ACKS: usize = 16 * 1024;
+/// Acknowledgements that are sent in a row while a message of ours waits.
+const ACKS_IN_ROW: usize = 16;
 /// How often the oldest message is tried while the service says that the agent is away: the word that it is back can be
 /// lost like any other.
 const PROBE: Duration = Duration::from_secs(10);
@@ -123,8 +125,10 @@ pub struct Wire {
     ids: StdRng,
     outgoing: Outgoing,
     incoming: Incoming,
-    /// Frames without a number, acknowledgements mostly.
-    control: VecDeque<Bytes>,
+    /// Acknowledgements that wait to be sent.
+    acks: VecDeque<Bytes>,
+    /// How many went out since the last message.
+    acks_in_row: usize,
     events: VecDeque<Event>,
     phase: Phase,
     shape: Shape,
@@ -158,7 +162,8 @@ impl Wire {
             ids: StdRng::from_seed(seed),
             outgoing: Outgoing::default(),
             incoming: Incoming::default(),
-            control: VecDeque::new(),
+            acks: VecDeque::new(),
+            acks_in_row: 0,
             events: VecDeque::new(),
             phase: Phase::Opening,
             shape: if wanted == Wanted::Shell { Shape::Shell } else { Shape::Raw },
@@ -305,9 +310,21 @@ impl Wire {
     /// The next frame for the connection.
     pub fn transmit(&mut self, now: Duration) -> Option<Bytes> {
         self.connected?;
-        if let Some(frame) = self.control.pop_front() {
+        // While megabytes come, thousands of acknowledgements wait: a key must not wait behind all of them.
+        if self.acks_in_row >= ACKS_IN_ROW
+            && let Some(frame) = self.transmit_data(now)
+        {
+            self.acks_in_row = 0;
             return Some(frame);
         }
+        if let Some(frame) = self.acks.pop_front() {
+            self.acks_in_row = self.acks_in_row.saturating_add(1);
+            return Some(frame);
+        }
+        self.transmit_data(now)
+    }
+
+    fn transmit_data(&mut self, now: Duration) -> Option<Bytes> {
         let held = self.paused.is_some() && !std::mem::take(&mut self.probe);
         if held { None } else { self.outgoing.transmit(now) }
     }
@@ -337,8 +354,8 @@ impl Wire {
                 self.lives(now);
                 let ack = message.acknowledgement(self.uuid(), self.date(now));
                 let taken = self.incoming.take(message);
-                if taken.acknowledge && self.control.len() < WAITING_ACKS {
-                    self.control.push_back(ack.frame());
+                if taken.acknowledge && self.acks.len() < WAITING_ACKS {
+                    self.acks.push_back(ack.frame());
                 }
                 moved = !taken.ready.is_empty();
                 taken.ready.into_iter().for_each(|message| self.process(now, message));

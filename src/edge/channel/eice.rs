@@ -132,7 +132,7 @@ pub async fn open(aws: &Aws, lead: &Lead) -> Result<Tunnel, Why> {
 
 async fn dialled(address: &Address, url: &str, doing: &str) -> Result<Tunnel, Why> {
     let failed = |reason: String| Why::failed(doing, reason);
-    let stream = dial::connected(address).await.map_err(failed)?;
+    let stream = dial::connected(address, None).await.map_err(failed)?;
     let (back, lent) = oneshot::channel();
     let stream = Lent { stream: Some(stream), back: Some(back) };
     match client_async_with_config(url, stream, Some(limits())).await {

@@ -80,6 +80,12 @@ impl Default for Timing {
     }
 }
 
+/// Bytes of a terminal that the system may receive ahead of us, which Linux doubles. What waits there is shown before the
+/// echo of a key: the megabytes that a system takes by itself are felt.
+const SHELL_WINDOW: u32 = 128 * 1024;
+/// The same of ports, which must also fill a long way: 10 MB/s at a delay of 100 ms.
+const PORT_WINDOW: u32 = 512 * 1024;
+
 /// Runs a session that StartSession has begun; must be called in a tokio runtime.
 pub fn start<S: Service>(wanted: Wanted, service: S, grant: Grant, timing: Timing) -> Handle {
     let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| u64::try_from(d.as_millis()).unwrap_or(1));
@@ -87,7 +93,8 @@ pub fn start<S: Service>(wanted: Wanted, service: S, grant: Grant, timing: Timin
     let client_id = session.uuid();
     let shared = Arc::new(Shared::new(session));
     let here = under_way::session(&shared);
-    let task = Task { shared: Arc::clone(&shared), service, timing, client_id };
+    let window = Some(if wanted == Wanted::Shell { SHELL_WINDOW } else { PORT_WINDOW });
+    let task = Task { shared: Arc::clone(&shared), service, timing, client_id, window };
     tokio::spawn(async move {
         task.run(grant).await;
         drop(here);

@@ -33,6 +33,8 @@ pub(super) struct Task<S> {
     pub service: S,
     pub timing: Timing,
     pub client_id: [u8; 16],
+    /// Bytes that the system may receive ahead of the session.
+    pub window: Option<u32>,
 }
 
 /// How a connection went.
@@ -146,7 +148,7 @@ impl<S: Service> Task<S> {
         let address = Address::read(url, self.service.is_custom())?;
         let headers =
             if address.is_presigned() { Vec::new() } else { self.service.sign(url).await.map_err(|e| e.text)? };
-        let mut socket = dial(&address, &headers, self.timing.dial).await?;
+        let mut socket = dial(&address, &headers, self.window, self.timing.dial).await?;
         let request_id = self.shared.lock().session.uuid();
         let text = payload::open_message(grant.token.reveal(), &request_id, &self.client_id);
         let opening = async {

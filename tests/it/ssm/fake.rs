@@ -13,7 +13,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::accept_hdr_async;
@@ -129,7 +129,7 @@ impl Drop for Fake {
 impl Fake {
     pub async fn start(script: Script) -> Self {
         let control = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let socket = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let socket = small().expect("a port");
         let endpoint = format!("http://{}", control.local_addr().expect("its address"));
         let (connections, attached) = mpsc::channel(8);
         let inner = Arc::new(Inner {
@@ -243,6 +243,15 @@ fn control(inner: &Inner, operation: &str, body: &str) -> (u16, Value) {
     }
 }
 
+/// A listener whose connections queue little to be sent: what the system would take ahead on loopback is megabytes, which
+/// no agent gets rid of at once, and hides what waits at the client.
+fn small() -> std::io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_send_buffer_size(128 * 1024)?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    socket.listen(1024)
+}
+
 async fn serve_sockets(inner: Arc<Inner>, listener: TcpListener) {
     while let Ok((stream, _)) = listener.accept().await {
         let inner = Arc::clone(&inner);
@@ -341,14 +350,15 @@ async fn instance(inner: Arc<Inner>, mut attached: Receiver<Connection>) {
     let faults = inner.script.faults.clone();
     let mut line = Line { faults, connection: None, used: false, count: 0, held: None, late: Vec::new() };
     let mut agent = Agent::new(inner.script.opening.clone());
-    let (said, mut from_backend) = mpsc::channel::<Said>(256);
+    // Little, as an agent reads no further ahead than it can send.
+    let (said, mut from_backend) = mpsc::channel::<Said>(16);
     let mut backend: Option<Running> = None;
     let mut started = false;
     let mut ending = false;
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     loop {
         let now = began.elapsed();
-        let answers = tokio::select! {
+        let mut answers = tokio::select! {
             Some(connection) = attached.recv() => {
                 line.connection = Some(connection);
                 line.held = None;
@@ -383,6 +393,12 @@ async fn instance(inner: Arc<Inner>, mut attached: Receiver<Connection>) {
                 agent.tick(now).into_iter().collect()
             }
         };
+        // An agent reads beside what it sends: acknowledgements never wait for its output.
+        while let Some(frame) = line.waiting() {
+            if line.fate() {
+                answers.extend(agent.frame(now, &frame));
+            }
+        }
         if backend.is_none() && started && agent.is_open() {
             backend = Some(Running::start(&inner.script.backend, said.clone()).await);
         }
@@ -435,6 +451,11 @@ impl Line {
             Some(connection) => connection.from_client.recv().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// A frame that has come already.
+    fn waiting(&mut self) -> Option<Bytes> {
+        self.connection.as_mut()?.from_client.try_recv().ok()
     }
 
     fn every(&self, nth: usize) -> bool {

@@ -48,6 +48,20 @@ fn a_shell_that_is_over_at_once_is_still_read() {
 }
 
 #[test]
+fn a_key_does_not_wait_behind_the_acknowledgements_of_a_long_output() {
+    let (mut world, id) = running();
+    let output: Vec<_> = (0..1000).map(|_| world.agent.send(world.now, Content::Data, &[b'x'; 1024])).collect();
+    for frame in &output {
+        world.session.frame(world.now, frame);
+    }
+    assert_eq!(world.session.write(world.now, id, b"k"), Write::Bytes(1));
+    let sent: Vec<_> = std::iter::from_fn(|| world.session.transmit(world.now)).collect();
+    assert_eq!(sent.len(), 1001, "a thousand acknowledgements and a key");
+    let key = sent.iter().position(|frame| Message::parse(frame).expect("a message").kind == Kind::Input);
+    assert!(key.is_some_and(|at| at < 20), "{key:?}");
+}
+
+#[test]
 fn a_lone_line_end_is_enter() {
     let (mut world, id) = running();
     world.session.write(world.now, id, b"\n");
