@@ -24,4 +24,5 @@ pub mod core;
 pub mod edge;
 pub mod engine;
 pub mod lab;
+mod signals;
 pub mod tui;

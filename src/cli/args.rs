@@ -442,6 +442,9 @@ pub struct PolicyArgs {
     /// Fix id; repeatable.
     #[arg(long)]
     pub fix: Vec<String>,
+    /// A way in that is taken (`shell`, `proxy`, `forward`); repeatable.
+    #[arg(long, value_enum)]
+    pub door: Vec<TerminalDoor>,
 }
 
 impl Cli {

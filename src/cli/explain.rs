@@ -8,7 +8,9 @@ use crate::core::fixes;
 use crate::core::probe::ProbeId;
 use crate::core::words::{Lang, tr, tr_with};
 use crate::engine::failure::Failure;
-use serde_json::json;
+use crate::engine::terminal::Door;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 pub fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
     let words = catalogue::get();
@@ -152,6 +154,12 @@ const MORE_INSIDE: &[&str] = &[
 ];
 
 pub fn policy(args: &PolicyArgs) -> Result<Exit, Failure> {
+    output::print_json(&document(args)?);
+    Ok(Exit::Ok)
+}
+
+/// The policy of the checks, and of these fixes and doors.
+fn document(args: &PolicyArgs) -> Result<Value, Failure> {
     let words = catalogue::get();
     let actions = |inside: bool, more: &[&str]| {
         let of_probes = ProbeId::ALL.iter().filter(|p| p.needs_consent() == inside).filter_map(|p| p.action());
@@ -183,6 +191,31 @@ pub fn policy(args: &PolicyArgs) -> Result<Exit, Failure> {
     if !writes.is_empty() {
         statements.push(json!({"Sid": "Port22Fixes", "Effect": "Allow", "Action": writes, "Resource": "*"}));
     }
-    output::print_json(&json!({"Version": "2012-10-17", "Statement": statements}));
-    Ok(Exit::Ok)
+    let doors: BTreeSet<&str> = args.door.iter().flat_map(|door| Door::from(*door).permissions()).copied().collect();
+    if !doors.is_empty() {
+        statements.push(json!({"Sid": "Port22Doors", "Effect": "Allow", "Action": doors, "Resource": "*"}));
+    }
+    Ok(json!({"Version": "2012-10-17", "Statement": statements}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::TerminalDoor;
+
+    #[test]
+    fn the_policy_of_a_door_is_a_statement_of_its_own() {
+        let actions = |door: Vec<TerminalDoor>| {
+            let policy = document(&PolicyArgs { fix: Vec::new(), door }).expect("a policy");
+            let statements = policy["Statement"].as_array().expect("statements").clone();
+            let of_doors = statements.into_iter().find(|one| one["Sid"] == "Port22Doors");
+            of_doors.map(|one| one["Action"].to_string()).unwrap_or_default()
+        };
+        assert_eq!(actions(vec![]), "");
+        assert_eq!(actions(vec![TerminalDoor::Ssh]), "");
+        let pushed = r#"["ec2-instance-connect:OpenTunnel","ec2-instance-connect:SendSSHPublicKey"]"#;
+        assert_eq!(actions(vec![TerminalDoor::Eice, TerminalDoor::Eic]), pushed);
+        assert!(actions(vec![TerminalDoor::Ssm]).contains("ssmmessages:OpenDataChannel"));
+        assert!(actions(vec![TerminalDoor::Serial]).contains("SendSerialConsoleSSHPublicKey"));
+    }
 }

@@ -14,7 +14,6 @@ mod lab;
 mod output;
 mod passphrase;
 mod shell;
-mod signals;
 mod ssh;
 mod tunnel;
 mod wizard;

@@ -8,7 +8,6 @@
 use super::args::{Cli, Door, ForwardArgs, ProxyArgs};
 use super::input;
 use super::output::{self, Exit};
-use super::signals::Signals;
 use crate::core::facts::Facts;
 use crate::core::probe::ProbeId;
 use crate::core::target::TargetKind;
@@ -17,6 +16,7 @@ use crate::edge::channel::eice::Lead;
 use crate::edge::channel::{Failed, Handle, PortTarget, Ports, open_port};
 use crate::engine::failure::Failure;
 use crate::engine::world::World as _;
+use crate::signals::Signals;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;

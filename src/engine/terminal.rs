@@ -45,6 +45,24 @@ impl Door {
         Self::ALL.into_iter().find(|d| d.id() == id)
     }
 
+    /// IAM actions that taking the door needs, besides the checks' own reads. The target is found by
+    /// `ec2:DescribeInstances`; what runs on the instance's side needs its own role.
+    ///
+    /// Sources: Systems Manager User Guide, "Additional sample IAM policies for Session Manager" (`ssmmessages` for the
+    /// signed data channel); EC2 User Guide, "Grant IAM permissions for EC2 Instance Connect", "Grant permissions to use
+    /// EC2 Instance Connect Endpoint", "Configure IAM permissions" (serial console).
+    pub fn permissions(self) -> &'static [&'static str] {
+        match self {
+            Self::Ssh => &[],
+            Self::Ssm => {
+                &["ssm:ResumeSession", "ssm:StartSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel"]
+            }
+            Self::Eic => &["ec2-instance-connect:SendSSHPublicKey"],
+            Self::Eice => &["ec2-instance-connect:OpenTunnel", "ec2-instance-connect:SendSSHPublicKey"],
+            Self::Serial => &["ec2-instance-connect:SendSerialConsoleSSHPublicKey"],
+        }
+    }
+
     /// Whether taking the door puts a key of ours onto the instance, or its console, if only for a minute: a change, which
     /// `--read-only` refuses.
     pub fn pushes_key(self) -> bool {

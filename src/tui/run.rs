@@ -11,6 +11,7 @@ mod tests;
 use crate::engine::event::RunId;
 use crate::engine::journal::Journal;
 use crate::engine::world::World;
+use crate::signals::Signals;
 use crate::tui::effect::Effect;
 use crate::tui::model::{Model, Settings};
 use crate::tui::msg::Msg;
@@ -22,7 +23,7 @@ use crossterm::event::{Event, EventStream, KeyEventKind};
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use crossterm::{execute, queue};
 use futures_util::StreamExt;
-use hold::{CRASHED, Guard, Signals};
+use hold::{CRASHED, Guard};
 use performer::Performer;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -95,7 +96,7 @@ async fn turns(
     mut keys: Keys,
     mut draw: impl FnMut(&Model) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut signals = Signals::listen()?;
+    let mut signals = Signals::listen();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     update(&mut model, performer.clock());
@@ -129,7 +130,7 @@ async fn turns(
             _ = tick.tick(), if model.wants_tick() => {
                 update(&mut model, performer.clock());
             }
-            () = signals.any() => return Ok(()),
+            _ = signals.next() => return Ok(()),
             (run, frame) = drawn(&mut performer.shell) => {
                 update(&mut model, performer.clock());
                 effects.extend(update(&mut model, Msg::ShellDrawn { run, frame }));

@@ -5,8 +5,8 @@
 use super::FAILED;
 use super::escape::{Escapes, Typed};
 use super::screen::{self, Modes, Screen};
-use crate::cli::signals::Signals;
 use crate::engine::terminal::{Control, End, Opened};
+use crate::signals::Signals;
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

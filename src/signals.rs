@@ -1,4 +1,4 @@
-//! The signals that end the program, for a command that has something to put in order before.
+//! The signals that end the program, for what has something to put in order before: a command, the full screen.
 //!
 //! From [`Signals::listen`] on none of them ends the process by itself. Must not put anything in order: who listens does.
 
