@@ -202,7 +202,12 @@ def rescue_fstab(stage):
 
 # How sshd's service and the files stand, as far as a repair changes them.
 STANDS = r"""
-for one in ssh.service ssh.socket; do echo "$one $(systemctl is-enabled $one 2>/dev/null) $(systemctl is-active -q $one && echo up || echo down)"; done
+for one in ssh.service ssh.socket; do
+    up=$(systemctl is-active -q $one && echo up || echo down)
+    # Behind a socket that listens each login starts the service: that it runs then is nobody's change.
+    [ $one = ssh.service ] && systemctl is-active -q ssh.socket && up="as its socket wants"
+    echo "$one $(systemctl is-enabled $one 2>/dev/null) $up"
+done
 find /etc/ssh /etc/systemd/system /home \( -type l -o -name 'sshd_config*' -o -name 'ssh_host_*' -o -path '/home/*' -o -path '*/ssh.socket.d/*' \) \
     -printf '%p %m %U:%G %l\n' | sort
 cat /etc/ssh/sshd_config /etc/ssh/sshd_config.d/* 2>/dev/null | sha256sum

@@ -182,7 +182,9 @@ fn steps(instance: &Instance, place: &Place, chosen: &str) -> Vec<Step> {
         format!(
             "aws ec2 associate-address --region {region} --allocation-id {allocation} --network-interface-id {interface} --private-ip-address {private} --no-allow-reassociation"
         ),
-        Some(format!("aws ec2 disassociate-address --region {region} --association-id ${{association}}")),
+        Some(format!(
+            "aws ec2 disassociate-address --region {region} --association-id \"$(aws ec2 describe-addresses --region {region} --allocation-ids {allocation} --query 'Addresses[0].AssociationId' --output text)\""
+        )),
         NetworkAction::AssociateAddress {
             region,
             allocation: allocation.to_owned(),

@@ -183,7 +183,12 @@ fn with_profile(plan: &mut Plan, facts: &Facts, choices: &Choices) {
             "aws ec2 associate-iam-instance-profile --region {region} --instance-id {} --iam-instance-profile Name={profile}",
             instance.id
         ),
-        Some(format!("aws ec2 disassociate-iam-instance-profile --region {region} --association-id ${{association}}")),
+        // As a question: the id is not known before, and the command must run as it stands also where a killed process
+        // never wrote it down.
+        Some(format!(
+            "aws ec2 disassociate-iam-instance-profile --region {region} --association-id \"$(aws ec2 describe-iam-instance-profile-associations --region {region} --filters Name=instance-id,Values={} Name=state,Values=associated --query 'IamInstanceProfileAssociations[0].AssociationId' --output text)\"",
+            instance.id
+        )),
         Action::Access(AccessAction::Associate {
             region: region.clone(),
             instance: instance.id.clone(),
