@@ -53,6 +53,7 @@ pub async fn show(
         lab,
         profile: global.profile.first().cloned().or_else(|| std::env::var("AWS_PROFILE").ok()),
         target,
+        notify: tui::model::Notify::default(),
         base,
     };
     crate::edge::passphrase::may_ask_on_terminal();

@@ -18,6 +18,7 @@ use crate::core::plan::{GateState, Plan};
 use crate::core::recognise::strip_controls;
 use crate::core::redact::{collect, hide::Hide};
 use crate::core::rules;
+use crate::core::series;
 use crate::core::text::{millis, pad, shell_quote};
 use crate::core::told::told;
 use crate::core::words::{tr, tr_with};
@@ -149,10 +150,7 @@ pub fn json(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> Value {
         "symptom": diagnosis.symptom.as_deref().unwrap_or("other"),
         "verdict": diagnosis.overall,
         "causes": diagnosis.causes.iter().map(cause_json).collect::<Vec<_>>(),
-        "checks": diagnosis.checks.iter().map(|c| json!({
-            "id": c.id, "verdict": c.verdict, "reason": c.reason, "evidence": c.evidence,
-            "millis": run.check_millis.get(&c.id).copied().unwrap_or(0),
-        })).collect::<Vec<_>>(),
+        "checks": diagnosis.checks.iter().map(|c| check_json(c, facts, run)).collect::<Vec<_>>(),
         "path": diagnosis.path,
         "tree": diagnosis.tree.iter().map(|s| match s.verdict {
             Some(v) => format!("{}: {}", s.at, word(v)),
@@ -167,6 +165,18 @@ pub fn json(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> Value {
     });
     if let Some(compared) = &shown.compared {
         out["compared"] = json!(compared);
+    }
+    out
+}
+
+fn check_json(check: &CheckResult, facts: &Facts, run: &Run) -> Value {
+    let mut out = json!({
+        "id": check.id, "verdict": check.verdict, "reason": check.reason, "evidence": check.evidence,
+        "millis": run.check_millis.get(&check.id).copied().unwrap_or(0),
+    });
+    let series = series::of_check(&check.id, facts);
+    if !series.is_empty() {
+        out["series"] = series.iter().map(series::Series::json).collect();
     }
     out
 }
@@ -309,9 +319,9 @@ pub fn text(facts: &Facts, diagnosis: &Diagnosis, run: &Run, ascii: bool) -> Str
             let open = diagnosis.checks.iter().filter(|c| c.verdict == Verdict::CannotTell).take(6);
             lines.extend(open.map(|c| format!("  {} {}: {}", glyphs.unknown, check_title(&c.id), told(&c.reason))));
             lines.push(String::new());
-            push_causes(&shown, &mut lines, tr("SEEN,"));
+            push_causes(&shown, &mut lines, tr("SEEN,"), ascii);
         }
-        Overall::CauseFound => push_causes(&shown, &mut lines, tr("CAUSE")),
+        Overall::CauseFound => push_causes(&shown, &mut lines, tr("CAUSE"), ascii),
     }
     let open = crate::core::diagnosis::recommended(&diagnosis.doors);
     if let Some(door) = open.filter(|_| diagnosis.overall != Overall::Healthy) {
@@ -363,7 +373,7 @@ fn check_title(id: &str) -> &str {
     catalogue::get().checks.get(id).map_or(id, |w| w.title.as_str())
 }
 
-fn push_causes(shown: &Shown<'_>, lines: &mut Vec<String>, heading: &str) {
+fn push_causes(shown: &Shown<'_>, lines: &mut Vec<String>, heading: &str, ascii: bool) {
     let words = catalogue::get();
     let (facts, diagnosis) = (shown.facts, &*shown.diagnosis);
     for (nth, finding) in diagnosis.causes.iter().enumerate() {
@@ -376,6 +386,7 @@ fn push_causes(shown: &Shown<'_>, lines: &mut Vec<String>, heading: &str) {
         }
         lines.push(format!("{heading} {}: {title} ({})", certainty(finding.certainty), finding.id));
         lines.extend(finding.evidence.iter().take(4).map(|e| format!("  {}  [{}]", told(&e.text), told(&e.source))));
+        lines.extend(series::of_cause(&finding.id, facts).iter().map(|s| format!("  {}", s.line(ascii))));
         if let Some(proof) = &finding.would_prove {
             lines.push(tr_with("  would prove it: {proof}", &[("proof", proof)]));
         }

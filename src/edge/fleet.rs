@@ -60,19 +60,6 @@ pub struct RealFleet {
     checkip: OnceCell<Fact<IpAddr>>,
 }
 
-/// The profiles of the AWS configuration and credentials files, in order.
-pub async fn profiles() -> Result<Vec<String>, Failure> {
-    let (fs, env) = (aws_types::os_shim_internal::Fs::real(), aws_types::os_shim_internal::Env::real());
-    #[allow(clippy::default_trait_access, reason = "the type is of a crate that is not named here")]
-    let found = aws_config::profile::load(&fs, &env, &Default::default(), None).await;
-    let found = found.map_err(|e| {
-        Failure::usage("read the AWS profiles", e.to_string(), "correct the AWS configuration file, or name --profile")
-    })?;
-    let mut all: Vec<String> = found.profiles().map(str::to_owned).collect();
-    all.sort();
-    Ok(all)
-}
-
 impl RealFleet {
     /// Loads each profile exactly as the aws CLI finds it, roles to assume included. Sends nothing, unless the Regions
     /// themselves have to be asked for.

@@ -19,6 +19,7 @@ pub mod keys;
 pub mod known_hosts;
 pub mod passphrase;
 mod prepare;
+mod profiles;
 mod real_world;
 mod remote;
 pub mod source_ip;
@@ -28,5 +29,6 @@ pub mod tcp;
 pub mod terminal;
 mod usual_port;
 
-pub use fleet::{Chosen, RealFleet, profiles};
+pub use fleet::{Chosen, RealFleet};
+pub use profiles::profiles;
 pub use real_world::{RealWorld, Settings};

@@ -6,7 +6,7 @@ use super::ssh::{SshKey, SshRequest, Stream, Through, Tunnel};
 use super::{
     agent, change, control, dns, jump, keys, known_hosts, passphrase, prepare, source_ip, ssh, ssh_config, tcp,
 };
-use super::{by_door, usual_port};
+use super::{by_door, profiles, usual_port};
 use crate::core::fact::{Fact, Why};
 use crate::core::facts::Facts;
 use crate::core::facts::aws::Instance;
@@ -21,6 +21,7 @@ use crate::core::target::{SSH_PORT, Target, TargetKind};
 use crate::engine::failure::Failure;
 use crate::engine::fleet::FleetWorld;
 use crate::engine::inventory::InventoryEvent;
+use crate::engine::scope::{Scope, ScopeEvent};
 use crate::engine::secret::Secret;
 use crate::engine::terminal::{Opened, Wish};
 use crate::engine::world::{Observation, Performed, Settled, StepContext, World};
@@ -522,6 +523,36 @@ impl World for RealWorld {
     fn fleet(&self, base: &Target) -> Option<Arc<dyn FleetWorld>> {
         let limit = self.settings.limit;
         Some(Arc::new(RealFleet::of(&self.aws, self.profile(), base.config_file.as_deref(), limit)))
+    }
+
+    fn scopes(&self, out: UnboundedSender<ScopeEvent>) -> BoxFuture<'_, ()> {
+        async move {
+            // The keys of the practice account are no profile's: there is no other account to go to.
+            if self.settings.aws.keys.is_none() {
+                let _ = out.send(ScopeEvent::Profiles(profiles::described().await));
+            }
+            let regions = self.aws.enabled_regions().await.map_err(|why| {
+                let next = "the names that port22 knows are shown; ec2:DescribeRegions tells which are switched on";
+                Failure::failed("list the Regions of the account", why.text(), next)
+            });
+            let _ = out.send(ScopeEvent::Regions(regions));
+        }
+        .boxed()
+    }
+
+    fn with_scope(&self, scope: Scope) -> BoxFuture<'_, Option<Arc<dyn World>>> {
+        async move {
+            let mut settings = self.settings.clone();
+            if !scope.regions.is_empty() {
+                settings.aws.regions = scope.regions;
+            } else if scope.profile.is_some() {
+                settings.aws.regions.clear();
+            }
+            settings.aws.profile = scope.profile.or(settings.aws.profile);
+            let world: Arc<dyn World> = Arc::new(Self::new(settings).await);
+            Some(world)
+        }
+        .boxed()
     }
 
     fn api_calls(&self) -> u64 {

@@ -10,6 +10,7 @@ pub mod inventory;
 pub mod journal;
 pub mod repair;
 pub mod report;
+pub mod scope;
 pub mod secret;
 pub mod terminal;
 pub mod world;

@@ -14,6 +14,7 @@ use crate::core::vpc::types::{InternetGateway, NetworkAcl, RouteTable, SecurityG
 use crate::engine::failure::Failure;
 use crate::engine::fleet::FleetWorld;
 use crate::engine::inventory::InventoryEvent;
+use crate::engine::scope::{Scope, ScopeEvent};
 use crate::engine::secret::Secret;
 use crate::engine::terminal::{Opened, Wish};
 use futures_util::future::BoxFuture;
@@ -284,6 +285,18 @@ pub trait World: Send + Sync + 'static {
     fn fleet(&self, base: &Target) -> Option<Arc<dyn FleetWorld>> {
         let _ = base;
         None
+    }
+
+    /// Tells which profiles and Regions one may change to, into `out`: the profiles first, from files alone, then by one
+    /// call the Regions that are switched on. Nothing for a world that knows no others.
+    fn scopes(&self, _out: UnboundedSender<ScopeEvent>) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
+    /// The same world with another profile or other Regions; what the scope leaves open is as in this one. Sends nothing.
+    /// `None` for a world that knows no others.
+    fn with_scope(&self, _scope: Scope) -> BoxFuture<'_, Option<Arc<dyn World>>> {
+        Box::pin(async { None })
     }
 
     /// AWS calls made so far.

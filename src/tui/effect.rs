@@ -11,6 +11,7 @@ use crate::engine::diagnose::Request;
 use crate::engine::event::{RunId, Snapshot};
 use crate::engine::fleet::Wish as FleetWish;
 use crate::engine::journal::Entry;
+use crate::engine::scope::Scope;
 use crate::engine::secret::Secret;
 use crate::engine::terminal::Wish;
 use crate::tui::model::Wanted;
@@ -25,6 +26,15 @@ pub enum Effect {
         /// Number of the listing, so that pages of an earlier one are told apart.
         load: u64,
     },
+    /// Ask which profiles and Regions one may change to; answers carry the same number.
+    LoadScopes {
+        /// Number of the question.
+        ask: u64,
+    },
+    /// What follows is about another profile or other Regions.
+    ChangeScope(Scope),
+    /// Call a user who looks elsewhere.
+    Bell(Bell),
     /// Start a diagnosis.
     Diagnose {
         /// Its number.
@@ -153,6 +163,15 @@ pub struct Export {
     pub place: Place,
     /// Whether its text is ASCII only.
     pub ascii: bool,
+}
+
+/// How a user who looks elsewhere is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bell {
+    /// The terminal's bell.
+    Sound,
+    /// A message of the terminal (OSC 9).
+    Message(String),
 }
 
 /// Where a report goes.

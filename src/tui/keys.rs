@@ -59,6 +59,8 @@ pub enum Context {
     Help,
     /// Command palette.
     Palette,
+    /// Another profile or Region.
+    Switcher,
     /// Leave while a change is being made?
     Leave,
     /// May port22 look inside?
@@ -89,6 +91,7 @@ impl Context {
                 | Self::Consent
                 | Self::Secret
                 | Self::Palette
+                | Self::Switcher
                 | Self::FleetFilter
         )
     }
@@ -103,6 +106,7 @@ impl Context {
                 | Self::Read
                 | Self::Help
                 | Self::Palette
+                | Self::Switcher
                 | Self::Leave
                 | Self::Inside
                 | Self::Export
@@ -139,6 +143,7 @@ impl Context {
             Self::Read => "Reading",
             Self::Help => "Help",
             Self::Palette => "Command palette",
+            Self::Switcher => "Profile and Region",
             Self::Leave => "Leave?",
             Self::Inside => "Look inside?",
             Self::Export => "Report",
@@ -202,6 +207,12 @@ pub enum Action {
     Fleet,
     /// Journal.
     Journal,
+    /// What was told.
+    Messages,
+    /// Another profile or Region.
+    Switch,
+    /// Back to the profile and Region before.
+    SwitchBack,
     /// Answer the question of the selected check.
     Ask,
     /// Yes.
@@ -405,7 +416,8 @@ mod tests {
     }
 
     /// Keys that mean one thing now and another later; their conditions exclude each other.
-    const IN_TURN: [(Context, &str); 11] = [
+    const IN_TURN: [(Context, &str); 12] = [
+        (Context::Instances, "esc"),
         (Context::Diagnosis, "enter"),
         (Context::Diagnosis, "1"),
         (Context::Diagnosis, "esc"),

@@ -5,17 +5,22 @@
 
 mod fix;
 pub mod fleet;
+mod notices;
 mod popup;
 mod shell;
 mod start;
+pub mod switcher;
 
 pub use fix::{Fixing, Phase, StepRow};
+pub use notices::{Focus, Notice, Notices, Notify, Severity};
 pub use popup::{Field, Form, Overlay, Part, PasteBox, Reading};
 pub use shell::{ShellFinding, ShellMode, ShellPhase, Shelling};
 pub use start::{Pane, Row, Start, Symptoms};
 
 use crate::core::diagnosis::Diagnosis;
+use crate::core::facts::host::Sample;
 use crate::core::report::compare::Outline;
+use crate::core::series::{self, Series};
 use crate::core::target::Target;
 use crate::engine::diagnose::Request;
 use crate::engine::event::{RunId, Snapshot};
@@ -40,6 +45,8 @@ pub struct Settings {
     pub profile: Option<String>,
     /// Start straight in this diagnosis.
     pub target: Option<Request>,
+    /// How the end of something long is told to a user who looks elsewhere.
+    pub notify: Notify,
     /// ssh options that apply to every picked instance: user, port, keys, configuration file,
     /// client address.
     pub base: Target,
@@ -69,8 +76,10 @@ pub struct Model {
     pub stack: Vec<Screen>,
     /// What lies on top of the screen; the last one has the keys.
     pub overlays: Vec<Overlay>,
-    /// One line in place of the footer, until the next key.
-    pub notice: Option<String>,
+    /// One line in place of the footer, for some seconds or until the next key; and those before it.
+    pub notices: Notices,
+    /// Whether the user looks at the terminal.
+    pub focus: Focus,
     /// Whether diagnoses are shown as guided steps.
     pub guided: bool,
     /// Number of the next run.
@@ -146,6 +155,8 @@ pub struct Diagnosing {
     pub walk: Walk,
     /// What was judged before the last repair, to compare with.
     pub before: Option<Box<Outline>>,
+    /// How long the TCP connect took in each run so far, in milliseconds.
+    pub connects: Vec<Sample>,
 }
 
 /// Where the user is in the guided walk.
@@ -182,11 +193,17 @@ impl Model {
             start,
             stack: Vec::new(),
             overlays: Vec::new(),
-            notice: None,
+            notices: Notices::default(),
+            focus: Focus::default(),
             guided: false,
             next_run: 0,
             export: Wanted::default(),
         }
+    }
+
+    /// Shows a message; it can be read again in the list of messages.
+    pub fn say(&mut self, severity: Severity, text: impl Into<String>) {
+        self.notices.tell(self.clock, severity, text.into());
     }
 
     /// A new number for a run.
@@ -208,6 +225,7 @@ impl Model {
             Some(Overlay::Inside) => Context::Inside,
             Some(Overlay::Export) => Context::Export,
             Some(Overlay::EndShell) => Context::EndShell,
+            Some(Overlay::Switcher(_)) => Context::Switcher,
             None => self.screen_context(),
         }
     }
@@ -314,6 +332,15 @@ impl Diagnosing {
     /// What is judged so far.
     pub fn diagnosis(&self) -> Option<&Diagnosis> {
         self.snapshot.as_ref().map(|s| &*s.diagnosis)
+    }
+
+    /// The numbers over time that a check looked at; of the connect those of the runs so far.
+    pub fn numbers(&self, check: &str) -> Vec<Series> {
+        let Some(snapshot) = &self.snapshot else { return Vec::new() };
+        match check {
+            "tcp-port" => Series::new("TCP connect", "ms", &self.connects).into_iter().collect(),
+            check => series::of_check(check, &snapshot.facts),
+        }
     }
 
     /// Whether the run has ended.

@@ -6,6 +6,7 @@ use crate::engine::failure::Failure;
 use crate::engine::fleet::FleetEvent;
 use crate::engine::inventory::InventoryEvent;
 use crate::engine::journal::Entry;
+use crate::engine::scope::ScopeEvent;
 use crate::engine::terminal::End;
 use crate::tui::clipboard::Way;
 use crate::tui::pane::frame::Frame;
@@ -35,6 +36,15 @@ pub enum Msg {
         load: u64,
         /// The part.
         event: InventoryEvent,
+    },
+    /// The terminal has the focus, or another window has it.
+    Focused(bool),
+    /// What one may change to became known.
+    Scopes {
+        /// Number of the question.
+        ask: u64,
+        /// Profiles or Regions.
+        event: ScopeEvent,
     },
     /// A diagnosis learned something.
     Learned(Box<Snapshot>),
@@ -124,6 +134,8 @@ impl fmt::Debug for Msg {
             Self::Resized(..) => "Resized",
             Self::Inventory { .. } => "Inventory",
             Self::Fleet { .. } => "Fleet",
+            Self::Focused(_) => "Focused",
+            Self::Scopes { .. } => "Scopes",
             Self::Learned(_) => "Learned",
             Self::Planned { .. } => "Planned",
             Self::Repaired { .. } => "Repaired",

@@ -17,19 +17,19 @@ use crate::tui::model::{Model, Settings};
 use crate::tui::msg::Msg;
 use crate::tui::pane::frame::Frame;
 use crate::tui::pane::session::Handle;
-use crate::tui::update::{begin, update};
+use crate::tui::update::{begin, notify, update};
 use crate::tui::view::draw;
 use crossterm::event::{Event, EventStream, KeyEventKind};
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use crossterm::{execute, queue};
 use futures_util::StreamExt;
 use hold::{CRASHED, Guard};
-use performer::Performer;
+use performer::{Performer, changed_scope};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// Time between two frames while something with a shown time runs.
@@ -111,6 +111,7 @@ async fn turns(
         }
         changed = true;
         let mut effects = Vec::new();
+        let wake = notify::wakes_at(&model).map(|ms| performer.begun + Duration::from_millis(ms));
         tokio::select! {
             Some(msg) = queue.recv() => {
                 update(&mut model, performer.clock());
@@ -130,6 +131,10 @@ async fn turns(
             _ = tick.tick(), if model.wants_tick() => {
                 update(&mut model, performer.clock());
             }
+            () = at(wake) => {
+                update(&mut model, performer.clock());
+            }
+            world = changed_scope(&mut performer.changing) => effects.extend(performer.changed(world)),
             _ = signals.next() => return Ok(()),
             (run, frame) = drawn(&mut performer.shell) => {
                 update(&mut model, performer.clock());
@@ -182,8 +187,18 @@ fn message(event: Event) -> Option<Msg> {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => Some(Msg::Key(key)),
         Event::Paste(text) => Some(Msg::Pasted(text)),
+        Event::FocusGained => Some(Msg::Focused(true)),
+        Event::FocusLost => Some(Msg::Focused(false)),
         Event::Resize(width, height) => Some(Msg::Resized(width, height)),
         _ => None,
+    }
+}
+
+/// Waits until a moment, if there is one to wait for.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }
 

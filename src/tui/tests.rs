@@ -4,6 +4,8 @@ pub mod fake;
 mod fleet;
 mod japanese;
 mod journeys;
+mod notices;
 mod sample;
 mod screens;
 mod shell;
+mod switcher;

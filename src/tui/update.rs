@@ -7,17 +7,19 @@ pub mod fleet;
 pub mod form;
 pub mod guided;
 pub mod journal;
+pub mod notify;
 pub mod overlay;
 pub mod paste;
 pub mod shell;
 pub mod start;
+pub mod switcher;
 
 use crate::core::plan::Plan;
 use crate::core::words::tr_with;
 use crate::tui::clipboard::{LONGEST, Way};
 use crate::tui::effect::Effect;
 use crate::tui::keys::{self, Action, Context};
-use crate::tui::model::{Clock, Model, Overlay, Pane, Screen};
+use crate::tui::model::{Clock, Focus, Model, Overlay, Pane, Screen, Severity};
 use crate::tui::msg::Msg;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
@@ -35,11 +37,16 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
     match msg {
         Msg::Clock { ms, unix } => {
             model.clock = Clock { ms, unix };
+            notify::passed(model);
             Vec::new()
         }
         Msg::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
         Msg::Key(key) => pressed(model, key),
         Msg::Pasted(text) => paste::pasted(model, &text),
+        Msg::Focused(here) => {
+            model.focus = if here { Focus::Here } else { Focus::Away };
+            Vec::new()
+        }
         Msg::Resized(width, height) => {
             model.size = (width, height);
             start::clamp(model);
@@ -50,17 +57,23 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             start::arrived(model, load, event);
             Vec::new()
         }
-        Msg::Learned(snapshot) => {
-            diagnosis::learned(model, snapshot);
+        Msg::Scopes { ask, event } => {
+            switcher::arrived(model, ask, event);
             Vec::new()
+        }
+        Msg::Learned(snapshot) => {
+            let effects = notify::learned(model, &snapshot);
+            diagnosis::learned(model, snapshot);
+            effects
         }
         Msg::Planned { run, plan } => {
             fix::planned(model, run, plan);
             Vec::new()
         }
         Msg::Repaired { run, event } => {
+            let effects = notify::repaired(model, run, &event);
             fix::repaired(model, run, *event);
-            Vec::new()
+            effects
         }
         Msg::Fleet { run, event } => {
             fleet::arrived(model, run, event);
@@ -71,24 +84,33 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             Vec::new()
         }
         Msg::Exported(result) => {
-            model.notice = Some(match result {
-                Ok(path) => tr_with("The report is in {path}.", &[("path", &path)]),
-                Err(reason) => tr_with("Could not write the report: {reason}", &[("reason", &reason)]),
-            });
+            match result {
+                Ok(path) => model.say(Severity::Good, tr_with("The report is in {path}.", &[("path", &path)])),
+                Err(reason) => {
+                    model.say(Severity::Bad, tr_with("Could not write the report: {reason}", &[("reason", &reason)]));
+                }
+            }
             Vec::new()
         }
         Msg::ReportMade(text) => vec![Effect::Copy(text)],
         Msg::Copied { first, way } => {
-            model.notice = Some(match way {
+            match way {
                 Way::Program(program) => {
-                    tr_with("Copied by {program}: {text}", &[("program", &program), ("text", &first)])
+                    let text = tr_with("Copied by {program}: {text}", &[("program", &program), ("text", &first)]);
+                    model.say(Severity::Good, text);
                 }
-                Way::Terminal => tr_with("Sent to the clipboard of your terminal: {text}", &[("text", &first)]),
-                Way::TooLong => tr_with(
-                    "Too long for the clipboard of a terminal ({limit} bytes): write it to a file instead.",
-                    &[("limit", &LONGEST)],
-                ),
-            });
+                Way::Terminal => {
+                    let text = tr_with("Sent to the clipboard of your terminal: {text}", &[("text", &first)]);
+                    model.say(Severity::Good, text);
+                }
+                Way::TooLong => {
+                    let text = tr_with(
+                        "Too long for the clipboard of a terminal ({limit} bytes): write it to a file instead.",
+                        &[("limit", &LONGEST)],
+                    );
+                    model.say(Severity::Warn, text);
+                }
+            }
             Vec::new()
         }
         Msg::NotCopied { text } => vec![Effect::CopyByTerminal(text)],
@@ -101,7 +123,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
 }
 
 fn pressed(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
-    model.notice = None;
+    model.notices.hide();
     let context = model.context();
     if matches!(context, Context::Shell | Context::ShellKeys) {
         return shell::pressed(model, context, key);
@@ -127,6 +149,7 @@ pub fn act(model: &mut Model, context: Context, action: Action) -> Vec<Effect> {
         }
         Action::Leave | Action::LeaveNow => return vec![Effect::Quit],
         Action::Journal => return journal::open(model),
+        Action::Messages => notify::list(model),
         Action::Guided => return guided::toggle(model),
         Action::Copy => return copy(model),
         _ if context.is_overlay() => return overlay::act(model, context, action),
@@ -153,6 +176,7 @@ fn field(model: &mut Model, context: Context) -> Option<&mut String> {
         return match model.overlays.last_mut()? {
             Overlay::Palette { query, .. } => Some(query),
             Overlay::Entry { text } => Some(text),
+            Overlay::Switcher(switcher) => Some(&mut switcher.query),
             Overlay::Form(form) => form.fields.get_mut(form.cursor).map(|f| &mut f.value),
             _ => None,
         };
@@ -206,6 +230,7 @@ fn edited(model: &mut Model, context: Context) {
         Context::FleetFilter => fleet::filtered(model),
         Context::Symptoms => start::symptom_filtered(model),
         Context::Palette => overlay::palette_filtered(model),
+        Context::Switcher => switcher::filtered(model),
         _ => {}
     }
 }

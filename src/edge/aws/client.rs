@@ -1,6 +1,10 @@
 //! Clients for the profile and regions, made once, with a count of every request sent.
 
 use crate::core::probe::ProbeId;
+use crate::edge::profiles;
+use crate::engine::scope::ProfileKind;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::{RetryConfig, RetryMode};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::config::interceptors::{BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef};
@@ -125,6 +129,9 @@ impl Aws {
                 None,
                 "practice account",
             ));
+        }
+        if let Some(provider) = own_credentials(settings).await {
+            loader = loader.credentials_provider(provider);
         }
         let config = loader.load().await;
         let config = config.to_builder().retry_config(patient(config.retry_config())).build();
@@ -273,6 +280,23 @@ fn patient(configured: Option<&RetryConfig>) -> RetryConfig {
         said => said,
     };
     found.with_retry_mode(RetryMode::Adaptive).with_max_attempts(attempts)
+}
+
+/// The credentials of a profile that was named, where the environment holds others: a name that is given by hand
+/// outranks them, as in the aws CLI (AWS CLI User Guide, "Configuration settings and precedence"). The SDK's own chain
+/// would take the environment's, and the instances of another account would be listed under the profile's name.
+async fn own_credentials(settings: &AwsSettings) -> Option<ProfileFileCredentialsProvider> {
+    let name = settings.profile.as_ref().filter(|_| settings.keys.is_none())?;
+    if std::env::var_os("AWS_ACCESS_KEY_ID").is_none_or(|id| id.is_empty()) {
+        return None;
+    }
+    let profile = profiles::named(name).await.filter(|p| p.kind != ProfileKind::None)?;
+    let region = settings.regions.first().cloned().or(profile.region);
+    let config = match region {
+        Some(region) => ProviderConfig::without_region().with_region(Some(Region::new(region))),
+        None => ProviderConfig::with_default_region().await,
+    };
+    Some(ProfileFileCredentialsProvider::builder().configure(&config).profile_name(name).build())
 }
 
 /// Endpoint that the profile or the environment sets for one service.

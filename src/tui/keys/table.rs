@@ -40,7 +40,9 @@ pub const TABLE: &[Binding] = {
         row(C::Instances, "v", A::Entry, "type or paste", "type an error, an ssh command or an address", 3, always),
         row(C::Instances, "t", A::Details, "login details", "user, port, keys, your address for the next diagnosis", 4, always),
         row(C::Instances, "f", A::Fleet, "fleet", "every instance at once: who is reached, and why not", 3, always),
+        row(C::Instances, "p", A::Switch, "profile, Region", "change to another profile or Region", 5, always),
         row(C::Instances, "r", A::Again, "reload", "read the instance list again", 5, list_is_done),
+        row(C::Instances, "esc", A::SwitchBack, "go back", "back to the profile and Region before", 1, may_switch_back),
         row(C::Instances, "esc", A::Back, "clear", "clear the filter and the waiting paste", 6, start_can_clear),
         row(C::Instances, "up k", A::Up, "", "up", 0, always),
         row(C::Instances, "down j", A::Down, "", "down", 0, always),
@@ -240,6 +242,13 @@ pub const TABLE: &[Binding] = {
         row(C::Palette, "down tab", A::Down, "", "down", 0, always),
         row(C::Palette, "esc", A::Back, "close", "close", 2, always),
 
+        row(C::Switcher, "enter", A::Accept, "list it", "list the instances of the selected profile or Region", 1, always),
+        row(C::Switcher, "up", A::Up, "", "up", 0, always),
+        row(C::Switcher, "down tab", A::Down, "", "down", 0, always),
+        row(C::Switcher, "pageup", A::PageUp, "", "a page up", 0, always),
+        row(C::Switcher, "pagedown", A::PageDown, "", "a page down", 0, always),
+        row(C::Switcher, "esc", A::Back, "stay", "stay with what is listed", 2, always),
+
         row(C::Inside, "y", A::Yes, "look inside", "run the read-only script, then the checks again", 1, always),
         row(C::Inside, "esc n", A::Back, "no", "stay outside", 1, always),
 
@@ -256,6 +265,7 @@ pub const TABLE: &[Binding] = {
 
         // Everywhere.
         row(C::Common, "u", A::Journal, "journal", "changes made, and undo", 9, not_in_journal),
+        row(C::Common, "m", A::Messages, "", "messages: what was told, newest first", 0, always),
         row(C::Common, "g", A::Guided, "", "guided or triage, for diagnoses", 0, always),
         row(C::Common, ":", A::Palette, "", "command palette: find an action by name", 0, always),
         row(C::Common, "q", A::Leave, "quit", "leave the program", 8, always),
@@ -306,6 +316,10 @@ fn filter_can_go(m: &Model) -> bool {
 
 fn list_is_done(m: &Model) -> bool {
     m.start.done
+}
+
+fn may_switch_back(m: &Model) -> bool {
+    crate::tui::update::switcher::may_go_back(m)
 }
 
 fn start_can_clear(m: &Model) -> bool {

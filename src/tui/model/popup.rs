@@ -1,5 +1,6 @@
 //! What lies on top of a screen and has the keys until it is closed.
 
+use super::switcher::Switcher;
 use crate::core::recognise::Recognised;
 use crate::core::target::Target;
 
@@ -37,6 +38,8 @@ pub enum Overlay {
     Export,
     /// End the session that runs in the pane?
     EndShell,
+    /// Another profile or Region.
+    Switcher(Box<Switcher>),
 }
 
 /// What was recognised in a paste, and what Enter will do.

@@ -1,5 +1,6 @@
 //! The start screen: the instance list, its filter and the symptoms.
 
+use super::switcher::Standing;
 use crate::core::facts::aws::Instance;
 use crate::core::recognise::Recognised;
 use crate::engine::failure::Failure;
@@ -54,6 +55,8 @@ pub struct Start {
     pub failures: Vec<Failure>,
     /// Whether the list is complete.
     pub done: bool,
+    /// Whose instances are listed.
+    pub standing: Standing,
 }
 
 /// One instance of the list.

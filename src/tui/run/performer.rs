@@ -9,18 +9,21 @@ use crate::core::report::compare::{Outline, compare};
 use crate::engine::event::RunId;
 use crate::engine::fleet::FleetEvent;
 use crate::engine::journal::Journal;
+use crate::engine::scope::Scope;
 use crate::engine::world::World;
 use crate::engine::{diagnose, fleet, repair, report};
 use crate::tui::clipboard::{self, Way};
 use crate::tui::effect::{Effect, Export, Place};
 use crate::tui::msg::Msg;
 use crate::tui::pane::session::Handle;
+use crate::tui::update::notify;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::JoinSet;
+use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// The fleet's file names, in the current directory.
@@ -33,6 +36,14 @@ const MANY: usize = 10_000;
 /// Performs effects in tasks of their own; their results come back as messages.
 pub(super) struct Performer {
     world: Arc<dyn World>,
+    /// The world that the program was started with.
+    first: Arc<dyn World>,
+    /// The world of another profile or Region, while it is made.
+    pub(super) changing: Option<oneshot::Receiver<Option<Arc<dyn World>>>>,
+    /// What waits for it.
+    waiting: Vec<Effect>,
+    /// The listing that runs.
+    listing: Option<AbortHandle>,
     journal: Arc<dyn Journal>,
     sender: UnboundedSender<Msg>,
     running: HashMap<RunId, CancellationToken>,
@@ -40,7 +51,8 @@ pub(super) struct Performer {
     pub(super) shell: Option<Handle>,
     /// The ends of those that were left.
     pub(super) closing: JoinSet<()>,
-    begun: Instant,
+    /// When the clock was at 0.
+    pub(super) begun: Instant,
 }
 
 impl Performer {
@@ -48,7 +60,21 @@ impl Performer {
     pub(super) fn new(world: Arc<dyn World>, journal: Arc<dyn Journal>) -> (Self, UnboundedReceiver<Msg>) {
         let (sender, queue) = unbounded_channel();
         let (running, closing) = (HashMap::new(), JoinSet::new());
-        (Self { world, journal, sender, running, shell: None, closing, begun: Instant::now() }, queue)
+        let first = Arc::clone(&world);
+        let made = Self {
+            world,
+            first,
+            changing: None,
+            waiting: Vec::new(),
+            listing: None,
+            journal,
+            sender,
+            running,
+            shell: None,
+            closing,
+            begun: Instant::now(),
+        };
+        (made, queue)
     }
 
     /// The moment, for the model.
@@ -63,6 +89,10 @@ impl Performer {
     /// Starts the effects; true when the program is to end.
     pub(super) fn perform(&mut self, effects: Vec<Effect>) -> io::Result<bool> {
         for effect in effects {
+            if self.changing.is_some() && needs_world(&effect) {
+                self.waiting.push(effect);
+                continue;
+            }
             let (world, journal, sender) = (Arc::clone(&self.world), Arc::clone(&self.journal), self.sender.clone());
             match effect {
                 Effect::Quit => return Ok(true),
@@ -106,14 +136,34 @@ impl Performer {
                         self.closing.spawn(shell.close());
                     }
                 }
+                Effect::ChangeScope(scope) => self.change(scope),
+                Effect::LoadScopes { ask } => {
+                    let (out, mut events) = unbounded_channel();
+                    tokio::spawn(async move { world.scopes(out).await });
+                    tokio::spawn(async move {
+                        while let Some(event) = events.recv().await {
+                            let _ = sender.send(Msg::Scopes { ask, event });
+                        }
+                    });
+                }
+                Effect::Bell(bell) => {
+                    let in_tmux = std::env::var_os("TMUX").is_some_and(|v| !v.is_empty());
+                    let mut out = io::stdout();
+                    out.write_all(notify::sequence(&bell, in_tmux).as_bytes())?;
+                    out.flush()?;
+                }
                 Effect::Cancel { run } => {
+                    self.waiting.retain(|e| !is_of(e, run));
                     if let Some(token) = self.running.remove(&run) {
                         token.cancel();
                     }
                 }
                 Effect::LoadInventory { load } => {
                     let (out, mut parts) = unbounded_channel();
-                    tokio::spawn(async move { world.inventory(out).await });
+                    if let Some(before) = self.listing.take() {
+                        before.abort();
+                    }
+                    self.listing = Some(tokio::spawn(async move { world.inventory(out).await }).abort_handle());
                     tokio::spawn(async move {
                         let mut done = false;
                         while let Some(event) = parts.recv().await {
@@ -204,6 +254,31 @@ impl Performer {
         Ok(false)
     }
 
+    /// Begins to make the world of a scope; what needs it waits until it is there. Those that run go on in theirs.
+    fn change(&mut self, scope: Scope) {
+        // What waits was asked for in a scope that was left.
+        self.waiting.clear();
+        if let Some(listing) = self.listing.take() {
+            listing.abort();
+        }
+        let (made, changing) = oneshot::channel();
+        let first = Arc::clone(&self.first);
+        tokio::spawn(async move {
+            let world = if scope == Scope::default() { Some(first) } else { first.with_scope(scope).await };
+            let _ = made.send(world);
+        });
+        self.changing = Some(changing);
+    }
+
+    /// The world of the scope is made; what has waited for it.
+    pub(super) fn changed(&mut self, world: Option<Arc<dyn World>>) -> Vec<Effect> {
+        self.changing = None;
+        if let Some(world) = world {
+            self.world = world;
+        }
+        std::mem::take(&mut self.waiting)
+    }
+
     /// The terminal with this number.
     fn shell(&self, run: RunId) -> Option<&Handle> {
         self.shell.as_ref().filter(|s| s.run() == run)
@@ -220,6 +295,37 @@ impl Performer {
         });
         out
     }
+}
+
+/// Waits for the world of a scope, if one is being made.
+pub(super) async fn changed_scope(
+    changing: &mut Option<oneshot::Receiver<Option<Arc<dyn World>>>>,
+) -> Option<Arc<dyn World>> {
+    match changing {
+        Some(made) => made.await.unwrap_or_default(),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether an effect is done by the world of the scope.
+fn needs_world(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::LoadInventory { .. }
+            | Effect::LoadScopes { .. }
+            | Effect::Diagnose { .. }
+            | Effect::Plan { .. }
+            | Effect::Apply { .. }
+            | Effect::Undo { .. }
+            | Effect::Resume { .. }
+            | Effect::Fleet { .. }
+            | Effect::OpenShell { .. }
+    )
+}
+
+/// Whether it is the beginning of a run that can be cancelled.
+fn is_of(effect: &Effect, wanted: RunId) -> bool {
+    matches!(effect, Effect::Diagnose { run, .. } | Effect::Fleet { run, .. } if *run == wanted)
 }
 
 /// Passes the fleet's answers on, those that come close together as one: each makes the list be grouped anew.

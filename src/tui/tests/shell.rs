@@ -151,7 +151,7 @@ fn every_key_goes_to_the_other_side_but_one() {
     }
     // A key that is none of port22's is not sent either.
     assert!(press(&mut model, "<ctrl-]>x").is_empty());
-    assert!(model.notice.is_some());
+    assert!(model.notices.shown().is_some());
     assert_eq!(typed(&press(&mut model, "x")), b"x");
 }
 
@@ -207,7 +207,7 @@ fn zoom_and_size_are_told_and_columns_stay() {
 fn the_scroll_back_has_its_own_keys_and_ends_with_esc() {
     let mut model = open(blocked_inside(SIZE));
     assert!(press(&mut model, "<ctrl-]>[").is_empty());
-    assert_eq!(model.notice.as_deref(), Some("Nothing has scrolled off yet."));
+    assert_eq!(model.notices.shown().map(|n| &*n.text), Some("Nothing has scrolled off yet."));
     show(&mut model, &b"line\r\n".repeat(100));
     let scroll = |effects: &[Effect]| match effects {
         [Effect::ShellScroll { by, .. }] => *by,
@@ -238,7 +238,8 @@ fn leaving_asks_while_it_runs_and_returns_to_the_same_place() {
     let run = run_of(&model);
     let effects = press(&mut model, "<ctrl-]>qy");
     assert!(matches!(effects[..], [Effect::CloseShell { run: r }] if r == run), "{effects:?}");
-    assert!(model.notice.take().is_some_and(|n| n.contains("r runs the checks again")));
+    assert!(model.notices.shown().is_some_and(|n| n.text.contains("r runs the checks again")));
+    model.notices.hide();
     assert_eq!(screen(&model), before);
     // Late news of a pane that is gone change nothing.
     update(&mut model, Msg::ShellEnded { run, end: End::default() });
@@ -251,7 +252,7 @@ fn leaving_asks_while_it_runs_and_returns_to_the_same_place() {
     update(&mut model, Msg::ShellEnded { run, end: End { status: Some(0), ..End::default() } });
     assert!(screen(&model).contains("ended, exit status 0"));
     press(&mut model, "<enter>");
-    model.notice = None;
+    model.notices.hide();
     assert_eq!(screen(&model), before);
 }
 

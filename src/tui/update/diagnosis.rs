@@ -4,6 +4,8 @@ use crate::core::catalogue;
 use crate::core::check::{CheckResult, Verdict};
 use crate::core::diagnosis::DoorState;
 use crate::core::diagnosis::Overall;
+use crate::core::facts::host::Sample;
+use crate::core::facts::wire::Tcp;
 use crate::core::told::told;
 use crate::core::words::tr;
 use crate::core::{fixes, rules};
@@ -60,6 +62,7 @@ pub fn open(model: &mut Model, mut request: Request) -> Vec<Effect> {
         ask: None,
         walk: Walk::default(),
         before: None,
+        connects: Vec::new(),
     };
     model.stack.push(Screen::Diagnosis(Box::new(diagnosing)));
     effects.push(Effect::Diagnose { run, request: Box::new(request) });
@@ -99,6 +102,12 @@ pub fn learned(model: &mut Model, snapshot: Box<Snapshot>) {
 /// Puts a snapshot on the screen.
 pub fn show(d: &mut Diagnosing, snapshot: Box<Snapshot>, ms: u64) {
     d.received_ms = ms;
+    if let Some(Tcp::Connected { millis }) = snapshot.facts.wire.tcp.value()
+        && snapshot.finished
+        && d.connects.last().is_none_or(|last| last.at < snapshot.facts.now)
+    {
+        d.connects.push(Sample { at: snapshot.facts.now, value: *millis as f64 });
+    }
     if let Some(instance) = snapshot.facts.instance() {
         d.label = instance.name.clone().unwrap_or_else(|| instance.id.clone());
     }

@@ -11,7 +11,7 @@ use crate::engine::journal::Entry;
 use crate::engine::secret::Secret;
 use crate::tui::effect::Effect;
 use crate::tui::keys::Action;
-use crate::tui::model::{Fixing, Model, Phase, Screen, StepRow};
+use crate::tui::model::{Fixing, Model, Phase, Screen, Severity, StepRow};
 use crate::tui::update::{diagnosis, leave_screen};
 
 /// How long a plan may be on the screen before the world is read again on "yes".
@@ -196,8 +196,10 @@ pub fn repaired(model: &mut Model, run: RunId, event: RepairEvent) {
         RepairEvent::Ended(RepairResult { outcome: RepairOutcome::Stale(plan), .. }) => {
             fixing.phase = Phase::Preview { plan, typed: String::new() };
             fixing.planned_ms = ms;
-            model.notice =
-                Some(tr("The world has changed since the plan was shown: this is the plan for it now.").to_owned());
+            model.say(
+                Severity::Warn,
+                tr("The world has changed since the plan was shown: this is the plan for it now."),
+            );
             return;
         }
         RepairEvent::Ended(result) => {
@@ -234,7 +236,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Accept => return back(model),
         Action::Back => {
             if model.fixing().is_some_and(Fixing::is_running) {
-                model.notice = Some(tr("The change goes on to its end; then u undoes it.").to_owned());
+                model.say(Severity::Note, tr("The change goes on to its end; then u undoes it."));
             } else {
                 return back(model);
             }
@@ -254,7 +256,7 @@ fn scroll(model: &mut Model, by: isize) {
 
 fn apply(model: &mut Model) -> Vec<Effect> {
     if model.settings.read_only {
-        model.notice = Some(tr("Read-only: nothing is changed.").to_owned());
+        model.say(Severity::Warn, tr("Read-only: nothing is changed."));
         return Vec::new();
     }
     let now = model.clock.ms;
@@ -265,7 +267,8 @@ fn apply(model: &mut Model) -> Vec<Effect> {
         if let Consent::Type(wanted) = &plan.consent
             && word.is_none_or(|w| w.trim() != wanted)
         {
-            model.notice = Some(tr_with("type {word} to confirm", &[("word", wanted)]));
+            let text = tr_with("type {word} to confirm", &[("word", wanted)]);
+            model.say(Severity::Warn, text);
             return Vec::new();
         }
         Effect::Resume { run: fixing.run, entry, request: Box::new(fixing.request.clone()) }
@@ -279,7 +282,7 @@ fn apply(model: &mut Model) -> Vec<Effect> {
                 Effect::Apply { run: fixing.run, plan: Box::new(plan), request, reread }
             }
             Err(reason) => {
-                model.notice = Some(reason);
+                model.say(Severity::Warn, reason);
                 return Vec::new();
             }
         }

@@ -4,7 +4,7 @@ use crate::core::target::Target;
 use crate::core::words::{phrase, tr, tr_with};
 use crate::tui::effect::Effect;
 use crate::tui::keys::Action;
-use crate::tui::model::{Field, Form, Model, Overlay};
+use crate::tui::model::{Field, Form, Model, Overlay, Severity};
 use crate::tui::update::diagnosis;
 
 /// Opens the form, filled with what is used now.
@@ -49,7 +49,7 @@ fn accept(model: &mut Model) -> Vec<Effect> {
             model.overlays.pop();
             let Some(d) = model.diagnosing_mut() else {
                 model.settings.base = target;
-                model.notice = Some(tr("These login details are used for the next diagnosis.").to_owned());
+                model.say(Severity::Note, tr("These login details are used for the next diagnosis."));
                 return Vec::new();
             };
             if d.request.target == target {

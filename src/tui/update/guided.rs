@@ -5,7 +5,7 @@ use crate::core::check::Verdict;
 use crate::core::words::{tr, tr_with};
 use crate::tui::effect::Effect;
 use crate::tui::keys::Action;
-use crate::tui::model::{Diagnosing, Model};
+use crate::tui::model::{Diagnosing, Model, Severity};
 use crate::tui::update::diagnosis;
 
 /// Guided or triage.
@@ -17,7 +17,7 @@ pub fn toggle(model: &mut Model) -> Vec<Effect> {
         } else {
             tr("Triage: diagnoses show everything at once.")
         };
-        model.notice = Some(text.to_owned());
+        model.say(Severity::Note, text);
     }
     Vec::new()
 }
@@ -76,7 +76,7 @@ fn go_on(model: &mut Model) -> Vec<Effect> {
     if !d.walk.revealed {
         d.walk.revealed = true;
     } else if waits(d) {
-        model.notice = Some(tr("The answer is not there yet.").to_owned());
+        model.say(Severity::Note, tr("The answer is not there yet."));
     } else if d.walk.at + 1 < tree.len() {
         d.walk.at += 1;
         d.walk.revealed = false;

@@ -6,10 +6,10 @@ use crate::core::told::told;
 use crate::core::words::{self, Lang, tr, tr_with};
 use crate::tui::effect::Effect;
 use crate::tui::keys::{self, Action, Binding, Context};
-use crate::tui::model::{Model, Overlay, Part, Reading, Screen};
+use crate::tui::model::{Model, Overlay, Part, Reading, Screen, Severity};
 use crate::tui::text::safe;
 use crate::tui::update::start::step;
-use crate::tui::update::{diagnosis, fleet, form, guided, paste, shell};
+use crate::tui::update::{diagnosis, fleet, form, guided, paste, shell, switcher};
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
@@ -31,6 +31,7 @@ pub fn open_entry(model: &mut Model) {
 pub fn act(model: &mut Model, context: Context, action: Action) -> Vec<Effect> {
     match (context, action) {
         (Context::Form, _) => return form::act(model, action),
+        (Context::Switcher, _) => return switcher::act(model, action),
         (Context::Palette, Action::Accept) => return palette_run(model),
         (Context::Palette, Action::Up | Action::Down) => palette_move(model, action),
         (Context::Paste, Action::Accept) => return paste::accept(model),
@@ -164,7 +165,7 @@ fn palette_run(model: &mut Model) -> Vec<Effect> {
 /// How to do a fix by hand.
 pub fn fix_by_hand(model: &mut Model, id: &str) {
     let Some(words) = catalogue::get().fixes.get(id) else {
-        model.notice = Some(tr_with("There are no words about {id} yet.", &[("id", &id)]));
+        model.say(Severity::Warn, tr_with("There are no words about {id} yet.", &[("id", &id)]));
         return;
     };
     let by_hand = filled(model, words.by_hand.trim());

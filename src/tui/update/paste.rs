@@ -6,13 +6,13 @@ use crate::core::words::{tr, tr_with};
 use crate::engine::diagnose::Request;
 use crate::tui::effect::Effect;
 use crate::tui::keys::Context;
-use crate::tui::model::{Model, Overlay, Pane, PasteBox};
+use crate::tui::model::{Model, Overlay, Pane, PasteBox, Severity};
 use crate::tui::update::{diagnosis, insert, shell, start};
 use std::net::IpAddr;
 
 /// A text was pasted.
 pub fn pasted(model: &mut Model, text: &str) -> Vec<Effect> {
-    model.notice = None;
+    model.notices.hide();
     let context = model.context();
     if model.shell().is_some() {
         return shell::pasted(model, context, text);
@@ -24,7 +24,7 @@ pub fn pasted(model: &mut Model, text: &str) -> Vec<Effect> {
     } else if context == Context::Secret {
         // Spaces belong to it, and nothing else may read it.
         insert(model, context, text.trim_end_matches(['\r', '\n']));
-    } else if context.is_text() && single {
+    } else if context.is_text() && (single || (is_field(context) && !word.contains('\n'))) {
         insert(model, context, word);
     } else if single && model.stack.is_empty() && model.overlays.is_empty() {
         // One word is a name, an id or an address: look for it.
@@ -35,6 +35,12 @@ pub fn pasted(model: &mut Model, text: &str) -> Vec<Effect> {
         recognise(model, text);
     }
     Vec::new()
+}
+
+/// Whether a line that is pasted belongs into the field even when it has spaces: a path, a few words to look for. In the
+/// lists of the start it may as well be an error, and is recognised.
+fn is_field(context: Context) -> bool {
+    matches!(context, Context::Form | Context::Palette | Context::Switcher | Context::Consent | Context::FleetFilter)
 }
 
 /// Recognises a text and shows what it is.
@@ -156,5 +162,5 @@ fn wait_for_instance(model: &mut Model, found: Recognised) {
     start::select_symptom(model, symptom.as_deref());
     model.start.pane = Pane::Instances;
     model.start.paste = Some(found);
-    model.notice = Some(tr("Choose the instance that the paste is about, then Enter.").to_owned());
+    model.say(Severity::Note, tr("Choose the instance that the paste is about, then Enter."));
 }

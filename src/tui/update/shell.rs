@@ -9,7 +9,7 @@ use crate::engine::terminal::{Door, End, Wish};
 use crate::tui::effect::{Effect, Typed};
 use crate::tui::keys::{self, Action, Context};
 use crate::tui::layout;
-use crate::tui::model::{Diagnosing, Model, Overlay, Screen, ShellFinding, ShellMode, ShellPhase, Shelling};
+use crate::tui::model::{Diagnosing, Model, Overlay, Screen, Severity, ShellFinding, ShellMode, ShellPhase, Shelling};
 use crate::tui::pane::emulator::Scroll;
 use crate::tui::pane::frame::{Frame, Modes};
 use crate::tui::pane::{keys as encode, paste};
@@ -32,7 +32,7 @@ pub fn cheapest(model: &mut Model) -> Vec<Effect> {
         return self::open(model, door);
     }
     model.stack.push(Screen::Doors { cursor: 0 });
-    model.notice = Some(tr("No way in is known to be open: choose one to try.").to_owned());
+    model.say(Severity::Warn, tr("No way in is known to be open: choose one to try."));
     Vec::new()
 }
 
@@ -200,7 +200,7 @@ pub fn pressed(model: &mut Model, context: Context, key: KeyEvent) -> Vec<Effect
         return input(s, bytes);
     }
     s.mode = ShellMode::Remote;
-    model.notice = Some(tr("Not a key of port22; Ctrl-] ? lists them.").to_owned());
+    model.say(Severity::Warn, tr("Not a key of port22; Ctrl-] ? lists them."));
     Vec::new()
 }
 
@@ -272,7 +272,7 @@ fn scroll_back(model: &mut Model) -> Vec<Effect> {
         return vec![Effect::ShellScroll { run: s.run, by: Scroll::Lines(page) }];
     };
     s.mode = ShellMode::Remote;
-    model.notice = Some(nothing.to_owned());
+    model.say(Severity::Note, nothing);
     Vec::new()
 }
 
@@ -286,7 +286,7 @@ fn suggest(model: &mut Model, chosen: Option<usize>) -> Vec<Effect> {
     let bytes = paste::command(&suggestion.command, modes(s).bracketed_paste);
     s.marked = (at + 1) % s.commands.len().max(1);
     let effects = input(s, bytes);
-    model.notice = Some(tr("At the prompt. Read it; Enter there runs it.").to_owned());
+    model.say(Severity::Note, tr("At the prompt. Read it; Enter there runs it."));
     effects
 }
 
@@ -297,8 +297,7 @@ pub fn leave(model: &mut Model) -> Vec<Effect> {
     let was_in = matches!(s.phase, ShellPhase::Open | ShellPhase::Ended(_));
     leave_screen(model);
     if was_in && matches!(model.stack.last(), Some(Screen::Diagnosis(d)) if d.finished()) {
-        model.notice =
-            Some(tr("Back from the shell. If you changed something there, r runs the checks again.").to_owned());
+        model.say(Severity::Note, tr("Back from the shell. If you changed something there, r runs the checks again."));
     }
     vec![Effect::CloseShell { run }]
 }

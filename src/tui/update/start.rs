@@ -14,7 +14,7 @@ use crate::tui::keys::Action;
 use crate::tui::layout;
 use crate::tui::model::{Model, Pane, Row};
 use crate::tui::text::safe;
-use crate::tui::update::{diagnosis, form, overlay};
+use crate::tui::update::{diagnosis, form, overlay, switcher};
 use nucleo_matcher::pattern::{AtomKind, CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str, Utf32String};
 use std::fmt::Write;
@@ -49,7 +49,13 @@ pub fn arrived(model: &mut Model, load: u64, event: InventoryEvent) {
         }
         InventoryEvent::Failed(failure) => start.failures.push(failure),
         InventoryEvent::Page(instances) => page(model, instances),
-        InventoryEvent::Done => done(model),
+        InventoryEvent::Done => {
+            done(model);
+            // There is something to see: nobody needs the way back.
+            if !model.start.rows.is_empty() {
+                model.start.standing.before = None;
+            }
+        }
     }
 }
 
@@ -92,6 +98,18 @@ fn natural(name: &str) -> String {
         out.push(c);
     }
     out
+}
+
+/// The rows of an earlier list are back, with its filter.
+pub fn restored(model: &mut Model, selected: Option<&str>) {
+    let start = &mut model.start;
+    start.ranked_by.clear();
+    start.shown = (0..start.rows.len() as u32).collect();
+    (start.cursor, start.offset) = (0, 0);
+    if !start.filter.is_empty() {
+        rank(model, false);
+    }
+    keep(model, selected);
 }
 
 /// Rows that a new reading did not name are gone.
@@ -307,6 +325,8 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Details => form::open(model),
         Action::Again => return reload(model),
         Action::Fleet => return super::fleet::open(model),
+        Action::Switch => return switcher::open(model),
+        Action::SwitchBack => return switcher::go_back(model),
         Action::Back => back(model),
         _ => moved(model, action),
     }

@@ -5,6 +5,7 @@ use crate::core::catalogue;
 use crate::core::cause::Certainty;
 use crate::core::check::CheckResult;
 use crate::core::diagnosis::Overall;
+use crate::core::series::Series;
 use crate::core::told::told;
 use crate::core::words::{tr, tr_with};
 use crate::core::{fixes, rules};
@@ -206,6 +207,11 @@ fn detail(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, are
             }
         }
     }
+    if !matches!(mark, Mark::Running(_) | Mark::Waiting) {
+        // Bars are not wrapped: the end of the line is cut before one of them would be.
+        let numbers = d.numbers(&check.id);
+        lines.extend(numbers.iter().flat_map(|s| numbers_of(s, inner.width, theme.accent(), theme.muted())));
+    }
     if let Some(words) = words {
         let head = theme.key();
         let by_hand = crate::core::report::fill(&words.by_hand, &snapshot.facts);
@@ -221,6 +227,17 @@ fn detail(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, are
         }
     }
     pen.lines(inner, &lines, d.detail_scroll);
+}
+
+/// A number over time: its bars, and below them what they go from and to.
+pub fn numbers_of(series: &Series, room: u16, bars: Style, words: Style) -> Vec<(String, Style)> {
+    let line = format!("  {}", series.line(false));
+    if width(&line) <= usize::from(room) {
+        return vec![(line, bars)];
+    }
+    let drawn = series.bars(false);
+    let (name, rest) = line.split_once(&drawn).unwrap_or((&line, ""));
+    vec![(format!("{name}{drawn}"), bars), (format!("  {rest}"), words)]
 }
 
 fn probe_words(snapshot: &Snapshot, probe: crate::core::probe::ProbeId) -> String {

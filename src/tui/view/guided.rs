@@ -12,7 +12,7 @@ use crate::tui::text::fit;
 use crate::tui::theme::Mark;
 use crate::tui::update::diagnosis::{Choice, choices, progress};
 use crate::tui::update::guided::{leaf, score, waits};
-use crate::tui::view::diagnosis::{cause_title, mark_word, top};
+use crate::tui::view::diagnosis::{cause_title, mark_word, numbers_of, top};
 use crate::tui::view::path;
 use crate::tui::view::widgets::{Pen, wrapped};
 use ratatui::layout::Rect;
@@ -156,6 +156,9 @@ fn step(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area:
                 "  ",
                 theme.muted(),
             );
+        }
+        for series in &d.numbers(&check.id) {
+            lines.extend(numbers_of(series, inner.width, theme.accent(), theme.muted()));
         }
         if let Some(words) = words.filter(|_| mark == Mark::Pass) {
             section(&mut lines, tr("This rules out"), &words.rules_out, theme.text());

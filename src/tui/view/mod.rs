@@ -12,6 +12,7 @@ pub mod path;
 pub mod popup;
 pub mod shell;
 pub mod start;
+pub mod switcher;
 pub mod widgets;
 
 use crate::core::words::tr_with;
@@ -65,6 +66,7 @@ fn screen(model: &Model, pen: &mut Pen) {
             Overlay::Inside if matches!(model.stack.last(), Some(Screen::Fleet(_))) => popup::inside_many(pen),
             Overlay::Inside => popup::inside(pen),
             Overlay::Export => popup::export(model, pen),
+            Overlay::Switcher(s) => switcher::draw(model, s, pen),
         }
     }
     widgets::footer(model, pen);

@@ -50,7 +50,7 @@ pub fn draw(model: &Model, s: &Shelling, pen: &mut Pen) {
 
 /// Without a rule, what is to be told of the terminal takes the end of the last line.
 pub fn corner(model: &Model, pen: &mut Pen) {
-    if let Some(s) = model.shell().filter(|s| s.zoom && model.notice.is_none()) {
+    if let Some(s) = model.shell().filter(|s| s.zoom && model.notices.shown().is_none()) {
         let theme = pen.theme;
         let (words, style) = state(s, theme);
         let (w, y) = (pen.area.width, pen.area.height - 1);

@@ -8,6 +8,7 @@ use crate::tui::model::{Model, Pane, Row};
 use crate::tui::text::{ago, fit_middle};
 use crate::tui::theme::Theme;
 use crate::tui::update::start::{chosen_symptom, symptom_title, typed_target};
+use crate::tui::update::switcher;
 use crate::tui::view::widgets::{Pen, header};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -174,9 +175,14 @@ fn empty(model: &Model, pen: &mut Pen, list: Rect) {
             "Could not {doing}: {reason}\n\n{next}\n\nYou can still type a target after / or paste an error.",
             &[("doing", &failure.doing), ("reason", &failure.reason), ("next", &failure.next)],
         );
-        pen.paragraph(area, &text, pen.theme.warn());
+        let used = pen.paragraph(area, &text, pen.theme.warn());
+        way_back(model, pen, area, used);
     } else if start.done {
-        pen.paragraph(area, tr("There is no instance here. Is it another region or profile?\n\nYou can still type a target after / or paste an error."), pen.theme.text());
+        let text = tr(
+            "There is no instance here. Is it another region or profile? p changes to it.\n\nYou can still type a target after / or paste an error.",
+        );
+        let used = pen.paragraph(area, text, pen.theme.text());
+        way_back(model, pen, area, used);
     } else {
         pen.paragraph(
             area,
@@ -184,6 +190,13 @@ fn empty(model: &Model, pen: &mut Pen, list: Rect) {
             pen.theme.muted(),
         );
     }
+}
+
+/// After a change of profile or Region that led to nothing: the key that takes it back.
+fn way_back(model: &Model, pen: &mut Pen, area: Rect, used: u16) {
+    let Some(place) = switcher::way_back(model).filter(|_| used + 1 < area.height) else { return };
+    let place = tr_with(" back to {place}", &[("place", &place)]);
+    pen.spans(area.x, area.y + used + 1, area.width, &[("Esc", pen.theme.key()), (&place, pen.theme.strong())]);
 }
 
 fn detail(pen: &mut Pen, area: Rect, row: &Row, now: i64) {

@@ -5,9 +5,10 @@
 use crate::core::plan::Risk;
 use crate::core::words::tr;
 use crate::tui::keys;
-use crate::tui::model::Model;
+use crate::tui::model::{Model, Severity};
 use crate::tui::text::{fit, safe, width, wrap};
 use crate::tui::theme::{Mark, Theme};
+use crate::tui::update::notify;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -216,8 +217,18 @@ pub fn risk_style(theme: Theme, risk: Risk) -> Style {
 pub fn footer(model: &Model, pen: &mut Pen) {
     let y = pen.area.height - 1;
     pen.clear(Rect::new(0, y, pen.area.width, 1));
-    if let Some(notice) = &model.notice {
-        pen.put(1, y, pen.area.width - 2, notice, pen.theme.accent());
+    if let Some(notice) = model.notices.shown() {
+        let mut x = 1;
+        if let Some(mark) = notify::mark(notice.severity) {
+            pen.mark(x, y, mark);
+            x += 2;
+        }
+        let style = match notice.severity {
+            Severity::Note | Severity::Good => pen.theme.accent(),
+            Severity::Warn => pen.theme.warn(),
+            Severity::Bad => pen.theme.bad(),
+        };
+        pen.put(x, y, pen.area.width - x - 1, &notice.text, style);
         return;
     }
     let mut keys = keys::footer(model);
