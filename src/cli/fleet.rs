@@ -1,8 +1,8 @@
 //! `port22 fleet`: every instance of the chosen Regions and profiles, one line each as it is settled, or a table by cause.
 
 use super::args::{Cli, FleetArgs};
+use super::input;
 use super::output::{self, Exit};
-use super::{input, wizard};
 use crate::core::fleet::{self, Asked, Group, Reach, Row, Tally};
 use crate::core::recognise::strip_controls;
 use crate::core::target::Target;
@@ -11,6 +11,7 @@ use crate::core::words::tr_with;
 use crate::edge::{Chosen, RealFleet, profiles};
 use crate::engine::failure::{Failure, FailureKind};
 use crate::engine::fleet::{FleetEvent, FleetWorld, Progress, Whom, Wish, run as look};
+use crate::signals::Signals;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
@@ -131,13 +132,12 @@ async fn show(world: Arc<dyn FleetWorld>, wish: Wish, form: Form, ascii: bool) -
     let mut told = Told { form, rows: BTreeMap::new(), listed: 0, failures: Vec::new() };
     let mut bar = Bar::new();
     let mut read = form != Form::Csv || line(fleet::CSV_HEADER);
-    let signal = wizard::until_signal();
-    tokio::pin!(signal);
+    let mut signals = Signals::listen();
     let mut end = Progress::default();
     loop {
         let event = tokio::select! {
             event = events.recv() => event,
-            () = &mut signal, if !cancel.is_cancelled() => {
+            _ = signals.next(), if !cancel.is_cancelled() => {
                 cancel.cancel();
                 continue;
             }

@@ -10,6 +10,7 @@ use crate::engine::diagnose::Request;
 use crate::engine::failure::Failure;
 use crate::engine::journal::Journal;
 use crate::lab::{Lab, LabOptions, scenario_list};
+use crate::signals::Signals;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,7 +84,7 @@ async fn serve(options: LabOptions) -> Result<Exit, Failure> {
         crate::core::text::shell_quote(&lab.config_file().display().to_string()),
         lab.source_ip()
     ));
-    wizard::until_signal().await;
+    Signals::listen().next().await;
     lab.stop().await;
     Ok(Exit::Ok)
 }
