@@ -484,7 +484,8 @@ impl Line {
             let pause = agent.control(Kind::Pause, b"");
             return self.write(Some(pause)).await;
         }
-        if self.faults.cuts.first().is_some_and(|at| self.count >= *at) {
+        // One connection is cut once.
+        if self.connection.is_some() && self.faults.cuts.first().is_some_and(|at| self.count >= *at) {
             self.faults.cuts.remove(0);
             return self.write(None).await;
         }
