@@ -30,6 +30,7 @@ pub mod rescue;
 pub mod rules;
 pub mod serial_console;
 pub mod series;
+pub mod settings;
 pub mod ssh_args;
 pub mod suggest;
 pub mod target;
