@@ -1,7 +1,9 @@
 //! The arguments, as clap reads them. Help, completions and the manual page come from here.
 
+use crate::core::settings::{InForce, Settings, ThemeName};
 use crate::core::words;
 use crate::engine::failure::Failure;
+use clap::builder::{BoolishValueParser, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -48,6 +50,9 @@ pub struct SshArgs {
     pub option: Vec<String>,
 }
 
+/// Heading of the options that only the full screen has.
+const FULL_SCREEN: &str = "Full screen";
+
 /// Options of every command.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Global {
@@ -72,13 +77,51 @@ pub struct Global {
     /// Longest time for any probe.
     #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: Option<u64>,
-    /// No colours (also NO_COLOR).
-    #[arg(long, global = true)]
+    /// No colours (also NO_COLOR): --theme none.
+    #[arg(long, global = true, conflicts_with = "theme")]
     pub no_color: bool,
     /// Plain ASCII instead of symbols.
-    #[arg(long, global = true)]
+    #[arg(long = "ascii", global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_name = "BOOL", hide_possible_values = true, value_parser = BoolishValueParser::new())]
+    pub ascii_said: Option<bool>,
+    /// Whether ASCII is in force.
+    #[arg(skip)]
     pub ascii: bool,
-    /// Language of the words; the locale's (LC_ALL, LC_MESSAGES, LANG) when not said. JSON is always English.
+    /// Settings file instead of $XDG_CONFIG_HOME/port22/config.toml (also PORT22_CONFIG); port22 settings shows what is in force.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// Colours.
+    #[arg(long, global = true, help_heading = FULL_SCREEN, hide_possible_values = false,
+        value_parser = PossibleValuesParser::new(ThemeName::ALL.map(ThemeName::name)))]
+    pub theme: Option<String>,
+    /// How a diagnosis begins: everything at once, or one question at a time.
+    #[arg(long, global = true, help_heading = FULL_SCREEN, value_parser = PossibleValuesParser::new(["triage", "guided"]))]
+    pub mode: Option<String>,
+    /// Columns of the instance list, with commas between them; port22 settings --schema names them.
+    #[arg(long, global = true, help_heading = FULL_SCREEN, value_delimiter = ',')]
+    pub columns: Vec<String>,
+    /// What the instance list is sorted by: a column, with - before it the greatest first; arrival leaves it as it comes.
+    #[arg(long, global = true, help_heading = FULL_SCREEN, value_name = "COLUMN", allow_hyphen_values = true)]
+    pub sort: Option<String>,
+    /// Listen to the mouse, or not.
+    #[arg(long, global = true, help_heading = FULL_SCREEN, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_name = "BOOL", hide_possible_values = true,
+        value_parser = BoolishValueParser::new())]
+    pub mouse: Option<bool>,
+    /// How the end of something long is told: a bell when you look elsewhere, never, a bell, a message (OSC 9).
+    #[arg(long, global = true, help_heading = FULL_SCREEN,
+        value_parser = PossibleValuesParser::new(["away", "off", "bell", "terminal"]))]
+    pub notify: Option<String>,
+    /// Directory with words and trees of your own.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub assets: Option<PathBuf>,
+    /// What is in force, by meaning; filled in before a command runs.
+    #[arg(skip)]
+    pub chosen: Settings,
+    /// The same by key, with the sources.
+    #[arg(skip)]
+    pub in_force: Option<InForce>,
+    /// Language of the words; auto is the locale's (LC_ALL, LC_MESSAGES, LANG). JSON is always English.
     #[arg(long, global = true, value_enum)]
     pub lang: Option<Lang>,
     /// Write a log to this file (also PORT22_LOG).
@@ -104,17 +147,21 @@ impl Global {
 /// Languages of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Lang {
+    /// The locale's.
+    Auto,
     /// English.
     En,
     /// Japanese.
     Ja,
 }
 
-impl From<Lang> for words::Lang {
-    fn from(lang: Lang) -> Self {
-        match lang {
-            Lang::En => Self::En,
-            Lang::Ja => Self::Ja,
+impl Lang {
+    /// The language that is asked for by name.
+    pub fn named(self) -> Option<words::Lang> {
+        match self {
+            Self::Auto => None,
+            Self::En => Some(words::Lang::En),
+            Self::Ja => Some(words::Lang::Ja),
         }
     }
 }
@@ -150,6 +197,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// The IAM policy that the checks (and fixes) need.
     Policy(PolicyArgs),
+    /// The settings in force and where each comes from; the schema of the settings file; whether a file is right.
+    Settings(SettingsArgs),
     /// Completions for a shell.
     Completions {
         /// Shell.
@@ -447,6 +496,19 @@ pub struct PolicyArgs {
     pub door: Vec<TerminalDoor>,
 }
 
+#[derive(Debug, Args)]
+pub struct SettingsArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Print the JSON Schema of the settings file.
+    #[arg(long, conflicts_with_all = ["json", "check"])]
+    pub schema: bool,
+    /// Read this file and tell every error by line and column; exit status 2 when there is one.
+    #[arg(long, value_name = "FILE")]
+    pub check: Option<PathBuf>,
+}
+
 impl Cli {
     /// Whether the output is read by programs.
     pub fn is_for_programs(&self) -> bool {
@@ -461,6 +523,7 @@ impl Cli {
             Some(Command::Identify(a)) => a.json,
             Some(Command::Fleet(a)) => a.json,
             Some(Command::Journal(a)) => a.json,
+            Some(Command::Settings(a)) => a.json,
             Some(Command::Undo(a) | Command::Resume(a)) => a.json,
             _ => false,
         }

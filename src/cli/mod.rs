@@ -13,6 +13,7 @@ mod journal;
 mod lab;
 mod output;
 mod passphrase;
+mod settings;
 mod shell;
 mod ssh;
 mod tunnel;
@@ -34,7 +35,7 @@ const GOODBYE: Duration = Duration::from_secs(3);
 
 /// Parses the arguments, runs, and returns the exit status of the contract.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // --help and --version are errors to clap, and answers to the user.
@@ -43,7 +44,6 @@ pub fn main() -> ExitCode {
             return if usage { Exit::Usage.into() } else { Exit::Ok.into() };
         }
     };
-    words::set(language(&cli, |name| std::env::var(name).ok()));
     if let (Some(_), Some(target)) = (&cli.command, &cli.target) {
         // The options of every command may stand before it; a target may not.
         let failure = Failure::usage(
@@ -53,6 +53,11 @@ pub fn main() -> ExitCode {
         );
         return output::report(&failure, false).into();
     }
+    let environment = |name: &str| std::env::var(name).ok();
+    if let Err(failure) = settings::apply(&mut cli, environment) {
+        return output::report(&failure, cli.wants_json()).into();
+    }
+    words::set(language(&cli, environment));
     if let Err(failure) = start_log(&cli) {
         return output::report(&failure, false).into();
     }
@@ -79,7 +84,7 @@ fn wind_up(runtime: tokio::runtime::Runtime) {
 /// The language of the words. Programs read JSON, so it does not change with the locale of whoever starts them; and who
 /// asks for plain ASCII has a terminal on which no other script appears, unless Japanese is asked for by name.
 fn language(cli: &Cli, environment: impl Fn(&str) -> Option<String>) -> Lang {
-    match cli.global.lang.map(Lang::from) {
+    match cli.global.chosen.lang {
         _ if cli.is_for_programs() => Lang::En,
         None if cli.global.ascii => Lang::En,
         asked => Lang::choose(asked, environment),
@@ -108,6 +113,7 @@ async fn run(cli: Cli) -> Exit {
         Some(Command::Lab(args)) => lab::run(&cli, args).await,
         Some(Command::Explain(args)) => explain::explain(args),
         Some(Command::Policy(args)) => explain::policy(args),
+        Some(Command::Settings(args)) => settings::run(&cli, args),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "port22", &mut script);
@@ -150,13 +156,20 @@ mod tests {
     #[test]
     fn the_language_follows_option_then_locale_and_json_is_english() {
         let japanese = |name: &str| (name == "LANG").then(|| "ja_JP.UTF-8".to_owned());
-        let chosen = |line: &[&str]| language(&Cli::try_parse_from(line).expect("arguments"), japanese);
+        let settled = |line: &[&str]| {
+            let mut cli = Cli::try_parse_from(line).expect("arguments");
+            let nowhere = |name: &str| (name == "PORT22_CONFIG").then(|| "/dev/null".to_owned());
+            settings::apply(&mut cli, nowhere).expect("settings");
+            cli
+        };
+        let chosen = |line: &[&str]| language(&settled(line), japanese);
         assert_eq!(chosen(&["port22", "web-1"]), Lang::Ja);
         assert_eq!(chosen(&["port22", "web-1", "--lang", "en"]), Lang::En);
         assert_eq!(chosen(&["port22", "diagnose", "web-1", "--json", "--lang", "ja"]), Lang::En);
         assert_eq!(chosen(&["port22", "--ascii"]), Lang::En);
         assert_eq!(chosen(&["port22", "--ascii", "--lang", "ja"]), Lang::Ja);
         let none = |_: &str| None;
-        assert_eq!(language(&Cli::try_parse_from(["port22"]).expect("arguments"), none), Lang::En);
+        assert_eq!(language(&settled(&["port22"]), none), Lang::En);
+        assert_eq!(chosen(&["port22", "--lang", "auto"]), Lang::Ja);
     }
 }

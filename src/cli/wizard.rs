@@ -2,7 +2,8 @@
 
 use super::args::Cli;
 use super::output::Exit;
-use super::{input, journal};
+use super::{input, journal, settings};
+use crate::core::settings::ThemeName;
 use crate::core::target::Target;
 use crate::engine::diagnose::Request;
 use crate::engine::failure::Failure;
@@ -45,15 +46,24 @@ pub async fn show(
 ) -> Result<Exit, Failure> {
     needs_terminal()?;
     let global = &cli.global;
-    let no_color = global.no_color || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    let chosen = global.chosen.clone();
+    let profile = || global.profile.first().cloned().or_else(|| std::env::var("AWS_PROFILE").ok());
     let settings = tui::Settings {
-        ascii: global.ascii,
-        color: !no_color,
+        ascii: chosen.ascii,
+        color: chosen.theme != ThemeName::None,
+        theme: chosen.theme,
+        depth: tui::theme::Depth::of(|name| std::env::var(name).ok()),
+        mouse: chosen.mouse,
+        notify: chosen.notify,
+        guided: chosen.guided,
+        columns: chosen.columns,
+        sort: chosen.sort,
+        settings_file: settings::file_name(global),
         read_only: global.read_only,
         lab,
-        profile: global.profile.first().cloned().or_else(|| std::env::var("AWS_PROFILE").ok()),
+        // The practice account is no profile's.
+        profile: if lab { None } else { profile() },
         target,
-        notify: tui::model::Notify::default(),
         base,
     };
     crate::edge::passphrase::may_ask_on_terminal();

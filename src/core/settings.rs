@@ -134,9 +134,10 @@ impl InForce {
             timeout,
             guided: text("mode") == "guided",
             notify: match text("notify") {
+                "off" => Notify::Off,
                 "bell" => Notify::Bell,
                 "terminal" => Notify::Terminal,
-                _ => Notify::Off,
+                _ => Notify::Away,
             },
             assets: self.text("assets").map(PathBuf::from),
         }
@@ -213,15 +214,17 @@ impl ThemeName {
     }
 }
 
-/// How the end of a long wait is told to somebody who looks elsewhere.
+/// How the end of something long is told to a user who looks elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Notify {
-    /// Not at all.
+    /// A bell, where the terminal has said that it is out of focus.
     #[default]
+    Away,
+    /// Never.
     Off,
-    /// By the terminal's bell.
+    /// A bell, unless the terminal has said that it is in focus.
     Bell,
-    /// By a notification of the terminal (OSC 9).
+    /// A message of the terminal (OSC 9), unless it has said that it is in focus.
     Terminal,
 }
 

@@ -22,6 +22,7 @@ mod prepare;
 mod profiles;
 mod real_world;
 mod remote;
+pub mod settings_file;
 pub mod source_ip;
 pub mod ssh;
 pub mod ssh_config;

@@ -3,10 +3,13 @@
 //! The rows are in [`table`]. Dispatch, footer, help page, command palette and README all read it, so that they cannot
 //! disagree. Must not act: `update` does what an [`Action`] says.
 
+mod palette;
 mod table;
 
+pub use palette::PALETTE;
 pub use table::TABLE;
 
+use crate::core::settings::ThemeName;
 use crate::core::words::tr;
 use crate::engine::report::Form;
 use crate::tui::effect::Place;
@@ -67,6 +70,8 @@ pub enum Context {
     Inside,
     /// The report: in which form, and where to.
     Export,
+    /// Columns of the instance list.
+    Columns,
     /// A session: the keys are the other side's.
     Shell,
     /// After the escape key of a session.
@@ -110,6 +115,7 @@ impl Context {
                 | Self::Leave
                 | Self::Inside
                 | Self::Export
+                | Self::Columns
                 | Self::EndShell
         )
     }
@@ -147,6 +153,7 @@ impl Context {
             Self::Leave => "Leave?",
             Self::Inside => "Look inside?",
             Self::Export => "Report",
+            Self::Columns => "Columns",
             Self::Shell => "Shell",
             Self::ShellKeys => "Shell: after Ctrl-]",
             Self::ShellScroll => "Shell: scroll-back",
@@ -263,6 +270,22 @@ pub enum Action {
     Help,
     /// Command palette.
     Palette,
+    /// Choose the columns of the list.
+    Columns,
+    /// Sort by the next column, or by the selected one.
+    SortNext,
+    /// Sort by the column before.
+    SortBefore,
+    /// The other way round.
+    Reverse,
+    /// Choose or leave out.
+    Toggle,
+    /// One place to the front.
+    Earlier,
+    /// One place to the back.
+    Later,
+    /// Other colours.
+    Theme(ThemeName),
     /// Leave the program.
     Leave,
     /// Leave the program although a change is being made.

@@ -1,6 +1,8 @@
 //! How many rows each list has at a terminal size. Shared by `update`, which clamps selections and
 //! scrolling, and `view`, which draws.
 
+pub mod columns;
+
 use crate::tui::model::Shelling;
 use ratatui::layout::Rect;
 

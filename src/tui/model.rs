@@ -3,6 +3,7 @@
 //! A state that makes no sense should not be writable: a fix is in exactly one [`Phase`], the
 //! screens are a stack, what lies on top of a screen is a stack of [`Overlay`]s.
 
+mod columns;
 mod fix;
 pub mod fleet;
 mod notices;
@@ -11,6 +12,7 @@ mod shell;
 mod start;
 pub mod switcher;
 
+pub use columns::{ColumnBox, cell, heading, natural, order};
 pub use fix::{Fixing, Phase, StepRow};
 pub use notices::{Focus, Notice, Notices, Notify, Severity};
 pub use popup::{Field, Form, Overlay, Part, PasteBox, Reading};
@@ -21,6 +23,8 @@ use crate::core::diagnosis::Diagnosis;
 use crate::core::facts::host::Sample;
 use crate::core::report::compare::Outline;
 use crate::core::series::{self, Series};
+use crate::core::settings::ThemeName;
+use crate::core::settings::column::{Column, Sort};
 use crate::core::target::Target;
 use crate::engine::diagnose::Request;
 use crate::engine::event::{RunId, Snapshot};
@@ -28,6 +32,7 @@ use crate::engine::failure::Failure;
 use crate::engine::journal::Entry;
 use crate::engine::report::Form as ReportForm;
 use crate::tui::keys::Context;
+use crate::tui::theme::Depth;
 use std::collections::BTreeMap;
 
 /// How the program was started.
@@ -37,6 +42,20 @@ pub struct Settings {
     pub ascii: bool,
     /// Use colours (not with `NO_COLOR` or `--no-color`).
     pub color: bool,
+    /// Which colours.
+    pub theme: ThemeName,
+    /// How many of them the terminal shows.
+    pub depth: Depth,
+    /// Whether the mouse is listened to.
+    pub mouse: bool,
+    /// Whether diagnoses begin guided.
+    pub guided: bool,
+    /// Columns of the instance list; as wide as the screen allows when empty.
+    pub columns: Vec<Column>,
+    /// Order of the instance list.
+    pub sort: Sort,
+    /// The settings file, as people name it.
+    pub settings_file: String,
     /// Change nothing (`--read-only`).
     pub read_only: bool,
     /// The practice account is being used.
@@ -186,6 +205,8 @@ impl Model {
     pub fn new(settings: Settings, size: (u16, u16)) -> Self {
         let mut start = Start::default();
         start.symptoms.shown = crate::tui::update::start::symptom_list("");
+        (start.columns, start.sort) = (settings.columns.clone(), settings.sort.clone());
+        let guided = settings.guided;
         Self {
             settings,
             size,
@@ -195,7 +216,7 @@ impl Model {
             overlays: Vec::new(),
             notices: Notices::default(),
             focus: Focus::default(),
-            guided: false,
+            guided,
             next_run: 0,
             export: Wanted::default(),
         }
@@ -212,6 +233,11 @@ impl Model {
         RunId(self.next_run)
     }
 
+    /// The colours in use.
+    pub fn theme(&self) -> ThemeName {
+        if self.settings.color { self.settings.theme } else { ThemeName::None }
+    }
+
     /// What the keys mean now.
     pub fn context(&self) -> Context {
         match self.overlays.last() {
@@ -224,6 +250,7 @@ impl Model {
             Some(Overlay::Leave) => Context::Leave,
             Some(Overlay::Inside) => Context::Inside,
             Some(Overlay::Export) => Context::Export,
+            Some(Overlay::Columns(_)) => Context::Columns,
             Some(Overlay::EndShell) => Context::EndShell,
             Some(Overlay::Switcher(_)) => Context::Switcher,
             None => self.screen_context(),

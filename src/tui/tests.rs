@@ -1,5 +1,6 @@
 //! Tests of the full-screen program: keys in, model and effects out; models in, screens out.
 
+mod columns;
 pub mod fake;
 mod fleet;
 mod japanese;

@@ -1,8 +1,13 @@
-//! Colours and glyphs: sixteen colours, none with `NO_COLOR`, ASCII on request.
+//! Styles by meaning, in the colours of a theme; glyphs, and ASCII on request.
 //!
 //! Colour is never the only sign: every state has a glyph and a word besides.
 
+pub mod palette;
+
+use crate::core::settings::ThemeName;
 use crate::core::words::{self, Lang};
+pub use palette::Depth;
+use palette::Meaning;
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier, Style};
 
@@ -43,17 +48,38 @@ impl Mark {
 }
 
 /// Styles by meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Theme {
     /// Whether colours are used.
     pub color: bool,
     /// Whether only ASCII is drawn.
     pub ascii: bool,
+    /// Which colours.
+    pub name: ThemeName,
+    /// How many of them the terminal shows.
+    pub depth: Depth,
 }
 
 impl Theme {
-    fn fg(self, color: Color) -> Style {
-        if self.color { Style::new().fg(color) } else { Style::new() }
+    /// Whether a colour appears anywhere.
+    pub fn has_colors(self) -> bool {
+        self.color && self.name != ThemeName::None
+    }
+
+    fn color(self, meaning: Meaning) -> Color {
+        if self.has_colors() { palette::color(self.name, self.depth, meaning) } else { Color::Reset }
+    }
+
+    fn fg(self, meaning: Meaning) -> Style {
+        match self.color(meaning) {
+            Color::Reset => Style::new(),
+            color => Style::new().fg(color),
+        }
+    }
+
+    /// What lies below everything: the colours of a cell on which nothing is drawn.
+    pub fn base(self) -> Style {
+        Style::new().fg(self.color(Meaning::Text)).bg(self.color(Meaning::Ground))
     }
 
     /// Ordinary text.
@@ -63,7 +89,11 @@ impl Theme {
 
     /// Text beside the point: labels, hints, what does not apply.
     pub fn muted(self) -> Style {
-        Style::new().add_modifier(Modifier::DIM)
+        // How faint a terminal makes "dim" nobody knows: a colour of its own is better where there is one.
+        match self.color(Meaning::Muted) {
+            Color::Reset => Style::new().add_modifier(Modifier::DIM),
+            color => Style::new().fg(color),
+        }
     }
 
     /// Text that is to be read first.
@@ -78,7 +108,7 @@ impl Theme {
 
     /// What belongs to the program itself: keys, focus.
     pub fn accent(self) -> Style {
-        self.fg(Color::Cyan)
+        self.fg(Meaning::Accent)
     }
 
     /// A key in the footer or in a list of choices.
@@ -88,28 +118,29 @@ impl Theme {
 
     /// Good.
     pub fn good(self) -> Style {
-        self.fg(Color::Green)
+        self.fg(Meaning::Good)
     }
 
     /// Bad.
     pub fn bad(self) -> Style {
-        self.fg(Color::Red).add_modifier(Modifier::BOLD)
+        self.fg(Meaning::Bad).add_modifier(Modifier::BOLD)
     }
 
     /// Neither, or with care.
     pub fn warn(self) -> Style {
-        self.fg(Color::Yellow)
+        self.fg(Meaning::Warn)
     }
 
     /// A command to copy.
     pub fn code(self) -> Style {
-        self.fg(Color::Cyan)
+        self.fg(Meaning::Accent)
     }
 
-    /// The selected row of the pane that has the keys, or of another one.
+    /// The selected row of the pane that has the keys, or of another one. Reversed it is in the colours of ordinary text
+    /// alone: those of its cells were chosen for the ground.
     pub fn selected(self, focused: bool) -> Style {
         let style = Style::new().add_modifier(Modifier::BOLD);
-        if focused { style.add_modifier(Modifier::REVERSED) } else { style }
+        if focused { style.add_modifier(Modifier::REVERSED).fg(self.color(Meaning::Text)) } else { style }
     }
 
     /// A frame, with or without the keys.
@@ -195,7 +226,7 @@ mod tests {
 
     #[test]
     fn without_colour_no_style_has_one() {
-        let theme = Theme { color: false, ascii: false };
+        let theme = Theme::default();
         for style in [theme.good(), theme.bad(), theme.warn(), theme.key(), theme.badge()] {
             assert_eq!((style.fg, style.bg), (None, None));
         }

@@ -1,6 +1,7 @@
 //! The only thing that changes the model. No I/O, no clock: what is to be done comes out as
 //! [`Effect`]s, what happened comes in as [`Msg`]s.
 
+pub mod columns;
 pub mod diagnosis;
 pub mod fix;
 pub mod fleet;
@@ -151,6 +152,7 @@ pub fn act(model: &mut Model, context: Context, action: Action) -> Vec<Effect> {
         Action::Journal => return journal::open(model),
         Action::Messages => notify::list(model),
         Action::Guided => return guided::toggle(model),
+        Action::Theme(name) => overlay::use_theme(model, name),
         Action::Copy => return copy(model),
         _ if context.is_overlay() => return overlay::act(model, context, action),
         _ => match context {
@@ -239,6 +241,7 @@ fn edited(model: &mut Model, context: Context) {
 pub fn copy_text(model: &Model) -> Option<String> {
     match (model.overlays.last(), model.stack.last()) {
         (Some(Overlay::Read(reading)), _) => reading.copy.clone(),
+        (Some(Overlay::Columns(_)), _) => Some(columns::as_settings(&model.start)),
         (Some(_), _) => None,
         (None, Some(Screen::Diagnosis(d))) => diagnosis::copy_text(d),
         (None, Some(Screen::Doors { cursor })) => {

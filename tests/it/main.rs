@@ -34,6 +34,7 @@ mod rescue_disk;
 mod rescue_lab;
 mod rescue_moto;
 mod runbook_lab;
+mod settings;
 mod ssh_probe;
 mod sshd;
 mod ssm;

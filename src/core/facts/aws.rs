@@ -90,6 +90,8 @@ pub struct Instance {
     pub public_dns: Option<String>,
     /// Private DNS name.
     pub private_dns: Option<String>,
+    /// Availability zone.
+    pub zone: Option<String>,
     /// VPC.
     pub vpc_id: Option<String>,
     /// Subnet of the primary interface.

@@ -89,8 +89,8 @@ pub const KEYS: &[Key] = &[
         "--timeout", &["PORT22_TIMEOUT"], "Longest time of any probe, seconds") },
     key("mode", Kind::Choice(&["triage", "guided"]), "triage",
         "--mode", &["PORT22_MODE"], "How a diagnosis begins: everything at once, or one question at a time"),
-    key("notify", Kind::Choice(&["off", "bell", "terminal"]), "off",
-        "--notify", &["PORT22_NOTIFY"], "How the end of a long wait is told: not, by the bell, by the terminal (OSC 9)"),
+    key("notify", Kind::Choice(&["away", "off", "bell", "terminal"]), "away",
+        "--notify", &["PORT22_NOTIFY"], "How the end of something long is told: a bell when you look elsewhere, never, a bell, a message (OSC 9)"),
     Key { otherwise: "the built-in ones alone", ..key("assets", Kind::Text, "",
         "--assets", &["PORT22_ASSETS"], "Directory with words and trees of your own; relative to the file that names it") },
 ];

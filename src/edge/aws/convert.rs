@@ -69,6 +69,7 @@ pub fn instance(from: &ec2::Instance, region: &str) -> Instance {
         public_ip: ip(from.public_ip_address()),
         public_dns: text(from.public_dns_name()),
         private_dns: text(from.private_dns_name()),
+        zone: from.placement().and_then(|p| text(p.availability_zone())),
         vpc_id: text(from.vpc_id()),
         subnet_id: text(from.subnet_id()),
         interfaces: from.network_interfaces().iter().map(instance_interface).collect(),

@@ -7,6 +7,7 @@ use crate::core::vpc::types::{SecurityGroup, SgPeer};
 use crate::engine::failure::Failure;
 use crate::engine::inventory::InventoryEvent;
 use futures_util::future::join_all;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -85,18 +86,23 @@ impl Aws {
         let agents = async {
             let ssm = self.ssm(region);
             let mut pages = ssm.describe_instance_information().into_paginator().page_size(50).send();
-            let mut online = Vec::new();
-            while let Some(Ok(page)) = pages.next().await {
-                online.extend(
-                    page.instance_information_list()
-                        .iter()
-                        .filter(|i| i.ping_status().is_some_and(|p| p.as_str() == "Online"))
-                        .filter_map(|i| i.instance_id().map(str::to_owned)),
-                );
+            let mut known: HashMap<String, String> = HashMap::new();
+            while let Some(page) = pages.next().await {
+                // Half a list would call agents missing that are not.
+                let Ok(page) = page else { return (known, false) };
+                known.extend(page.instance_information_list().iter().filter_map(|i| {
+                    Some((i.instance_id()?.to_owned(), i.ping_status()?.as_str().to_ascii_lowercase()))
+                }));
             }
-            online
+            (known, true)
         };
-        let (groups, agents) = tokio::join!(groups, agents);
+        let (groups, (known, whole)) = tokio::join!(groups, agents);
+        let agents: Vec<String> =
+            known.iter().filter(|(_, state)| *state == "online").map(|(id, _)| id.clone()).collect();
+        if whole {
+            let state = |i: &Instance| known.get(&i.id).map_or_else(|| "none".to_owned(), Clone::clone);
+            let _ = out.send(InventoryEvent::Agents(running.iter().map(|i| (i.id.clone(), state(i))).collect()));
+        }
         let hints =
             running.iter().filter_map(|i| hint(i, &groups, &agents, source).map(|h| (i.id.clone(), h))).collect();
         let _ = out.send(InventoryEvent::Hints(hints));

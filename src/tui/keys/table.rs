@@ -43,6 +43,10 @@ pub const TABLE: &[Binding] = {
         row(C::Instances, "p", A::Switch, "profile, Region", "change to another profile or Region", 5, always),
         row(C::Instances, "r", A::Again, "reload", "read the instance list again", 5, list_is_done),
         row(C::Instances, "esc", A::SwitchBack, "go back", "back to the profile and Region before", 1, may_switch_back),
+        row(C::Instances, ">", A::SortNext, "sort", "sort by the next column; after the last as they arrive", 7, has_rows),
+        row(C::Instances, "<", A::SortBefore, "", "sort by the column before", 0, has_rows),
+        row(C::Instances, "-", A::Reverse, "", "sort the other way round", 0, is_sorted),
+        row(C::Instances, "c", A::Columns, "columns", "choose, move and sort by columns", 7, has_rows),
         row(C::Instances, "esc", A::Back, "clear", "clear the filter and the waiting paste", 6, start_can_clear),
         row(C::Instances, "up k", A::Up, "", "up", 0, always),
         row(C::Instances, "down j", A::Down, "", "down", 0, always),
@@ -260,6 +264,20 @@ pub const TABLE: &[Binding] = {
         row(C::Export, "t", A::ReportForm(Form::Text), "text", "as one screen of text", 4, always),
         row(C::Export, "esc e q", A::Back, "cancel", "close without doing anything", 5, always),
 
+        row(C::Columns, "space x", A::Toggle, "choose", "show the column, or not", 1, always),
+        row(C::Columns, "left", A::Earlier, "", "move the column to the left", 0, always),
+        row(C::Columns, "right", A::Later, "", "move the column to the right", 0, always),
+        row(C::Columns, "s enter", A::SortNext, "sort", "sort by the column; again: the other way round", 2, always),
+        row(C::Columns, "r", A::Again, "automatic", "as wide as the screen allows", 4, always),
+        row(C::Columns, "y", A::Copy, "copy", "copy the lines for the settings file", 5, always),
+        row(C::Columns, "up k", A::Up, "", "up", 0, always),
+        row(C::Columns, "down j", A::Down, "", "down", 0, always),
+        row(C::Columns, "pageup", A::PageUp, "", "a page up", 0, always),
+        row(C::Columns, "pagedown", A::PageDown, "", "a page down", 0, always),
+        row(C::Columns, "home", A::First, "", "first row", 0, always),
+        row(C::Columns, "end G", A::Last, "", "last row", 0, always),
+        row(C::Columns, "esc c q", A::Back, "close", "close; what is chosen stays", 1, always),
+
         row(C::Leave, "y", A::LeaveNow, "leave", "leave; the journal keeps what was begun", 1, always),
         row(C::Leave, "esc n", A::Back, "stay", "stay", 1, always),
 
@@ -308,6 +326,14 @@ fn fleet_is_running(m: &Model) -> bool {
 
 fn has_instance(m: &Model) -> bool {
     m.selected_row().is_some()
+}
+
+fn has_rows(m: &Model) -> bool {
+    !m.start.rows.is_empty()
+}
+
+fn is_sorted(m: &Model) -> bool {
+    m.start.sort.by.is_some()
 }
 
 fn filter_can_go(m: &Model) -> bool {

@@ -1,6 +1,7 @@
 //! What the program has to say beside its screens: one line in the footer's place, and a list to read it again.
 
 use super::Clock;
+pub use crate::core::settings::Notify;
 use crate::engine::event::RunId;
 use std::collections::VecDeque;
 
@@ -82,20 +83,6 @@ impl Notices {
     pub fn all(&self) -> impl DoubleEndedIterator<Item = &Notice> {
         self.all.iter()
     }
-}
-
-/// How the end of something long is told to a user who looks elsewhere.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Notify {
-    /// A bell, where the terminal has said that it is out of focus.
-    #[default]
-    Away,
-    /// Never.
-    Off,
-    /// A bell, unless the terminal has said that it is in focus.
-    Bell,
-    /// A message of the terminal (OSC 9), unless it has said that it is in focus.
-    Terminal,
 }
 
 /// Whether the user looks at the terminal, as far as it tells.

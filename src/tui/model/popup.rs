@@ -3,6 +3,7 @@
 use super::switcher::Switcher;
 use crate::core::recognise::Recognised;
 use crate::core::target::Target;
+use crate::tui::model::ColumnBox;
 
 /// What lies on top of a screen.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub enum Overlay {
     Inside,
     /// In which form the report is written, and where to.
     Export,
+    /// Which columns the instance list has.
+    Columns(ColumnBox),
     /// End the session that runs in the pane?
     EndShell,
     /// Another profile or Region.

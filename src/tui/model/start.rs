@@ -3,6 +3,7 @@
 use super::switcher::Standing;
 use crate::core::facts::aws::Instance;
 use crate::core::recognise::Recognised;
+use crate::core::settings::column::{Column, Sort};
 use crate::engine::failure::Failure;
 use nucleo_matcher::Utf32String;
 use std::collections::HashMap;
@@ -35,6 +36,14 @@ pub struct Start {
     pub filter: String,
     /// Filter text that `shown` was ranked by; empty when `shown` is every row.
     pub ranked_by: String,
+    /// Whether `shown` is in the order of the best match, as after an edit of the filter, and not of `sort`.
+    pub by_match: bool,
+    /// Columns; as wide as the screen allows when empty.
+    pub columns: Vec<Column>,
+    /// The order chosen.
+    pub sort: Sort,
+    /// Places in `rows` of every row in that order; empty for the order of arrival.
+    pub order: Vec<u32>,
     /// Selected row of `shown`.
     pub cursor: usize,
     /// First row of `shown` on the screen.
@@ -59,8 +68,15 @@ pub struct Start {
     pub standing: Standing,
 }
 
+impl Start {
+    /// Whether the best match of a filter stands first.
+    pub fn is_ranked(&self) -> bool {
+        self.by_match && !self.filter.trim().is_empty()
+    }
+}
+
 /// One instance of the list.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Row {
     /// The instance.
     pub instance: Instance,
@@ -70,6 +86,8 @@ pub struct Row {
     pub about: Utf32String,
     /// Hint on the way in; empty while unknown.
     pub hint: String,
+    /// What Systems Manager says of its agent; empty while unknown.
+    pub agent: String,
     /// Listing that last named it.
     pub load: u64,
 }

@@ -68,11 +68,8 @@ fn the_words_of_the_screens_are_japanese() {
 fn a_popup_covers_letters_that_reach_into_it() {
     let area = ratatui::layout::Rect::new(0, 0, 12, 3);
     let mut buffer = ratatui::buffer::Buffer::empty(area);
-    let mut pen = crate::tui::view::widgets::Pen {
-        buffer: &mut buffer,
-        theme: crate::tui::theme::Theme { color: false, ascii: false },
-        area,
-    };
+    let mut pen =
+        crate::tui::view::widgets::Pen { buffer: &mut buffer, theme: crate::tui::theme::Theme::default(), area };
     for y in 0..3 {
         pen.put(1, y, 11, "原因確定", ratatui::style::Style::new());
     }

@@ -2,6 +2,7 @@
 
 use crate::core::catalogue;
 use crate::core::door_commands;
+use crate::core::settings::ThemeName;
 use crate::core::told::told;
 use crate::core::words::{self, Lang, tr, tr_with};
 use crate::tui::effect::Effect;
@@ -9,7 +10,7 @@ use crate::tui::keys::{self, Action, Binding, Context};
 use crate::tui::model::{Model, Overlay, Part, Reading, Screen, Severity};
 use crate::tui::text::safe;
 use crate::tui::update::start::step;
-use crate::tui::update::{diagnosis, fleet, form, guided, paste, shell, switcher};
+use crate::tui::update::{columns, diagnosis, fleet, form, guided, paste, shell, switcher};
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
@@ -22,6 +23,16 @@ pub fn toggle_help(model: &mut Model) {
     }
 }
 
+/// Other colours, from the next frame on.
+pub fn use_theme(model: &mut Model, name: ThemeName) {
+    (model.settings.theme, model.settings.color) = (name, name != ThemeName::None);
+    let text = tr_with(
+        "Theme {name}. To keep it: theme = \"{name}\" in {file}",
+        &[("name", &name.name()), ("file", &model.settings.settings_file)],
+    );
+    model.say(Severity::Note, text);
+}
+
 /// Opens the box in which a text can be typed.
 pub fn open_entry(model: &mut Model) {
     model.overlays.push(Overlay::Entry { text: String::new() });
@@ -32,6 +43,7 @@ pub fn act(model: &mut Model, context: Context, action: Action) -> Vec<Effect> {
     match (context, action) {
         (Context::Form, _) => return form::act(model, action),
         (Context::Switcher, _) => return switcher::act(model, action),
+        (Context::Columns, _) => columns::act(model, action),
         (Context::Palette, Action::Accept) => return palette_run(model),
         (Context::Palette, Action::Up | Action::Down) => palette_move(model, action),
         (Context::Paste, Action::Accept) => return paste::accept(model),
@@ -113,7 +125,8 @@ pub fn palette_rows(model: &Model, query: &str) -> Vec<&'static Binding> {
     };
     let common = keys::TABLE.iter().filter(|b| matches!(b.context, Context::Common));
     let mut all: Vec<&Binding> = Vec::new();
-    for b in keys::TABLE.iter().filter(|b| b.context == context).chain(common).filter(offered) {
+    let more = keys::PALETTE.iter();
+    for b in keys::TABLE.iter().filter(|b| b.context == context).chain(common).chain(more).filter(offered) {
         if !all.iter().any(|a| a.action == b.action) {
             all.push(b);
         }

@@ -5,6 +5,7 @@
 
 use crate::core::catalogue;
 use crate::core::facts::aws::Instance;
+use crate::core::settings::column::Column;
 use crate::core::target::Target;
 use crate::core::words::{self, Lang, tr};
 use crate::engine::diagnose::Request;
@@ -12,12 +13,11 @@ use crate::engine::inventory::InventoryEvent;
 use crate::tui::effect::Effect;
 use crate::tui::keys::Action;
 use crate::tui::layout;
-use crate::tui::model::{Model, Pane, Row};
+use crate::tui::model::{Model, Pane, Row, natural};
 use crate::tui::text::safe;
-use crate::tui::update::{diagnosis, form, overlay, switcher};
+use crate::tui::update::{columns, diagnosis, form, overlay, switcher};
 use nucleo_matcher::pattern::{AtomKind, CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str, Utf32String};
-use std::fmt::Write;
 use std::net::IpAddr;
 
 /// Begins to read the list.
@@ -46,6 +46,15 @@ pub fn arrived(model: &mut Model, load: u64, event: InventoryEvent) {
                     row.hint = safe(&hint).into_owned();
                 }
             }
+            columns::learned(model, &Column::WayIn);
+        }
+        InventoryEvent::Agents(agents) => {
+            for (id, state) in agents {
+                if let Some(row) = start.by_id.get(&id).and_then(|at| start.rows.get_mut(*at)) {
+                    row.agent = safe(&state).into_owned();
+                }
+            }
+            columns::learned(model, &Column::Ssm);
         }
         InventoryEvent::Failed(failure) => start.failures.push(failure),
         InventoryEvent::Page(instances) => page(model, instances),
@@ -73,38 +82,24 @@ fn page(model: &mut Model, mut instances: Vec<Instance>) {
             continue;
         }
         start.by_id.insert(instance.id.clone(), start.rows.len());
-        start.rows.push(Row { instance, known_by, about, hint: String::new(), load: start.load });
+        start.rows.push(Row { instance, known_by, about, load: start.load, ..Row::default() });
     }
     if start.filter.is_empty() {
         start.shown.extend(first_new as u32..start.rows.len() as u32);
+        if start.sort.by.is_some() {
+            columns::resort(model);
+        }
     } else {
         rank(model, false);
     }
-}
-
-/// A key under which `web-2` comes before `web-10`.
-fn natural(name: &str) -> String {
-    let mut out = String::new();
-    let mut digits = String::new();
-    for c in name.to_lowercase().chars().chain([' ']) {
-        if c.is_ascii_digit() {
-            digits.push(c);
-            continue;
-        }
-        if !digits.is_empty() {
-            let _ = write!(out, "{digits:0>20}");
-            digits.clear();
-        }
-        out.push(c);
-    }
-    out
 }
 
 /// The rows of an earlier list are back, with its filter.
 pub fn restored(model: &mut Model, selected: Option<&str>) {
     let start = &mut model.start;
     start.ranked_by.clear();
-    start.shown = (0..start.rows.len() as u32).collect();
+    columns::reorder(start);
+    start.shown = columns::everything(start);
     (start.cursor, start.offset) = (0, 0);
     if !start.filter.is_empty() {
         rank(model, false);
@@ -125,7 +120,8 @@ fn done(model: &mut Model) {
     let start = &mut model.start;
     start.rows.retain(|r| r.load == start.load);
     start.by_id = start.rows.iter().enumerate().map(|(at, r)| (r.instance.id.clone(), at)).collect();
-    start.shown = (0..start.rows.len() as u32).collect();
+    columns::reorder(start);
+    start.shown = columns::everything(start);
     keep(model, selected.as_deref());
     if !model.start.filter.is_empty() {
         rank(model, false);
@@ -149,7 +145,8 @@ fn haystacks(instance: &Instance) -> (Utf32String, Utf32String) {
 /// A match in what an instance is known by outranks every match elsewhere.
 const KNOWN_BY: u32 = 1 << 20;
 
-fn selected_id(model: &Model) -> Option<String> {
+/// The id of the selected instance.
+pub fn selected_id(model: &Model) -> Option<String> {
     model.selected_row().map(|r| r.instance.id.clone())
 }
 
@@ -170,7 +167,7 @@ fn rank(model: &mut Model, edited: bool) {
     let start = &mut model.start;
     if start.filter.trim().is_empty() {
         start.ranked_by.clear();
-        start.shown = (0..start.rows.len() as u32).collect();
+        start.shown = columns::everything(start);
         keep(model, selected.as_deref());
         return;
     }
@@ -204,15 +201,17 @@ fn rank(model: &mut Model, edited: bool) {
     scored.sort_unstable_by(|a, b| b.0.cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
     start.shown = scored.into_iter().map(|(_, _, at)| at).collect();
     if edited {
-        (start.cursor, start.offset) = (0, 0);
+        (start.cursor, start.offset, start.by_match) = (0, 0, true);
         clamp(model);
+    } else if start.sort.by.is_some() && !start.by_match {
+        columns::resort(model);
     } else {
         keep(model, selected.as_deref());
     }
 }
 
 /// Selects an instance again, on the line where it was.
-fn keep(model: &mut Model, id: Option<&str>) {
+pub fn keep(model: &mut Model, id: Option<&str>) {
     let start = &mut model.start;
     let line = start.cursor.saturating_sub(start.offset);
     let place =
@@ -323,6 +322,8 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         }
         Action::Entry => overlay::open_entry(model),
         Action::Details => form::open(model),
+        Action::Columns => columns::open(model),
+        Action::SortNext | Action::SortBefore | Action::Reverse => columns::sort(model, action),
         Action::Again => return reload(model),
         Action::Fleet => return super::fleet::open(model),
         Action::Switch => return switcher::open(model),

@@ -1,5 +1,6 @@
 //! Draws the model. Read-only: what is selected, scrolled or clamped is decided by `update`.
 
+pub mod columns;
 pub mod diagnosis;
 pub mod doors;
 pub mod fix;
@@ -25,9 +26,11 @@ use widgets::Pen;
 
 /// Draws everything.
 pub fn draw(model: &Model, frame: &mut Frame) {
-    let theme = Theme { color: model.settings.color, ascii: model.settings.ascii };
+    let settings = &model.settings;
+    let theme = Theme { color: settings.color, ascii: settings.ascii, name: settings.theme, depth: settings.depth };
     let area = frame.area();
     let buffer = frame.buffer_mut();
+    buffer.set_style(area, theme.base());
     let mut pen = Pen { buffer, theme, area };
     if layout::large_enough((area.width, area.height)) {
         screen(model, &mut pen);
@@ -67,6 +70,7 @@ fn screen(model: &Model, pen: &mut Pen) {
             Overlay::Inside => popup::inside(pen),
             Overlay::Export => popup::export(model, pen),
             Overlay::Switcher(s) => switcher::draw(model, s, pen),
+            Overlay::Columns(choice) => columns::choose(model, choice, pen),
         }
     }
     widgets::footer(model, pen);

@@ -180,7 +180,7 @@ fn put_symbol(target: &mut ratatui::buffer::Cell, cell: &vt100::Cell, wide: bool
 
 fn style(cell: &vt100::Cell, theme: Theme) -> Style {
     let mut style = Style::new();
-    if theme.color {
+    if theme.has_colors() {
         style = style.fg(color(cell.fgcolor())).bg(color(cell.bgcolor()));
     }
     let attributes = [

@@ -2,13 +2,15 @@
 
 use crate::core::catalogue;
 use crate::core::facts::aws::Instance;
-use crate::core::words::{phrase, tr, tr_with};
-use crate::tui::layout;
-use crate::tui::model::{Model, Pane, Row};
+use crate::core::settings::column::Column;
+use crate::core::words::{tr, tr_with};
+use crate::tui::layout::{self, columns::fitted};
+use crate::tui::model::{Model, Pane, Row, cell};
 use crate::tui::text::{ago, fit_middle};
 use crate::tui::theme::Theme;
 use crate::tui::update::start::{chosen_symptom, symptom_title, typed_target};
 use crate::tui::update::switcher;
+use crate::tui::view::columns::{beside, head};
 use crate::tui::view::widgets::{Pen, header};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -50,24 +52,6 @@ fn top(model: &Model, pen: &mut Pen) {
     );
 }
 
-/// The columns of the list: name, state, type, address, way in; widths in cells.
-fn columns(inner: u16, regions: bool) -> Vec<(&'static str, u16)> {
-    let wide = inner >= 70;
-    let mut fixed: Vec<(&'static str, u16)> = vec![(phrase("state"), 7)];
-    if wide {
-        fixed.push((phrase("type"), 12));
-    }
-    fixed.push((phrase("address"), 15));
-    if wide && regions {
-        fixed.push((phrase("region"), 14));
-    }
-    fixed.push((phrase("way in"), if wide { 16 } else { 9 }));
-    let used: u16 = fixed.iter().map(|(_, w)| w + 1).sum();
-    let mut out = vec![(phrase("name"), inner.saturating_sub(used + 3))];
-    out.extend(fixed);
-    out
-}
-
 fn instances(model: &Model, pen: &mut Pen, area: Rect, detail_rows: u16) {
     let theme = pen.theme;
     let start = &model.start;
@@ -78,16 +62,17 @@ fn instances(model: &Model, pen: &mut Pen, area: Rect, detail_rows: u16) {
         (n, true) => tr_with("Instances  {count} so far …", &[("count", &n)]),
         (n, false) => tr_with("Instances  {shown} of {count}", &[("shown", &start.shown.len()), ("count", &n)]),
     };
-    let filter = match (start.pane, start.filter.as_str()) {
+    let columns = fitted(&start.columns, area.width.saturating_sub(2), start.regions.len() > 1);
+    let right = match (start.pane, start.filter.as_str()) {
         (Pane::Filter, text) => format!("/{text}▌"),
-        (_, "") => String::new(),
+        (_, "") => beside(model, &columns),
         (_, text) => format!("/{text}"),
     };
-    let inside = pen.frame(area, &title, &filter, focused);
-    let columns = columns(inside.width, start.regions.len() > 1);
+    let inside = pen.frame(area, &title, &right, focused);
     let mut x = inside.x + 2;
-    for (name, w) in &columns {
-        pen.put(x, inside.y, *w, tr(name), theme.muted());
+    for (column, w) in &columns {
+        let style = if start.sort.by.as_ref() == Some(column) { theme.strong() } else { theme.muted() };
+        pen.put(x, inside.y, *w, &head(model, column, *w), style);
         x += w + 1;
     }
     let rows = layout::instance_rows(model.size);
@@ -98,7 +83,7 @@ fn instances(model: &Model, pen: &mut Pen, area: Rect, detail_rows: u16) {
     for (line, at) in start.shown.iter().skip(start.offset).take(rows).enumerate() {
         let Some(row) = start.rows.get(*at as usize) else { continue };
         let selected = start.offset + line == start.cursor;
-        instance_row(pen, list, line as u16, row, &columns, selected, focused);
+        instance_row(pen, list, line as u16, (row, model.clock.unix), &columns, selected, focused);
     }
     pen.more(list, start.offset > 0, start.offset + rows < start.shown.len());
     let y = area.bottom() - 2 - detail_rows;
@@ -114,27 +99,27 @@ fn instance_row(
     pen: &mut Pen,
     list: Rect,
     line: u16,
-    row: &Row,
-    columns: &[(&str, u16)],
+    (row, now): (&Row, i64),
+    columns: &[(Column, u16)],
     selected: bool,
     focused: bool,
 ) {
     let theme = pen.theme;
     let y = list.y + line;
-    let instance = &row.instance;
-    let address = instance.best_address().or(instance.private_ip).map_or_else(|| "–".to_owned(), |a| a.to_string());
     let mut x = list.x + 2;
-    for (name, w) in columns {
-        let (text, style) = match *name {
-            "name" => {
-                (instance.name.clone().filter(|n| !n.is_empty()).unwrap_or_else(|| instance.id.clone()), theme.text())
+    for (column, w) in columns {
+        let (text, style) = match (cell(row, column, now), column) {
+            (None, _) => ("–".to_owned(), theme.muted()),
+            (Some(state), Column::State) => {
+                let style = state_style(theme, &state);
+                (state, style)
             }
-            "state" => (instance.state.clone(), state_style(theme, &instance.state)),
-            "type" => (instance.instance_type.clone(), theme.text()),
-            "address" => (fit_middle(&address, usize::from(*w)), theme.text()),
-            "region" => (instance.region.clone(), theme.text()),
-            _ if row.hint.is_empty() => ("–".to_owned(), theme.muted()),
-            _ => (row.hint.clone(), theme.text()),
+            // Both ends of an id or an address tell it from its neighbours.
+            (Some(text), Column::Address | Column::PublicIp | Column::PrivateIp | Column::Id)
+            | (Some(text), Column::Vpc | Column::Subnet | Column::Image) => {
+                (fit_middle(&text, usize::from(*w)), theme.text())
+            }
+            (Some(text), _) => (text, theme.text()),
         };
         pen.put(x, y, *w, &text, style);
         x += w + 1;
@@ -147,8 +132,7 @@ fn instance_row(
 
 /// The selected row keeps the colours of its cells only where it is not reversed.
 pub fn selected_style(theme: Theme, focused: bool) -> Style {
-    let style = theme.selected(focused);
-    if focused { style.fg(ratatui::style::Color::Reset) } else { style }
+    theme.selected(focused)
 }
 
 fn state_style(theme: Theme, state: &str) -> Style {

@@ -81,6 +81,7 @@ impl Pen<'_> {
             }
             for x in area.left()..area.right().min(self.area.width) {
                 self.buffer[(x, y)].reset();
+                self.buffer[(x, y)].set_style(self.theme.base());
             }
         }
     }
