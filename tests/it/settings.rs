@@ -23,7 +23,10 @@ fn what_is_in_force_is_shown_with_its_source() {
     assert_eq!(shown["schema"], 1);
     assert_eq!(shown["file"]["exists"], true);
     let row = value(&shown, "theme");
-    assert_eq!((&row["value"], &row["from"], &row["where"]), (&"high-contrast".into(), &"option".into(), &"--theme".into()));
+    assert_eq!(
+        (&row["value"], &row["from"], &row["where"]),
+        (&"high-contrast".into(), &"option".into(), &"--theme".into())
+    );
     let row = value(&shown, "sort");
     assert_eq!((&row["value"], &row["where"]), (&"-launched".into(), &"PORT22_SORT".into()));
     let row = value(&shown, "timeout");
@@ -31,7 +34,10 @@ fn what_is_in_force_is_shown_with_its_source() {
     assert!(row["where"].as_str().is_some_and(|at| at.ends_with("config/port22/config.toml:3")), "{row}");
     assert_eq!(value(&shown, "profile")["value"], Value::Null);
     let text = home.run(&["settings"]).exits(0).stdout;
-    assert!(text.lines().any(|l| l.starts_with("theme") && l.contains("light") && l.ends_with("config.toml:2")), "{text}");
+    assert!(
+        text.lines().any(|l| l.starts_with("theme") && l.contains("light") && l.ends_with("config.toml:2")),
+        "{text}"
+    );
     assert!(text.lines().any(|l| l.starts_with("mode") && l.contains("triage") && l.ends_with("default")), "{text}");
 }
 

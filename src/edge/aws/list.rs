@@ -97,21 +97,24 @@ impl Aws {
             (known, true)
         };
         let (groups, (known, whole)) = tokio::join!(groups, agents);
-        let agents: Vec<String> =
-            known.iter().filter(|(_, state)| *state == "online").map(|(id, _)| id.clone()).collect();
         if whole {
             let state = |i: &Instance| known.get(&i.id).map_or_else(|| "none".to_owned(), Clone::clone);
             let _ = out.send(InventoryEvent::Agents(running.iter().map(|i| (i.id.clone(), state(i))).collect()));
         }
         let hints =
-            running.iter().filter_map(|i| hint(i, &groups, &agents, source).map(|h| (i.id.clone(), h))).collect();
+            running.iter().filter_map(|i| hint(i, &groups, &known, source).map(|h| (i.id.clone(), h))).collect();
         let _ = out.send(InventoryEvent::Hints(hints));
     }
 }
 
 /// A word for the list, never a verdict: the diagnosis looks at far more.
-fn hint(instance: &Instance, groups: &[SecurityGroup], agents: &[String], source: Option<IpAddr>) -> Option<String> {
-    let ssm = agents.contains(&instance.id);
+fn hint(
+    instance: &Instance,
+    groups: &[SecurityGroup],
+    agents: &HashMap<String, String>,
+    source: Option<IpAddr>,
+) -> Option<String> {
+    let ssm = agents.get(&instance.id).is_some_and(|state| state == "online");
     let with = |word: &str| if ssm { format!("{word}, ssm") } else { word.to_owned() };
     if instance.platform.as_deref() == Some("windows") {
         return Some(with("rdp"));

@@ -15,7 +15,7 @@ const fn theme(name: ThemeName, help: &'static str, when: fn(&Model) -> bool) ->
 pub const PALETTE: &[Binding] = &[
     theme(ThemeName::Dark, phrase("theme dark: light words on a dark ground"), |m| m.theme() != ThemeName::Dark),
     theme(ThemeName::Light, phrase("theme light: dark words on a light ground"), |m| m.theme() != ThemeName::Light),
-    theme(ThemeName::HighContrast, phrase("theme high-contrast: black, white, strong colours"), |m| {
+    theme(ThemeName::HighContrast, phrase("theme high-contrast: black, white and strong tones"), |m| {
         m.theme() != ThemeName::HighContrast
     }),
     theme(ThemeName::ColourBlind, phrase("theme colour-blind: blue and orange, not green and red"), |m| {
