@@ -9,6 +9,7 @@ use crate::core::settings::table::{KEYS, Key, Wrong, key_of};
 use crate::core::settings::{Given, InForce, Layer, Source, Value, resolve, schema};
 use crate::edge::settings_file;
 use crate::engine::failure::Failure;
+use crate::tui::text::width;
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
 
@@ -206,8 +207,12 @@ pub fn run(cli: &Cli, args: &SettingsArgs) -> Result<Exit, Failure> {
         if path.exists() { path.display().to_string() } else { format!("{} (there is none)", path.display()) }
     };
     output::print(&format!("file: {}\n", file.map_or_else(|| "no home directory".to_owned(), shown)));
-    for (key, given) in all.all() {
-        output::print(&format!("{:<8}  {:<40}  {}", key.name, words(key, given), place(given, file)));
+    let rows: Vec<(&Key, String, String)> =
+        all.all().map(|(key, given)| (key, words(key, given), place(given, file))).collect();
+    let longest = rows.iter().map(|(_, words, _)| width(words)).max().unwrap_or_default().min(60);
+    for (key, words, place) in rows {
+        let gap = " ".repeat(longest.saturating_sub(width(&words)));
+        output::print(&format!("{:<8}  {words}{gap}  {place}", key.name));
     }
     output::print(
         "\nCommand line before environment before file before default. port22 settings --schema prints the keys of the file.",

@@ -19,7 +19,7 @@ pub enum InventoryEvent {
     Page(Vec<Instance>),
     /// For running instances: a hint such as `ssh no-sg`, `ssh ok`, `ssm`, by instance id.
     Hints(Vec<(String, String)>),
-    /// For running instances: what Systems Manager says of the agent (`online`, `connectionlost`, `inactive`), or `none`
+    /// For running instances: what Systems Manager says of the agent (`online`, `lost`, `inactive`), or `none`
     /// where it knows of none; by instance id. Not sent when it could not be asked.
     Agents(Vec<(String, String)>),
     /// One region could not be listed.

@@ -91,7 +91,11 @@ impl Aws {
                 // Half a list would call agents missing that are not.
                 let Ok(page) = page else { return (known, false) };
                 known.extend(page.instance_information_list().iter().filter_map(|i| {
-                    Some((i.instance_id()?.to_owned(), i.ping_status()?.as_str().to_ascii_lowercase()))
+                    let state = match i.ping_status()?.as_str() {
+                        "ConnectionLost" => "lost".to_owned(),
+                        other => other.to_ascii_lowercase(),
+                    };
+                    Some((i.instance_id()?.to_owned(), state))
                 }));
             }
             (known, true)

@@ -16,7 +16,7 @@ fn widths(column: &Column) -> (u16, u16) {
         Column::Platform => (10, 16),
         Column::Key | Column::Groups => (10, 24),
         Column::Launched => (12, 14),
-        Column::Ssm => (6, 15),
+        Column::Ssm => (6, 8),
         Column::WayIn => (9, 16),
         Column::Region => (10, 14),
         Column::Tag(_) => (8, 24),

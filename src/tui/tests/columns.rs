@@ -100,7 +100,7 @@ fn a_filter_ranks_until_the_order_is_asked_for() {
 #[test]
 fn what_is_learned_later_takes_its_place_in_the_order() {
     let mut model = account_with(SIZE, with("name ssm way-in", "ssm"));
-    arrive(&mut model, InventoryEvent::Agents(vec![(id(3), "online".into()), (id(2), "connectionlost".into())]));
+    arrive(&mut model, InventoryEvent::Agents(vec![(id(3), "online".into()), (id(2), "lost".into())]));
     assert_eq!(names(&model)[..2], ["web-2", "web-blue"]);
     assert!(screen(&model).contains("online"));
 }
@@ -169,7 +169,7 @@ fn a_theme_is_chosen_from_the_palette_and_seen_at_once() {
     press(&mut model, "<enter>");
     assert_eq!(model.theme(), ThemeName::Light);
     assert_eq!(ground(&model), Color::Rgb(238, 238, 238));
-    assert!(screen(&model).contains("Theme light. To keep it: theme = \"light\" in ~/c.toml"));
+    assert!(screen(&model).contains("To keep it: theme = \"light\" in ~/c.toml"));
     press(&mut model, ":theme none<enter>");
     assert!(cells(&model).iter().all(|c| (c.fg, c.bg) == (Color::Reset, Color::Reset)));
     press(&mut model, ":theme colour<enter>");

@@ -27,7 +27,7 @@ pub fn toggle_help(model: &mut Model) {
 pub fn use_theme(model: &mut Model, name: ThemeName) {
     (model.settings.theme, model.settings.color) = (name, name != ThemeName::None);
     let text = tr_with(
-        "Theme {name}. To keep it: theme = \"{name}\" in {file}",
+        "To keep it: theme = \"{name}\" in {file}",
         &[("name", &name.name()), ("file", &model.settings.settings_file)],
     );
     model.say(Severity::Note, text);
