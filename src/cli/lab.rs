@@ -9,8 +9,11 @@ use crate::edge::{RealWorld, Settings, aws::AwsSettings, journal_file::JournalFi
 use crate::engine::diagnose::Request;
 use crate::engine::failure::Failure;
 use crate::engine::journal::Journal;
+use crate::engine::world::World;
 use crate::lab::{Lab, LabOptions, scenario_list};
 use crate::signals::Signals;
+use futures_util::FutureExt;
+use futures_util::future::ready;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +105,7 @@ fn asked(cli: &Cli, target: Target, said: &str) -> Request {
 
 async fn practise(cli: &Cli, scenario: Option<String>) -> Result<Exit, Failure> {
     let lab = start(LabOptions { scenario: scenario.clone(), ..LabOptions::default() }).await?;
-    let world = Arc::new(RealWorld::new(settings(&lab)).await);
+    let world: Arc<dyn World> = Arc::new(RealWorld::new(settings(&lab)).await);
     // The journal of practice stays with the practice account.
     let journal: Arc<dyn Journal> = Arc::new(JournalFile::new(practice(&lab)));
     let base = Target {
@@ -117,7 +120,7 @@ async fn practise(cli: &Cli, scenario: Option<String>) -> Result<Exit, Failure> 
         }
         None => None,
     };
-    let exit = wizard::show(cli, world, journal, base, chosen, true).await;
+    let exit = wizard::show(cli, ready(world).boxed(), journal, base, chosen, true).await;
     lab.stop().await;
     exit
 }

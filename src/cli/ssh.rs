@@ -20,6 +20,8 @@ use crate::engine::journal::Journal;
 use crate::engine::report;
 use crate::engine::world::World;
 use crate::signals::Signals;
+use futures_util::FutureExt;
+use futures_util::future::ready;
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -103,7 +105,9 @@ async fn look(cli: &Cli, mut target: Target, paste: Recognised, offer: bool) {
     match journal::open() {
         Ok(journal) => {
             let journal: Arc<dyn Journal> = Arc::new(journal);
-            if let Err(failure) = wizard::show(cli, world, journal, Target::default(), Some(request), false).await {
+            if let Err(failure) =
+                wizard::show(cli, ready(world).boxed(), journal, Target::default(), Some(request), false).await
+            {
                 output::report(&failure, false);
             }
         }

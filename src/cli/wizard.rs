@@ -10,6 +10,8 @@ use crate::engine::failure::Failure;
 use crate::engine::journal::Journal;
 use crate::engine::world::World;
 use crate::tui;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use std::io::IsTerminal;
 use std::sync::Arc;
 
@@ -19,7 +21,9 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
     let target = cli.target.as_deref().map(|name| input::target(name, &cli.ssh, &cli.global)).transpose()?;
     needs_terminal()?;
     let target = target.map(|t| input::request(t, &cli.global));
-    let world = Arc::new(input::world(&cli.global).await);
+    // Made while the first frame is on the screen already: finding the Region may take seconds.
+    let global = cli.global.clone();
+    let world = async move { Arc::new(input::world(&global).await) as Arc<dyn World> }.boxed();
     let journal: Arc<dyn Journal> = Arc::new(journal::open()?);
     show(cli, world, journal, base, target, false).await
 }
@@ -38,7 +42,7 @@ fn needs_terminal() -> Result<(), Failure> {
 /// Opens the full screen on a world.
 pub async fn show(
     cli: &Cli,
-    world: Arc<dyn World>,
+    world: BoxFuture<'static, Arc<dyn World>>,
     journal: Arc<dyn Journal>,
     base: Target,
     target: Option<Request>,

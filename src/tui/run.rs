@@ -23,6 +23,7 @@ use crossterm::event::{Event, EventStream, KeyEventKind};
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use crossterm::{execute, queue};
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use hold::{CRASHED, Guard};
 use performer::{Performer, changed_scope};
 use ratatui::Terminal;
@@ -41,10 +42,15 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// Bytes of a large frame.
 const FRAME: usize = 256 * 1024;
 
-/// Runs the full-screen program until the user leaves, a signal comes or the terminal is gone.
+/// Runs the full-screen program until the user leaves, a signal comes or the terminal is gone. The first frame does not
+/// wait for the world.
 ///
 /// Fails when the terminal cannot be used, or when a task stopped in a panic.
-pub async fn run(world: Arc<dyn World>, journal: Arc<dyn Journal>, settings: Settings) -> io::Result<()> {
+pub async fn run(
+    world: BoxFuture<'static, Arc<dyn World>>,
+    journal: Arc<dyn Journal>,
+    settings: Settings,
+) -> io::Result<()> {
     hold::hook_panics();
     let guard = Guard::take()?;
     // One write a frame, so that no half of one is seen.

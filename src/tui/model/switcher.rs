@@ -14,6 +14,8 @@ pub struct Switcher {
     pub query: String,
     /// Selected row.
     pub cursor: usize,
+    /// Whether the user has moved the selection; before that it stays at the top.
+    pub moved: bool,
     /// The profiles; `None` until they are read, or where there are none to choose from.
     pub profiles: Option<Result<Vec<Profile>, Failure>>,
     /// The Regions that are switched on; `None` while they are asked for.

@@ -17,6 +17,7 @@ use crate::tui::effect::{Effect, Export, Place};
 use crate::tui::msg::Msg;
 use crate::tui::pane::session::Handle;
 use crate::tui::update::notify;
+use futures_util::future::BoxFuture;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -35,10 +36,11 @@ const MANY: usize = 10_000;
 
 /// Performs effects in tasks of their own; their results come back as messages.
 pub(super) struct Performer {
-    world: Arc<dyn World>,
+    /// `None` until the first one is made.
+    world: Option<Arc<dyn World>>,
     /// The world that the program was started with.
-    first: Arc<dyn World>,
-    /// The world of another profile or Region, while it is made.
+    first: Option<Arc<dyn World>>,
+    /// The first world, or that of another profile or Region, while it is made.
     pub(super) changing: Option<oneshot::Receiver<Option<Arc<dyn World>>>>,
     /// What waits for it.
     waiting: Vec<Effect>,
@@ -56,15 +58,22 @@ pub(super) struct Performer {
 }
 
 impl Performer {
-    /// A performer, and the queue on which results come back.
-    pub(super) fn new(world: Arc<dyn World>, journal: Arc<dyn Journal>) -> (Self, UnboundedReceiver<Msg>) {
+    /// A performer, and the queue on which results come back. The world is made meanwhile: finding the Region may take
+    /// seconds (the instance metadata is asked where nothing else names one), and nothing on the screen waits for it.
+    pub(super) fn new(
+        world: BoxFuture<'static, Arc<dyn World>>,
+        journal: Arc<dyn Journal>,
+    ) -> (Self, UnboundedReceiver<Msg>) {
         let (sender, queue) = unbounded_channel();
         let (running, closing) = (HashMap::new(), JoinSet::new());
-        let first = Arc::clone(&world);
+        let (made, changing) = oneshot::channel();
+        tokio::spawn(async move {
+            let _ = made.send(Some(world.await));
+        });
         let made = Self {
-            world,
-            first,
-            changing: None,
+            world: None,
+            first: None,
+            changing: Some(changing),
             waiting: Vec::new(),
             listing: None,
             journal,
@@ -86,14 +95,10 @@ impl Performer {
         }
     }
 
-    /// Starts the effects; true when the program is to end.
+    /// Starts the effects; true when the program is to end. What asks the world waits while one is made.
     pub(super) fn perform(&mut self, effects: Vec<Effect>) -> io::Result<bool> {
         for effect in effects {
-            if self.changing.is_some() && needs_world(&effect) {
-                self.waiting.push(effect);
-                continue;
-            }
-            let (world, journal, sender) = (Arc::clone(&self.world), Arc::clone(&self.journal), self.sender.clone());
+            let (journal, sender) = (Arc::clone(&self.journal), self.sender.clone());
             match effect {
                 Effect::Quit => return Ok(true),
                 Effect::Copy(text) => {
@@ -108,9 +113,6 @@ impl Performer {
                 Effect::CopyByTerminal(text) => {
                     let way = copy(&text)?;
                     let _ = sender.send(Msg::Copied { first: first_words(&text), way });
-                }
-                Effect::OpenShell { run, wish } => {
-                    self.shell = Some(Handle::open(world, run, *wish, sender));
                 }
                 Effect::ShellInput { run, typed } => {
                     if let Some(shell) = self.shell(run)
@@ -136,16 +138,6 @@ impl Performer {
                         self.closing.spawn(shell.close());
                     }
                 }
-                Effect::ChangeScope(scope) => self.change(scope),
-                Effect::LoadScopes { ask } => {
-                    let (out, mut events) = unbounded_channel();
-                    tokio::spawn(async move { world.scopes(out).await });
-                    tokio::spawn(async move {
-                        while let Some(event) = events.recv().await {
-                            let _ = sender.send(Msg::Scopes { ask, event });
-                        }
-                    });
-                }
                 Effect::Bell(bell) => {
                     let in_tmux = std::env::var_os("TMUX").is_some_and(|v| !v.is_empty());
                     let mut out = io::stdout();
@@ -157,74 +149,6 @@ impl Performer {
                     if let Some(token) = self.running.remove(&run) {
                         token.cancel();
                     }
-                }
-                Effect::LoadInventory { load } => {
-                    let (out, mut parts) = unbounded_channel();
-                    if let Some(before) = self.listing.take() {
-                        before.abort();
-                    }
-                    self.listing = Some(tokio::spawn(async move { world.inventory(out).await }).abort_handle());
-                    tokio::spawn(async move {
-                        let mut done = false;
-                        while let Some(event) = parts.recv().await {
-                            done |= matches!(event, crate::engine::inventory::InventoryEvent::Done);
-                            let _ = sender.send(Msg::Inventory { load, event });
-                        }
-                        if !done {
-                            let event = crate::engine::inventory::InventoryEvent::Done;
-                            let _ = sender.send(Msg::Inventory { load, event });
-                        }
-                    });
-                }
-                Effect::Diagnose { run, request } => {
-                    let token = CancellationToken::new();
-                    self.running.retain(|_, t| !t.is_cancelled());
-                    self.running.insert(run, token.clone());
-                    let (out, mut snapshots) = unbounded_channel();
-                    tokio::spawn(diagnose::run(world, *request, run, out, token));
-                    tokio::spawn(async move {
-                        while let Some(snapshot) = snapshots.recv().await {
-                            let _ = sender.send(Msg::Learned(Box::new(snapshot)));
-                        }
-                    });
-                }
-                Effect::KeepPassphrase { file, passphrase } => world.keep_passphrase(&file, passphrase),
-                Effect::Plan { run, fix, facts, choices } => {
-                    tokio::spawn(async move {
-                        let plan = repair::plan(world.as_ref(), &fix, &facts, &choices).await.map(Box::new);
-                        let _ = sender.send(Msg::Planned { run, plan });
-                    });
-                }
-                Effect::Apply { run, plan, request, reread } => {
-                    let out = self.repair_events(run);
-                    tokio::spawn(async move {
-                        let means = repair::Means { world, journal, request: *request, run, out };
-                        Box::pin(repair::apply(means, *plan, reread)).await;
-                    });
-                }
-                Effect::Undo { run, entry, request } => {
-                    let out = self.repair_events(run);
-                    tokio::spawn(async move {
-                        let means = repair::Means { world, journal, request: *request, run, out };
-                        Box::pin(repair::undo(means, entry)).await;
-                    });
-                }
-                Effect::Resume { run, entry, request } => {
-                    let out = self.repair_events(run);
-                    tokio::spawn(async move {
-                        let means = repair::Means { world, journal, request: *request, run, out };
-                        Box::pin(repair::resume(means, *entry)).await;
-                    });
-                }
-                Effect::Fleet { run, wish, base } => {
-                    let token = CancellationToken::new();
-                    self.running.retain(|_, t| !t.is_cancelled());
-                    self.running.insert(run, token.clone());
-                    let (out, events) = unbounded_channel();
-                    if let Some(fleet) = world.fleet(&base) {
-                        tokio::spawn(fleet::run(fleet, *wish, out, token));
-                    }
-                    tokio::spawn(fleet_told(run, events, sender));
                 }
                 Effect::ExportFleet(rows) => {
                     tokio::task::spawn_blocking(move || {
@@ -249,20 +173,116 @@ impl Performer {
                         });
                     });
                 }
+                Effect::ChangeScope(scope) => match self.first.clone() {
+                    Some(first) => self.change(first, scope),
+                    None => self.waiting.push(Effect::ChangeScope(scope)),
+                },
+                of_world => match self.world.clone().filter(|_| self.changing.is_none()) {
+                    Some(world) => self.ask(world, of_world),
+                    None => self.waiting.push(of_world),
+                },
             }
         }
         Ok(false)
     }
 
+    /// Starts an effect that the world answers.
+    fn ask(&mut self, world: Arc<dyn World>, effect: Effect) {
+        let (journal, sender) = (Arc::clone(&self.journal), self.sender.clone());
+        match effect {
+            Effect::OpenShell { run, wish } => {
+                self.shell = Some(Handle::open(world, run, *wish, sender));
+            }
+            Effect::LoadScopes { ask } => {
+                let (out, mut events) = unbounded_channel();
+                tokio::spawn(async move { world.scopes(out).await });
+                tokio::spawn(async move {
+                    while let Some(event) = events.recv().await {
+                        let _ = sender.send(Msg::Scopes { ask, event });
+                    }
+                });
+            }
+            Effect::LoadInventory { load } => {
+                let (out, mut parts) = unbounded_channel();
+                if let Some(before) = self.listing.take() {
+                    before.abort();
+                }
+                self.listing = Some(tokio::spawn(async move { world.inventory(out).await }).abort_handle());
+                tokio::spawn(async move {
+                    let mut done = false;
+                    while let Some(event) = parts.recv().await {
+                        done |= matches!(event, crate::engine::inventory::InventoryEvent::Done);
+                        let _ = sender.send(Msg::Inventory { load, event });
+                    }
+                    if !done {
+                        let event = crate::engine::inventory::InventoryEvent::Done;
+                        let _ = sender.send(Msg::Inventory { load, event });
+                    }
+                });
+            }
+            Effect::Diagnose { run, request } => {
+                let token = CancellationToken::new();
+                self.running.retain(|_, t| !t.is_cancelled());
+                self.running.insert(run, token.clone());
+                let (out, mut snapshots) = unbounded_channel();
+                tokio::spawn(diagnose::run(world, *request, run, out, token));
+                tokio::spawn(async move {
+                    while let Some(snapshot) = snapshots.recv().await {
+                        let _ = sender.send(Msg::Learned(Box::new(snapshot)));
+                    }
+                });
+            }
+            Effect::KeepPassphrase { file, passphrase } => world.keep_passphrase(&file, passphrase),
+            Effect::Plan { run, fix, facts, choices } => {
+                tokio::spawn(async move {
+                    let plan = repair::plan(world.as_ref(), &fix, &facts, &choices).await.map(Box::new);
+                    let _ = sender.send(Msg::Planned { run, plan });
+                });
+            }
+            Effect::Apply { run, plan, request, reread } => {
+                let out = self.repair_events(run);
+                tokio::spawn(async move {
+                    let means = repair::Means { world, journal, request: *request, run, out };
+                    Box::pin(repair::apply(means, *plan, reread)).await;
+                });
+            }
+            Effect::Undo { run, entry, request } => {
+                let out = self.repair_events(run);
+                tokio::spawn(async move {
+                    let means = repair::Means { world, journal, request: *request, run, out };
+                    Box::pin(repair::undo(means, entry)).await;
+                });
+            }
+            Effect::Resume { run, entry, request } => {
+                let out = self.repair_events(run);
+                tokio::spawn(async move {
+                    let means = repair::Means { world, journal, request: *request, run, out };
+                    Box::pin(repair::resume(means, *entry)).await;
+                });
+            }
+            Effect::Fleet { run, wish, base } => {
+                let token = CancellationToken::new();
+                self.running.retain(|_, t| !t.is_cancelled());
+                self.running.insert(run, token.clone());
+                let (out, events) = unbounded_channel();
+                if let Some(fleet) = world.fleet(&base) {
+                    tokio::spawn(fleet::run(fleet, *wish, out, token));
+                }
+                tokio::spawn(fleet_told(run, events, sender));
+            }
+            // The others are performed without a world.
+            _ => {}
+        }
+    }
+
     /// Begins to make the world of a scope; what needs it waits until it is there. Those that run go on in theirs.
-    fn change(&mut self, scope: Scope) {
+    fn change(&mut self, first: Arc<dyn World>, scope: Scope) {
         // What waits was asked for in a scope that was left.
         self.waiting.clear();
         if let Some(listing) = self.listing.take() {
             listing.abort();
         }
         let (made, changing) = oneshot::channel();
-        let first = Arc::clone(&self.first);
         tokio::spawn(async move {
             let world = if scope == Scope::default() { Some(first) } else { first.with_scope(scope).await };
             let _ = made.send(world);
@@ -274,7 +294,8 @@ impl Performer {
     pub(super) fn changed(&mut self, world: Option<Arc<dyn World>>) -> Vec<Effect> {
         self.changing = None;
         if let Some(world) = world {
-            self.world = world;
+            self.first.get_or_insert_with(|| Arc::clone(&world));
+            self.world = Some(world);
         }
         std::mem::take(&mut self.waiting)
     }
@@ -305,22 +326,6 @@ pub(super) async fn changed_scope(
         Some(made) => made.await.unwrap_or_default(),
         None => std::future::pending().await,
     }
-}
-
-/// Whether an effect is done by the world of the scope.
-fn needs_world(effect: &Effect) -> bool {
-    matches!(
-        effect,
-        Effect::LoadInventory { .. }
-            | Effect::LoadScopes { .. }
-            | Effect::Diagnose { .. }
-            | Effect::Plan { .. }
-            | Effect::Apply { .. }
-            | Effect::Undo { .. }
-            | Effect::Resume { .. }
-            | Effect::Fleet { .. }
-            | Effect::OpenShell { .. }
-    )
 }
 
 /// Whether it is the beginning of a run that can be cancelled.

@@ -23,6 +23,15 @@ impl Journal for Empty {
     }
 }
 
+/// A performer whose world takes a moment to be made.
+fn made(world: Terminals) -> (Performer, UnboundedReceiver<Msg>) {
+    let world = async {
+        tokio::task::yield_now().await;
+        Arc::new(world) as Arc<dyn World>
+    };
+    Performer::new(Box::pin(world), Arc::new(Empty))
+}
+
 fn key(code: KeyCode) -> Event {
     Event::Key(KeyEvent::new(code, KeyModifiers::NONE))
 }
@@ -39,7 +48,7 @@ async fn journey(react: impl Fn(&Model) -> Option<KeyCode>) -> io::Result<Vec<bo
         }
         Ok(())
     };
-    let performer = Performer::new(Arc::new(Terminals::none()), Arc::new(Empty));
+    let performer = made(Terminals::none());
     let limit = Duration::from_secs(20);
     tokio::time::timeout(limit, turn(model, performer, keys, draw)).await.map_err(io::Error::other)??;
     Ok(drawn.into_inner().expect("a lock"))
@@ -107,7 +116,7 @@ async fn a_session_in_the_pane_from_its_door_to_its_end() {
         events.into_iter().for_each(|e| drop(press.send(Ok(e))));
         Ok(())
     };
-    let performer = Performer::new(Arc::new(world), Arc::new(Empty));
+    let performer = made(world);
     let end = tokio::time::timeout(Duration::from_secs(20), turn(model, performer, keys, draw)).await;
     assert!(end.expect("in time").is_ok());
     tokio::time::timeout(Duration::from_secs(5), far).await.expect("hung up in time").expect("no panic");
@@ -117,10 +126,14 @@ async fn a_session_in_the_pane_from_its_door_to_its_end() {
 async fn a_session_that_was_just_left_is_ended_before_the_program_is() {
     use crate::engine::terminal::{Door, Wish};
     let (world, mut doors) = Terminals::new(1024);
-    let (mut performer, queue) = Performer::new(Arc::new(world), Arc::new(Empty));
+    let (mut performer, queue) = made(world);
     let (run, size) = (RunId(7), Some((80, 24)));
     let wish = Wish { door: Door::Ssm, facts: Arc::default(), size, command: None, plugin: false };
     performer.perform(vec![Effect::OpenShell { run, wish: Box::new(wish) }]).expect("begun");
+    let world = changed_scope(&mut performer.changing).await;
+    let waited = performer.changed(world);
+    assert_eq!(waited.len(), 1, "it has waited for the world");
+    performer.perform(waited).expect("begun");
     let far = doors.recv().await.expect("the door was asked for");
     performer.perform(vec![Effect::CloseShell { run }]).expect("begun");
     let (_, gone) = unbounded_channel();
@@ -133,11 +146,47 @@ async fn a_session_that_was_just_left_is_ended_before_the_program_is() {
 async fn the_loop_ends_when_the_terminal_is_gone() {
     let model = Model::new(Settings::default(), (80, 24));
     let (_, gone) = unbounded_channel();
-    let performer = Performer::new(Arc::new(Terminals::none()), Arc::new(Empty));
+    let performer = made(Terminals::none());
     assert!(turn(model, performer, gone, |_| Ok(())).await.is_ok());
     let model = Model::new(Settings::default(), (80, 24));
     let (press, broken) = unbounded_channel();
     let _ = press.send(Err(io::Error::other("gone")));
-    let performer = Performer::new(Arc::new(Terminals::none()), Arc::new(Empty));
+    let performer = made(Terminals::none());
     assert!(turn(model, performer, broken, |_| Ok(())).await.is_err());
+}
+
+/// What a changed scope is asked, in the order of the answers.
+#[tokio::test]
+async fn what_is_asked_after_a_change_is_asked_of_the_world_of_the_new_scope() {
+    use crate::engine::inventory::InventoryEvent;
+    use crate::engine::scope::Scope;
+    let (mut performer, mut queue) = made(Terminals::none());
+    let scope = |name: &str| Scope { profile: Some(name.to_owned()), regions: Vec::new() };
+    let change = |name: &str, load| vec![Effect::ChangeScope(scope(name)), Effect::LoadInventory { load }];
+    // Before there is a world, and twice in a row: the last one counts.
+    performer.perform(vec![Effect::LoadInventory { load: 1 }]).expect("begun");
+    performer.perform(change("one", 2)).expect("begun");
+    let mut names = Vec::new();
+    for turn in 0..4 {
+        let world = changed_scope(&mut performer.changing).await;
+        let waited = performer.changed(world);
+        performer.perform(waited).expect("begun");
+        if turn == 0 {
+            performer.perform(change("two", 3)).expect("begun");
+        }
+        if performer.changing.is_none() {
+            break;
+        }
+    }
+    let limit = Duration::from_secs(20);
+    while let Ok(Some(msg)) = tokio::time::timeout(limit, queue.recv()).await {
+        match msg {
+            Msg::Inventory { load: 3, event: InventoryEvent::Page(page) } => {
+                names.extend(page.into_iter().map(|i| i.name))
+            }
+            Msg::Inventory { load: 3, event: InventoryEvent::Done } => break,
+            _ => {}
+        }
+    }
+    assert_eq!(names, [Some("web-1 of two".to_owned())]);
 }

@@ -9,6 +9,7 @@ use crate::core::plan::{Action, Plan};
 use crate::core::probe::ProbeId;
 use crate::engine::failure::Failure;
 use crate::engine::inventory::InventoryEvent;
+use crate::engine::scope::Scope;
 use crate::engine::terminal::{Control, End, Opened, Wish};
 use crate::engine::world::{Observation, Performed, Settled, StepContext, World};
 use futures_util::FutureExt;
@@ -33,13 +34,14 @@ pub struct Terminals {
     doors: UnboundedSender<Far>,
     buffer: usize,
     refusal: Option<Failure>,
+    profile: Option<String>,
 }
 
 impl Terminals {
     /// A world, and the far sides of its terminals; `buffer` bytes fit into the connection.
     pub fn new(buffer: usize) -> (Self, UnboundedReceiver<Far>) {
         let (doors, opened) = unbounded_channel();
-        (Self { doors, buffer, refusal: None }, opened)
+        (Self { doors, buffer, refusal: None, profile: None }, opened)
     }
 
     /// A world without terminals.
@@ -117,7 +119,8 @@ impl World for Terminals {
         Box::pin(async move { vec![seen] })
     }
     fn inventory(&self, out: UnboundedSender<InventoryEvent>) -> BoxFuture<'_, ()> {
-        let instance = Instance { id: "i-0a1b2c3d".into(), name: Some("web-1".into()), ..Default::default() };
+        let of = self.profile.as_ref().map(|p| format!(" of {p}")).unwrap_or_default();
+        let instance = Instance { id: "i-0a1b2c3d".into(), name: Some(format!("web-1{of}")), ..Default::default() };
         let _ = out.send(InventoryEvent::Page(vec![instance]));
         Box::pin(async {})
     }
@@ -157,6 +160,13 @@ impl World for Terminals {
             })
         }
         .boxed()
+    }
+    fn with_scope(&self, scope: Scope) -> BoxFuture<'_, Option<Arc<dyn World>>> {
+        let world = Self { profile: scope.profile, ..Self::none() };
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            Some(Arc::new(world) as Arc<dyn World>)
+        })
     }
     fn api_calls(&self) -> u64 {
         0

@@ -57,7 +57,7 @@ impl Choice {
             Self::Profile(profile) => {
                 let kind = match profile.kind {
                     ProfileKind::Role => tr("takes on a role"),
-                    ProfileKind::Sso => tr("IAM Identity Center"),
+                    ProfileKind::Sso => tr("SSO login"),
                     ProfileKind::Keys => tr("access keys"),
                     ProfileKind::Process => tr("by a program"),
                     ProfileKind::Login => tr("aws login"),
@@ -88,6 +88,9 @@ pub fn arrived(model: &mut Model, ask: u64, event: ScopeEvent) {
     match event {
         ScopeEvent::Profiles(profiles) => switcher.profiles = Some(profiles),
         ScopeEvent::Regions(regions) => switcher.regions = Some(regions),
+    }
+    if !switcher.moved {
+        return;
     }
     // What is selected stays selected when rows come in around it.
     let place = switcher_of(model).and_then(|s| rows(model, s).iter().position(|c| Some(c) == before.as_ref()));
@@ -181,7 +184,7 @@ pub fn rows(model: &Model, switcher: &Switcher) -> Vec<Choice> {
 /// The filter was edited.
 pub fn filtered(model: &mut Model) {
     if let Some(switcher) = switcher_mut(model) {
-        switcher.cursor = 0;
+        (switcher.cursor, switcher.moved) = (0, false);
     }
 }
 
@@ -200,6 +203,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             let total = switcher_of(model).map_or(0, |s| rows(model, s).len());
             if let Some(switcher) = switcher_mut(model) {
                 switcher.cursor = start::step(switcher.cursor, total, ROWS, action);
+                switcher.moved = true;
             }
         }
     }
