@@ -20,12 +20,16 @@ pub struct Cli {
     pub global: Global,
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// What the full screen says when it opens.
+    #[arg(skip)]
+    pub notice: Option<String>,
 }
 
 const EXIT_CODES: &str =
     "Exit status: diagnose 0 login works, 1 cause found, 2 bad usage or could not run, 3 inconclusive.
 identify 0 recognised, 3 not recognised, 2 usage.
-fix, undo 0 applied and verified, 1 failed or not verified, 2 usage, 4 refused by a safety gate, 5 not confirmed.";
+fix, undo 0 applied and verified, 1 failed or not verified, 2 usage, 4 refused by a safety gate, 5 not confirmed.
+check-assets 0 no errors, 2 errors.";
 
 /// Options as ssh has them.
 #[derive(Debug, Clone, Default, Args)]
@@ -112,7 +116,7 @@ pub struct Global {
     #[arg(long, global = true, help_heading = FULL_SCREEN,
         value_parser = PossibleValuesParser::new(["away", "off", "bell", "terminal"]))]
     pub notify: Option<String>,
-    /// Directory with words and trees of your own.
+    /// Directory of your team's own words, trees, user names and links; none takes none. See port22 check-assets.
     #[arg(long, global = true, value_name = "DIR")]
     pub assets: Option<PathBuf>,
     /// What is in force, by meaning; filled in before a command runs.
@@ -199,13 +203,18 @@ pub enum Command {
     Policy(PolicyArgs),
     /// The settings in force and where each comes from; the schema of the settings file; whether a file is right.
     Settings(SettingsArgs),
+    /// Check a directory of your team's own words, trees, user names and links: every error with file, line and column.
+    CheckAssets(CheckAssetsArgs),
     /// Completions for a shell.
     Completions {
         /// Shell.
         shell: clap_complete::Shell,
     },
-    /// The manual page.
-    Man,
+    /// The manual page, or that of a command.
+    Man {
+        /// Command, such as diagnose.
+        command: Option<String>,
+    },
 }
 
 /// What kind of text it is.
@@ -487,6 +496,16 @@ pub struct ExplainArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct CheckAssetsArgs {
+    /// Directory; that of --assets or PORT22_ASSETS when not said.
+    #[arg(value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct PolicyArgs {
     /// Fix id; repeatable.
     #[arg(long)]
@@ -525,6 +544,7 @@ impl Cli {
             Some(Command::Journal(a)) => a.json,
             Some(Command::Settings(a)) => a.json,
             Some(Command::Undo(a) | Command::Resume(a)) => a.json,
+            Some(Command::CheckAssets(a)) => a.json,
             _ => false,
         }
     }

@@ -3,7 +3,7 @@
 use super::args::{ExplainArgs, PolicyArgs};
 use super::output::{self, Exit};
 use crate::core::boothook;
-use crate::core::catalogue::{self, Catalogue};
+use crate::core::catalogue::{self, Added, Catalogue};
 use crate::core::fixes;
 use crate::core::probe::ProbeId;
 use crate::core::words::{Lang, tr, tr_with};
@@ -71,7 +71,14 @@ fn cause(words: &Catalogue, id: &str) -> Option<String> {
         out.extend(cause.by_hand.iter().map(|l| format!("  {l}")));
     }
     out.extend(cause.link.iter().map(|l| tr_with("Read: {link}", &[("link", l)])));
+    out.extend(team_lines(&cause.added));
     Some(out.join("\n"))
+}
+
+/// What the team adds, one line each.
+fn team_lines(added: &Added) -> Vec<String> {
+    let steps = added.next.iter().map(|step| tr_with("Your team: {step}", &[("step", step)]));
+    steps.chain(added.runbook.iter().map(|link| tr_with("Your team's runbook: {link}", &[("link", link)]))).collect()
 }
 
 fn check(words: &Catalogue, id: &str) -> Option<String> {
@@ -80,10 +87,18 @@ fn check(words: &Catalogue, id: &str) -> Option<String> {
         tr_with("{title} ({id}, a check)", &[("title", &check.title), ("id", &id)]),
         String::new(),
         check.why.clone(),
-        tr_with("A pass rules out: {text}", &[("text", &check.rules_out)]),
-        tr_with("By hand: {text}", &[("text", &check.by_hand)]),
     ];
+    // A question of the team may leave these out.
+    let said = |text: &str| !text.is_empty();
+    if said(&check.rules_out) {
+        out.push(tr_with("A pass rules out: {text}", &[("text", &check.rules_out)]));
+    }
+    if said(&check.by_hand) {
+        out.push(tr_with("By hand: {text}", &[("text", &check.by_hand)]));
+    }
     out.extend(check.link.iter().map(|l| tr_with("Read: {link}", &[("link", l)])));
+    out.extend(check.question.iter().map(|q| tr_with("Asked of you: {question}", &[("question", q)])));
+    out.extend(team_lines(&check.added));
     Some(out.join("\n"))
 }
 
@@ -95,7 +110,7 @@ fn fix(words: &Catalogue, id: &str) -> Option<String> {
     let script = if id == "user-data-repair" { boothook::template().trim_end() } else { "" };
     let yes = |is: bool| if is { tr("yes") } else { tr("no") };
     let permissions = if fix.permissions.is_empty() { tr("none").to_owned() } else { fix.permissions.join(", ") };
-    let lines = [
+    let mut lines = vec![
         tr_with("{title} ({id}, a fix; {applies})", &[("title", &fix.title), ("id", &id), ("applies", &applies)]),
         String::new(),
         fix.explain.clone(),
@@ -106,6 +121,7 @@ fn fix(words: &Catalogue, id: &str) -> Option<String> {
         tr_with("By hand: {text}", &[("text", &fix.by_hand)]),
         tr_with("Permissions: {actions}", &[("actions", &permissions)]),
     ];
+    lines.extend(team_lines(&fix.added));
     Some(lines.join("\n") + &more + script)
 }
 

@@ -3,6 +3,7 @@
 //! stdout carries the result alone; progress, questions and errors go to stderr. Must not judge.
 
 mod args;
+mod assets;
 mod diagnose;
 mod explain;
 mod fix;
@@ -64,6 +65,10 @@ pub fn main() -> ExitCode {
     if let Some(Command::Ssh(args)) = &cli.command {
         return ssh::main(&cli, &args.words);
     }
+    match assets::take(&cli) {
+        Ok(notice) => cli.notice = notice,
+        Err(exit) => return exit.into(),
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -114,14 +119,18 @@ async fn run(cli: Cli) -> Exit {
         Some(Command::Explain(args)) => explain::explain(args),
         Some(Command::Policy(args)) => explain::policy(args),
         Some(Command::Settings(args)) => settings::run(&cli, args),
+        Some(Command::CheckAssets(args)) => assets::check(&cli, args),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "port22", &mut script);
             let _ = std::io::Write::write_all(&mut std::io::stdout(), &script);
             Ok(Exit::Ok)
         }
-        Some(Command::Man) => {
-            let man = clap_mangen::Man::new(Cli::command());
+        Some(Command::Man { command }) => {
+            let man = match page(command.as_deref()) {
+                Ok(page) => clap_mangen::Man::new(page),
+                Err(failure) => return output::report(&failure, false),
+            };
             let mut page = Vec::new();
             // A reader that has seen enough is no error.
             let _ = man.render(&mut page).and_then(|()| std::io::Write::write_all(&mut std::io::stdout(), &page));
@@ -129,6 +138,22 @@ async fn run(cli: Cli) -> Exit {
         }
     };
     result.unwrap_or_else(|failure| output::report(&failure, json))
+}
+
+/// What a manual page is about: the program, or one of its commands with the options of every command.
+fn page(name: Option<&str>) -> Result<clap::Command, Failure> {
+    let mut program = Cli::command();
+    let Some(name) = name else { return Ok(program) };
+    program.build();
+    let found = program.find_subcommand(name).cloned();
+    found.ok_or_else(|| {
+        let known: Vec<&str> = program.get_subcommands().map(clap::Command::get_name).collect();
+        Failure::usage(
+            "print the manual page",
+            format!("there is no command '{name}'"),
+            format!("commands: {}", known.join(", ")),
+        )
+    })
 }
 
 /// Logs go to a file only, and only when one is named: `--log` or PORT22_LOG. They hold no secrets.

@@ -85,6 +85,8 @@ fn worth_a_look(read: &SshArgs, ended: &Ended) -> Option<(Target, Recognised)> {
 
 /// Looks why, says so, and offers the wizard.
 async fn look(cli: &Cli, mut target: Target, paste: Recognised, offer: bool) {
+    // Where the team's words cannot be taken, port22's own explain.
+    let _ = super::assets::take(cli);
     target.address = cli.global.address;
     target.source_ip = cli.global.source_ip;
     let request = Request { paste: Some(paste), ..input::request(target.clone(), &cli.global) };

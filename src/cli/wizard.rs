@@ -69,6 +69,7 @@ pub async fn show(
         profile: if lab { None } else { profile() },
         target,
         base,
+        notice: cli.notice.clone(),
     };
     crate::edge::passphrase::may_ask_on_terminal();
     tui::run(world, journal, settings).await.map_err(|e| {

@@ -65,6 +65,37 @@ pub struct Guess {
     pub because: String,
 }
 
+/// A login user that a team names for images of its own. Every sign that is given must fit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageUser {
+    /// Image name: `*` any text, `?` any character, `#` a digit; case counts not.
+    pub name: Option<String>,
+    /// Account that owns the image.
+    pub owner: Option<String>,
+    /// Image id.
+    pub ami: Option<String>,
+    /// Who logs in, the default first; never empty.
+    pub users: Vec<String>,
+    /// What the image is called in sentences.
+    pub title: Option<String>,
+    /// Where that is written, for the user: file and line.
+    pub place: String,
+}
+
+impl ImageUser {
+    /// Whether it speaks of this image. What is not known of the image fits nothing.
+    pub fn fits(&self, image: Option<&Image>, instance: &Instance) -> bool {
+        let location = image.and_then(|i| i.location.as_deref()).and_then(|location| location.split_once('/'));
+        let name = image.and_then(|i| i.name.as_deref()).filter(|n| !n.is_empty()).or(location.map(|(_, name)| name));
+        let owner = image.and_then(|i| i.owner_id.as_deref()).or(location.map(|(owner, _)| owner));
+        let id = image.map(|i| i.id.as_str()).or(instance.image_id.as_deref());
+        self.name.as_deref().is_none_or(|pattern| name.is_some_and(|name| fits(pattern, name)))
+            && self.owner.as_deref().is_none_or(|wanted| owner == Some(wanted))
+            && self.ami.as_deref().is_none_or(|wanted| id == Some(wanted))
+            && (self.name.is_some() || self.owner.is_some() || self.ami.is_some())
+    }
+}
+
 /// An entry of the data.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

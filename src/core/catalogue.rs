@@ -1,15 +1,17 @@
 //! The catalogue: words, order and links from `assets/`, checked when loaded.
 //!
 //! It names checks, causes and fixes; it contains no conditions. Judgement is in `rules`.
-//! The words of other languages are in [`japanese`].
+//! The words of other languages are in [`japanese`]; what a team lays over both is in [`crate::core::team`].
 
 pub mod japanese;
 
+use crate::core::ami::ImageUser;
 use crate::core::plan::Risk;
 use crate::core::words::{self, Lang};
 use serde::{Deserialize, Serialize};
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 const CAUSES: &str = include_str!("../../assets/causes.toml");
 const CHECKS: &str = include_str!("../../assets/checks.toml");
@@ -17,6 +19,15 @@ const FIXES: &str = include_str!("../../assets/fixes.toml");
 const SYMPTOMS: &str = include_str!("../../assets/symptoms.toml");
 const TREES: &str = include_str!("../../assets/trees.toml");
 const GLOSSARY: &str = include_str!("../../assets/glossary.toml");
+
+/// What a team adds to a cause, a check or a fix in files of its own. Empty in the embedded catalogue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Added {
+    /// What to do next, one step a line; shown, never run.
+    pub next: Vec<String>,
+    /// The team's page about it; `https`.
+    pub runbook: Option<String>,
+}
 
 /// Words about a root cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +53,9 @@ pub struct CauseWords {
     /// Page to read.
     #[serde(default)]
     pub link: Option<String>,
+    /// What the team adds.
+    #[serde(skip)]
+    pub added: Added,
 }
 
 /// Words about a check.
@@ -65,6 +79,9 @@ pub struct CheckWords {
     /// Page to read.
     #[serde(default)]
     pub link: Option<String>,
+    /// What the team adds.
+    #[serde(skip)]
+    pub added: Added,
 }
 
 /// Words about a fix.
@@ -89,6 +106,9 @@ pub struct FixWords {
     /// What is often advised instead, and why it is not done.
     #[serde(default)]
     pub teaching: Option<String>,
+    /// What the team adds.
+    #[serde(skip)]
+    pub added: Added,
 }
 
 /// Words about a symptom.
@@ -155,6 +175,10 @@ pub struct Catalogue {
     pub trees: Vec<Tree>,
     /// By glossary id.
     pub glossary: BTreeMap<String, Word>,
+    /// Login users of images that the team names, the first that fits counts. Empty in the embedded catalogue.
+    pub users: Vec<ImageUser>,
+    /// Checks that are questions of the team: only the user can answer them. Empty in the embedded catalogue.
+    pub questions: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -162,14 +186,20 @@ struct TreeFile {
     tree: Vec<Tree>,
 }
 
-/// The embedded catalogue in the language of the words. Tests prove that it loads, that every link in it holds, and that
-/// every text is translated.
+/// The catalogue in the language of the words: the embedded one, with the team's words where the user has such. Tests
+/// prove that the embedded one loads, that every link in it holds, and that every text is translated.
 pub fn get() -> &'static Catalogue {
     of(words::lang())
 }
 
-/// The embedded catalogue in a language: the same ids, links and commands, other words.
+/// The catalogue in a language: the same ids, links and commands, other words.
 pub fn of(lang: Lang) -> &'static Catalogue {
+    let laid = HERE.get().or_else(|| TEAM.get());
+    laid.map_or_else(|| embedded(lang), |laid| laid.of(lang))
+}
+
+/// The embedded catalogue in a language, without anything of a team.
+pub fn embedded(lang: Lang) -> &'static Catalogue {
     static ENGLISH: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::load().unwrap_or_default());
     static JAPANESE: LazyLock<Catalogue> =
         LazyLock::new(|| japanese::translate(ENGLISH.clone()).map_or_else(|_| ENGLISH.clone(), |t| t.catalogue));
@@ -177,6 +207,50 @@ pub fn of(lang: Lang) -> &'static Catalogue {
         Lang::En => &ENGLISH,
         Lang::Ja => &JAPANESE,
     }
+}
+
+/// A catalogue in every language.
+#[derive(Debug)]
+pub struct Languages {
+    english: Catalogue,
+    japanese: Catalogue,
+}
+
+impl Languages {
+    /// The embedded catalogue, changed in every language alike.
+    pub fn laid(change: impl Fn(Catalogue) -> Catalogue) -> Self {
+        Self { english: change(embedded(Lang::En).clone()), japanese: change(embedded(Lang::Ja).clone()) }
+    }
+
+    fn of(&self, lang: Lang) -> &Catalogue {
+        match lang {
+            Lang::En => &self.english,
+            Lang::Ja => &self.japanese,
+        }
+    }
+}
+
+static TEAM: OnceLock<Languages> = OnceLock::new();
+
+thread_local! {
+    static HERE: Cell<Option<&'static Languages>> = const { Cell::new(None) };
+}
+
+/// Takes this catalogue for the whole process; for the program's start alone, once. A second call changes nothing.
+pub fn take(languages: Languages) {
+    let _ = TEAM.set(languages);
+}
+
+/// Runs something with a catalogue, on this thread only: for tests.
+pub fn with<T>(languages: &'static Languages, run: impl FnOnce() -> T) -> T {
+    struct Before(Option<&'static Languages>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            HERE.set(self.0);
+        }
+    }
+    let _before = Before(HERE.replace(Some(languages)));
+    run()
 }
 
 impl Catalogue {
@@ -189,6 +263,8 @@ impl Catalogue {
             symptoms: parse("symptoms.toml", SYMPTOMS)?,
             trees: parse::<TreeFile>("trees.toml", TREES)?.tree,
             glossary: parse("glossary.toml", GLOSSARY)?,
+            users: Vec::new(),
+            questions: Vec::new(),
         })
     }
 
@@ -219,7 +295,8 @@ impl Catalogue {
             if let Some(cause) = check.no_means.as_ref().filter(|c| !self.causes.contains_key(*c)) {
                 out.push(format!("check {id}: no cause {cause}"));
             }
-            if check.question.is_some() != check.no_means.is_some() {
+            // What is answered to a question of the team raises no cause.
+            if check.question.is_some() != check.no_means.is_some() && !self.questions.contains(id) {
                 out.push(format!("check {id}: question and no_means go together"));
             }
         }

@@ -34,6 +34,7 @@ pub mod settings;
 pub mod ssh_args;
 pub mod suggest;
 pub mod target;
+pub mod team;
 pub mod text;
 pub mod told;
 pub mod trust;

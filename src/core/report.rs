@@ -8,7 +8,7 @@ pub mod done;
 
 pub use brief::brief;
 
-use crate::core::catalogue;
+use crate::core::catalogue::{self, Added, Catalogue};
 use crate::core::cause::{Certainty, Finding};
 use crate::core::check::{CheckResult, Hop, HopId, HopState, Verdict};
 use crate::core::diagnosis::{Diagnosis, Door, Overall};
@@ -21,7 +21,7 @@ use crate::core::rules;
 use crate::core::series;
 use crate::core::text::{millis, pad, shell_quote};
 use crate::core::told::told;
-use crate::core::words::{tr, tr_with};
+use crate::core::words::{lang, tr, tr_with};
 use compare::Compared;
 use done::Done;
 use serde_json::{Value, json};
@@ -53,6 +53,7 @@ struct Shown<'a> {
     done: Cow<'a, [Done]>,
     compared: Option<Cow<'a, Compared>>,
     hide: Option<Hide>,
+    words: &'static Catalogue,
 }
 
 impl<'a> Shown<'a> {
@@ -65,6 +66,7 @@ impl<'a> Shown<'a> {
                 done: Cow::Borrowed(&run.done),
                 compared: compared.map(Cow::Borrowed),
                 hide: None,
+                words: catalogue::get(),
             };
         };
         Self {
@@ -73,7 +75,16 @@ impl<'a> Shown<'a> {
             done: Cow::Owned(run.done.iter().map(|d| d.clone().hidden(&hide)).collect()),
             compared: compared.map(|c| Cow::Owned(c.clone().hidden(&hide))),
             hide: Some(hide),
+            // A team's words and links tell who it is.
+            words: catalogue::embedded(lang()),
         }
+    }
+
+    fn title<'t>(&self, check: &'t str) -> &'t str
+    where
+        Self: 't,
+    {
+        self.words.checks.get(check).map_or(check, |w| w.title.as_str())
     }
 
     /// A text made of facts, as it may be shown.
@@ -122,7 +133,24 @@ fn hidden(diagnosis: &Diagnosis, hide: &Hide) -> Diagnosis {
         *cost = hide.text(cost);
         *command = command.take().map(|c| hide.text(&c));
     }
+    without_team(&mut out);
     out
+}
+
+/// Takes the questions and ends of a team's trees out: they tell who it is.
+fn without_team(diagnosis: &mut Diagnosis) {
+    let words = catalogue::embedded(lang());
+    let known_ends = || words.trees.iter().flat_map(|t| &t.nodes).flat_map(|n| [&n.pass, &n.fail, &n.unknown]);
+    diagnosis.checks.retain(|c| words.checks.contains_key(&c.id));
+    diagnosis.tree.retain(|s| s.verdict.is_none() || words.checks.contains_key(&s.at));
+    for step in diagnosis.tree.iter_mut().filter(|s| s.at.starts_with("end:")) {
+        if known_ends().all(|end| *end != step.at) {
+            step.at = "end:…".to_owned();
+        }
+    }
+    if diagnosis.symptom.as_ref().is_some_and(|s| !words.symptoms.contains_key(s)) {
+        diagnosis.symptom = None;
+    }
 }
 
 /// `diagnose --json`, schema 1.
@@ -149,8 +177,8 @@ pub fn json(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> Value {
         })),
         "symptom": diagnosis.symptom.as_deref().unwrap_or("other"),
         "verdict": diagnosis.overall,
-        "causes": diagnosis.causes.iter().map(cause_json).collect::<Vec<_>>(),
-        "checks": diagnosis.checks.iter().map(|c| check_json(c, facts, run)).collect::<Vec<_>>(),
+        "causes": diagnosis.causes.iter().map(|c| cause_json(c, shown.words)).collect::<Vec<_>>(),
+        "checks": diagnosis.checks.iter().map(|c| check_json(c, facts, run, shown.words)).collect::<Vec<_>>(),
         "path": diagnosis.path,
         "tree": diagnosis.tree.iter().map(|s| match s.verdict {
             Some(v) => format!("{}: {}", s.at, word(v)),
@@ -169,7 +197,7 @@ pub fn json(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> Value {
     out
 }
 
-fn check_json(check: &CheckResult, facts: &Facts, run: &Run) -> Value {
+fn check_json(check: &CheckResult, facts: &Facts, run: &Run, catalogue: &Catalogue) -> Value {
     let mut out = json!({
         "id": check.id, "verdict": check.verdict, "reason": check.reason, "evidence": check.evidence,
         "millis": run.check_millis.get(&check.id).copied().unwrap_or(0),
@@ -178,14 +206,27 @@ fn check_json(check: &CheckResult, facts: &Facts, run: &Run) -> Value {
     if !series.is_empty() {
         out["series"] = series.iter().map(series::Series::json).collect();
     }
-    out
+    added_json(out, catalogue.checks.get(&check.id).map(|w| &w.added))
 }
 
-fn cause_json(finding: &Finding) -> Value {
-    let words = catalogue::get().causes.get(&finding.id);
+/// An object with what the team adds to it, where it adds something.
+fn added_json(mut object: Value, added: Option<&Added>) -> Value {
+    if let Some(added) = added {
+        if !added.next.is_empty() {
+            object["next"] = json!(added.next);
+        }
+        if let Some(link) = &added.runbook {
+            object["runbook"] = json!(link);
+        }
+    }
+    object
+}
+
+fn cause_json(finding: &Finding, catalogue: &Catalogue) -> Value {
+    let words = catalogue.causes.get(&finding.id);
     let fixes: Vec<Value> = words.map(|w| w.fixes.as_slice()).unwrap_or_default().iter().filter_map(|id| {
-        let fix = catalogue::get().fixes.get(id)?;
-        Some(json!({"id": id, "title": fix.title, "risk": fix.risk, "downtime": fix.downtime, "reversible": fix.reversible, "applicable": fixes::applicable(id)}))
+        let fix = catalogue.fixes.get(id)?;
+        Some(added_json(json!({"id": id, "title": fix.title, "risk": fix.risk, "downtime": fix.downtime, "reversible": fix.reversible, "applicable": fixes::applicable(id)}), Some(&fix.added)))
     }).collect();
     let mut out = json!({
         "id": finding.id,
@@ -198,7 +239,7 @@ fn cause_json(finding: &Finding) -> Value {
     if let Some(proof) = &finding.would_prove {
         out["would_prove"] = json!(proof);
     }
-    out
+    added_json(out, words.map(|w| &w.added))
 }
 
 /// `fix --dry-run --json`.
@@ -317,7 +358,7 @@ pub fn text(facts: &Facts, diagnosis: &Diagnosis, run: &Run, ascii: bool) -> Str
         Overall::Inconclusive => {
             lines.push(tr("No cause could be proven. What is missing:").to_owned());
             let open = diagnosis.checks.iter().filter(|c| c.verdict == Verdict::CannotTell).take(6);
-            lines.extend(open.map(|c| format!("  {} {}: {}", glyphs.unknown, check_title(&c.id), told(&c.reason))));
+            lines.extend(open.map(|c| format!("  {} {}: {}", glyphs.unknown, shown.title(&c.id), told(&c.reason))));
             lines.push(String::new());
             push_causes(&shown, &mut lines, tr("SEEN,"), ascii);
         }
@@ -374,8 +415,7 @@ fn check_title(id: &str) -> &str {
 }
 
 fn push_causes(shown: &Shown<'_>, lines: &mut Vec<String>, heading: &str, ascii: bool) {
-    let words = catalogue::get();
-    let (facts, diagnosis) = (shown.facts, &*shown.diagnosis);
+    let (facts, diagnosis, words) = (shown.facts, &*shown.diagnosis, shown.words);
     for (nth, finding) in diagnosis.causes.iter().enumerate() {
         let cause = words.causes.get(&finding.id);
         let title = cause.map_or(finding.id.as_str(), |w| w.title.as_str());
@@ -407,12 +447,21 @@ fn push_causes(shown: &Shown<'_>, lines: &mut Vec<String>, heading: &str, ascii:
                 "  fix: {title} ({risk} risk)  {how}",
                 &[("title", &fix.title), ("risk", &tr(fix.risk.word())), ("how", &how)],
             ));
+            lines.extend(added_lines(&fix.added).into_iter().map(|l| format!("    {l}")));
         }
         if let Some(cause) = cause.filter(|c| !c.fixes.iter().any(|f| fixes::applicable(f))) {
             lines.extend(cause.by_hand.iter().take(3).map(|l| format!("    {}", shown.say(fill(l, facts)))));
         }
+        let added = cause.map(|c| added_lines(&c.added)).unwrap_or_default();
+        lines.extend(added.into_iter().map(|l| format!("  {l}")));
         lines.push(String::new());
     }
+}
+
+/// What the team adds, one line each.
+fn added_lines(added: &Added) -> Vec<String> {
+    let steps = added.next.iter().map(|step| tr_with("Your team: {step}", &[("step", step)]));
+    steps.chain(added.runbook.iter().map(|link| tr_with("Your team's runbook: {link}", &[("link", link)]))).collect()
 }
 
 /// A Markdown report.
@@ -423,7 +472,7 @@ pub fn markdown(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> String {
     let mut out = format!("# {}\n\n", tr_with("SSH to {name}", &[("name", &md(&shown.say(label)))]));
     let head = strip_controls(&shown.say(headline(facts, run))).replace(['`', '\n'], " ");
     out.push_str(&format!("```\n{head}\n{}\n```\n\n", path_line(diagnosis, Glyphs::new(false))));
-    let words = catalogue::get();
+    let words = shown.words;
     out.push_str(&match diagnosis.overall {
         Overall::Healthy => format!("**{}**\n", tr("The login works.")),
         Overall::CauseFound => format!("## {}\n\n", tr("Causes")),
@@ -431,21 +480,24 @@ pub fn markdown(facts: &Facts, diagnosis: &Diagnosis, run: &Run) -> String {
     });
     for finding in &diagnosis.causes {
         let title = words.causes.get(&finding.id).map_or(finding.id.as_str(), |w| w.title.as_str());
-        out.push_str(&format!("- **{title}** (`{}`, {})\n", finding.id, certainty(finding.certainty)));
+        out.push_str(&format!("- **{}** (`{}`, {})\n", md(title), finding.id, certainty(finding.certainty)));
         for evidence in &finding.evidence {
             out.push_str(&format!("  - {} ({})\n", md(&told(&evidence.text)), md(&told(&evidence.source))));
         }
         for fix in words.causes.get(&finding.id).map(|w| w.fixes.as_slice()).unwrap_or_default() {
             if let Some(w) = words.fixes.get(fix) {
-                out.push_str(&format!("  - {} `{fix}`: {}\n", tr("fix"), w.title));
+                out.push_str(&format!("  - {} `{fix}`: {}\n", tr("fix"), md(&w.title)));
+                added_lines(&w.added).iter().for_each(|l| out.push_str(&format!("    - {}\n", md_line(l))));
             }
         }
+        let added = words.causes.get(&finding.id).map(|w| added_lines(&w.added)).unwrap_or_default();
+        added.iter().for_each(|l| out.push_str(&format!("  - {}\n", md_line(l))));
     }
     out.push_str(&format!("\n## {}\n\n{}\n|---|---|---|\n", tr("Checks"), tr("| check | answer | reason |")));
     for check in &diagnosis.checks {
         out.push_str(&format!(
             "| {} | {} | {} |\n",
-            check_title(&check.id),
+            md(shown.title(&check.id)),
             word(check.verdict),
             md(&told(&check.reason))
         ));
@@ -530,6 +582,15 @@ fn md(text: &str) -> String {
         }
     }
     out
+}
+
+/// A line of the team for Markdown; an address at its end stays one that can be clicked.
+fn md_line(line: &str) -> String {
+    match line.split_once("https://") {
+        // Only what was checked to be an address stands behind it (see `core::team`), else no blank may follow.
+        Some((before, link)) if !link.contains(char::is_whitespace) => format!("{}<https://{link}>", md(before)),
+        _ => md(line),
+    }
 }
 
 /// The ssh command that logs in, as far as the facts tell.

@@ -27,6 +27,7 @@ pub mod source_ip;
 pub mod ssh;
 pub mod ssh_config;
 pub mod tcp;
+pub mod team;
 pub mod terminal;
 mod usual_port;
 

@@ -69,6 +69,8 @@ pub struct Settings {
     /// ssh options that apply to every picked instance: user, port, keys, configuration file,
     /// client address.
     pub base: Target,
+    /// What is said when the screen opens.
+    pub notice: Option<String>,
 }
 
 /// The moment, as the last message told.
@@ -207,6 +209,10 @@ impl Model {
         start.symptoms.shown = crate::tui::update::start::symptom_list("");
         (start.columns, start.sort) = (settings.columns.clone(), settings.sort.clone());
         let guided = settings.guided;
+        let mut notices = Notices::default();
+        if let Some(text) = &settings.notice {
+            notices.tell(Clock::default(), Severity::Warn, text.clone());
+        }
         Self {
             settings,
             size,
@@ -214,7 +220,7 @@ impl Model {
             start,
             stack: Vec::new(),
             overlays: Vec::new(),
-            notices: Notices::default(),
+            notices,
             focus: Focus::default(),
             guided,
             next_run: 0,

@@ -38,6 +38,7 @@ mod settings;
 mod ssh_probe;
 mod sshd;
 mod ssm;
+mod team;
 mod tui;
 #[cfg(target_os = "linux")]
 mod user_data_guest;

@@ -9,7 +9,7 @@ use crate::core::facts::aws::Instance;
 use crate::core::fixes;
 use crate::core::rules;
 
-/// At most four lines: whom it is about and the likely cause, why, and what to do.
+/// At most five lines: whom it is about and the likely cause, why, what to do, the team's page about it, a way in.
 pub fn brief(facts: &Facts, diagnosis: &Diagnosis) -> Vec<String> {
     let label = facts.instance().map_or_else(|| facts.target.name.clone(), Instance::label);
     let words = catalogue::get();
@@ -37,6 +37,7 @@ pub fn brief(facts: &Facts, diagnosis: &Diagnosis) -> Vec<String> {
     } else if let Some(line) = cause.and_then(|w| w.by_hand.first()) {
         out.push(format!("  by hand:  {}", fill(line, facts)));
     }
+    out.extend(cause.and_then(|w| w.added.runbook.as_ref()).map(|link| format!("  runbook:  {link}")));
     if let Some(door) = recommended(&diagnosis.doors).filter(|d| d.id != "ssh" && d.cost.starts_with("no ")) {
         out.push(format!("  meanwhile:  {} is open ({})", super::door_name(&door.id), door.why));
     }

@@ -56,3 +56,12 @@ pub fn statements(facts: &Facts) -> Vec<CheckResult> {
     };
     words.map(ask).into()
 }
+
+/// Questions of the team in the tree of the symptom. What is answered chooses the way through the tree; it raises no
+/// cause.
+pub fn questions_of_the_team(symptom: Option<&str>) -> Vec<CheckResult> {
+    let words = catalogue::get();
+    let nodes = words.tree(symptom).map(|t| t.nodes.as_slice()).unwrap_or_default();
+    let own = nodes.iter().map(|n| n.check.as_str()).filter(|id| words.questions.iter().any(|q| q == id));
+    own.map(|id| CheckResult::unclear(id, "only you can tell: a question of your team")).collect()
+}

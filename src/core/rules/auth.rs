@@ -9,7 +9,6 @@ use super::launch_key::{
 use super::offering::{Candidate, deciding, keys_are_off, locked, order, unasked, would_offer};
 use super::user::{forced_root, others_refused, root_refused, user_finding, user_name};
 use super::{View, agent, config, crypto, host_key, local, pasted, versions};
-use crate::core::ami::Confidence;
 use crate::core::cause::{Certainty, Finding};
 use crate::core::check::{CheckResult, Hop, HopId, HopState, Verdict};
 use crate::core::facts::Facts;
@@ -286,8 +285,7 @@ fn inside(view: &View<'_>, seen: bool, out: &mut Vec<Finding>) {
     };
     let installed = |k: &KeyProbe| is_launch_key(facts, k) == Some(true) || in_boot_log(view, k);
     let matched = facts.local.keys.iter().any(|k| installed(k) && refused(k)) || order(facts).iter().any(from_agent);
-    let sure_user =
-        view.family.as_ref().is_some_and(|f| f.family.users.contains(&user) && f.confidence != Confidence::Guess);
+    let sure_user = view.names_user(&user) && view.knows_users();
     let certainty = if seen && matched && sure_user && !unasked(facts) && !versions::fips_explains(facts) {
         Certainty::Likely
     } else {

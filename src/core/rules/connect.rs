@@ -92,7 +92,7 @@ fn wrong_push(view: &View<'_>) -> Finding {
     let user = facts.user().map(str::to_owned).or_else(|| facts.paste.as_ref().and_then(|p| p.extract.user.clone()));
     let sure = view.family.as_ref().filter(|f| f.confidence != Confidence::Guess);
     match (user, sure) {
-        (Some(user), Some(guess)) if !guess.family.users.contains(&user) => {
+        (Some(user), Some(guess)) if !guess.family.users.contains(&user) && !view.names_user(&user) => {
             let text = format!(
                 "the user is {user}, and {} is logged in to as {}",
                 guess.family.title,

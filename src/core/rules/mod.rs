@@ -111,6 +111,8 @@ pub struct View<'a> {
     pub facts: &'a Facts,
     /// The image's family and default users.
     pub family: Option<ami::Guess>,
+    /// What the user's team says about who logs in to this image: a hint, which never proves.
+    pub team: Option<&'static ami::ImageUser>,
     /// The console log, recognised.
     pub console: Option<crate::core::recognise::Recognised>,
 }
@@ -129,7 +131,11 @@ impl<'a> View<'a> {
                 console.as_ref().and_then(|c| c.console_user.as_deref()),
             )
         });
-        Self { facts, family, console }
+        let image = facts.aws.image.value().and_then(Option::as_ref);
+        let team = facts
+            .instance()
+            .and_then(|instance| crate::core::catalogue::get().users.iter().find(|u| u.fits(image, instance)));
+        Self { facts, family, team, console }
     }
 
     /// The user that the login uses: given, configured, in the paste, or the image's default.
@@ -138,7 +144,7 @@ impl<'a> View<'a> {
         let pasted = || self.facts.paste.as_ref().and_then(|p| p.extract.user.clone());
         // Without a word from anybody, the user whose key the server knew is the one that the report can name.
         let taken = || self.facts.wire.offers.iter().find(|o| o.answer.key_is_known()).map(|o| o.user.clone());
-        given.or_else(pasted).or_else(|| self.default_user()).or_else(taken)
+        given.or_else(pasted).or_else(|| self.expected_user()).or_else(taken)
     }
 
     /// Where the console log comes from.
@@ -151,9 +157,49 @@ impl<'a> View<'a> {
         self.facts.instance().is_some_and(|i| i.state == "running")
     }
 
-    /// The image's default user.
+    /// The image's default user, as far as image, agent and console log tell. What a team says is not asked: what is
+    /// concluded from this may be proven.
     pub fn default_user(&self) -> Option<String> {
         self.family.as_ref().and_then(|f| f.family.users.first().cloned())
+    }
+
+    /// The user whose keys the instance itself printed at its first boot.
+    fn printed_user(&self) -> Option<&str> {
+        let printed = self.console.as_ref().and_then(|c| c.console_user.as_deref());
+        printed.filter(|user| !user.is_empty() && *user != "root")
+    }
+
+    /// The user to expect: printed by the instance, named by the team, or the image's default.
+    pub fn expected_user(&self) -> Option<String> {
+        let team = || self.team.and_then(|t| t.users.first().cloned());
+        self.printed_user().map(str::to_owned).or_else(team).or_else(|| self.default_user())
+    }
+
+    /// Whether somebody who knows the image names this user: the team, or the image's family.
+    pub fn names_user(&self, user: &str) -> bool {
+        let has = |users: &[String]| users.iter().any(|u| u == user);
+        let family = || self.family.as_ref().is_some_and(|f| has(&f.family.users));
+        match self.team {
+            Some(team) => has(&team.users) || (self.printed_user().is_some() && family()),
+            None => family(),
+        }
+    }
+
+    /// Whether what is said about the image's users is more than a guess from its name.
+    pub fn knows_users(&self) -> bool {
+        self.team.is_some() || self.family.as_ref().is_some_and(|f| f.confidence != ami::Confidence::Guess)
+    }
+
+    /// What the image is called, why its users are thought to be these, and where that is from.
+    pub fn about_users(&self) -> Option<(String, String, String)> {
+        let title = self.family.as_ref().map(|f| f.family.title.clone());
+        if let (Some(team), None) = (self.team, self.printed_user()) {
+            let title = team.title.clone().or(title).unwrap_or_else(|| "this image".to_owned());
+            let because = format!("your team's files name {} for this image ({})", team.users.join(" or "), team.place);
+            return Some((title, because, "your team's files".to_owned()));
+        }
+        let because = self.family.as_ref().map(|f| f.because.clone())?;
+        Some((title?, because, self.facts.aws.image.source().to_owned()))
     }
 }
 
@@ -162,9 +208,9 @@ pub fn login_user(facts: &Facts) -> Option<String> {
     View::new(facts).user()
 }
 
-/// The image's default user.
+/// The user that the instance, the team or the image names.
 pub fn default_user(facts: &Facts) -> Option<String> {
-    View::new(facts).default_user()
+    View::new(facts).expected_user()
 }
 
 /// Whether the image may carry EC2 Instance Connect: not where it is known to come without.
@@ -177,7 +223,7 @@ pub fn users_to_try(facts: &Facts) -> Vec<String> {
     let view = View::new(facts);
     let hint = facts.paste.as_ref().and_then(|p| p.login_user_hint.clone());
     let mut users: Vec<String> = view.user().into_iter().collect();
-    for other in hint.into_iter().chain(view.default_user()) {
+    for other in hint.into_iter().chain(view.expected_user()) {
         if users.len() < 2 && !users.contains(&other) {
             users.push(other);
         }
@@ -197,7 +243,8 @@ pub fn suggested_user(facts: &Facts) -> Option<String> {
 /// Judges a set of facts.
 pub fn judge(facts: &Facts) -> Diagnosis {
     let view = View::new(facts);
-    let mut checks = all_checks(&view);
+    let symptom = wire::symptom(&view);
+    let mut checks = all_checks(&view, symptom.as_deref());
     answers::apply(facts, &mut checks);
     let mut found: Vec<Finding> = Vec::new();
     found.extend(local::findings(&view));
@@ -246,7 +293,6 @@ pub fn judge(facts: &Facts) -> Diagnosis {
         Overall::Inconclusive
     };
     let path = wire::path(&view, works);
-    let symptom = wire::symptom(&view);
     let tree = walk::walk(&view, symptom.as_deref(), &checks, &causes);
     let doors = doors::doors(&view, works, &causes);
     Diagnosis { symptom, overall, causes, checks, path, tree, doors }
@@ -271,7 +317,7 @@ fn await_pending(facts: &Facts, found: &mut [Finding]) {
     }
 }
 
-fn all_checks(view: &View<'_>) -> Vec<CheckResult> {
+fn all_checks(view: &View<'_>, symptom: Option<&str>) -> Vec<CheckResult> {
     let mut found = config::checks(view);
     found.extend(local::checks(view));
     found.push(agent::check(view.facts));
@@ -288,13 +334,11 @@ fn all_checks(view: &View<'_>) -> Vec<CheckResult> {
     found.extend([connect::check(view), tunnel::check(view), serial::check(view)]);
     found.extend([windows::check(view), ping::check(view), lost::check(view)]);
     found.extend(answers::statements(view.facts));
-    CHECKS
-        .iter()
-        .map(|(id, _)| {
-            let result = found.iter().position(|c| c.id == *id).map(|at| found.swap_remove(at));
-            result.unwrap_or_else(|| CheckResult::not_applicable(id, "not asked for this target"))
-        })
-        .collect()
+    let known = CHECKS.iter().map(|(id, _)| {
+        let result = found.iter().position(|c| c.id == *id).map(|at| found.swap_remove(at));
+        result.unwrap_or_else(|| CheckResult::not_applicable(id, "not asked for this target"))
+    });
+    known.chain(answers::questions_of_the_team(symptom)).collect()
 }
 
 /// The verdict of a check in a list.

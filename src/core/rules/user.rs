@@ -4,7 +4,6 @@
 
 use super::View;
 use super::auth::for_user;
-use crate::core::ami::Confidence;
 use crate::core::cause::{Certainty, Finding};
 use crate::core::check::CheckResult;
 use crate::core::facts::Facts;
@@ -37,13 +36,12 @@ pub fn better_user(view: &View<'_>) -> Option<String> {
         // A cloud image lets root in only to name the right user (cloud-init's forced command).
         return (!known || user == "root").then(|| other.user.clone());
     }
-    let default = view.default_user().filter(|d| *d != user)?;
-    let family = view.family.as_ref()?;
-    let names_it = family.family.users.contains(&user) && user != "root";
+    let default = view.expected_user().filter(|d| *d != user)?;
+    let names_it = view.names_user(&user) && user != "root";
     let refused_both = facts.wire.offers.iter().any(|o| o.user == default && o.answer == Answer::Refused);
     let logged_in = facts.wire.offers.iter().any(|o| o.user == user && o.answer == Answer::LoggedIn);
     let unknown = !known || (forced_root(view, &user) && !(logged_in && others_refused(facts)));
-    (!names_it && unknown && !refused_both && family.confidence != Confidence::Guess).then_some(default)
+    (!names_it && unknown && !refused_both && view.knows_users()).then_some(default)
 }
 
 /// The user that the server itself named: in the paste, or when root's key was taken (cloud-init's forced command).
@@ -63,8 +61,9 @@ pub(super) fn user_name(view: &View<'_>) -> CheckResult {
     let Some(user) = view.user() else {
         return CheckResult::unclear(id, "no user name is given, and the image does not tell its default one");
     };
-    let because = view.family.as_ref().map(|f| f.because.clone()).unwrap_or_default();
-    let source = facts.aws.image.source().to_owned();
+    let about = view.about_users();
+    let (_, because, source) =
+        about.clone().unwrap_or_else(|| (String::new(), String::new(), facts.aws.image.source().to_owned()));
     let (_, known) = for_user(facts, &user);
     if known && user != "root" {
         return CheckResult::pass(id, format!("the server knows your key for {user}"));
@@ -78,15 +77,13 @@ pub(super) fn user_name(view: &View<'_>) -> CheckResult {
         };
         return CheckResult::fail(id, format!("{user} is not the user of this image: {how}")).seen(because, source);
     }
-    match &view.family {
-        Some(family) if family.family.users.contains(&user) => {
-            CheckResult::pass(id, format!("{user} is the default user of {}", family.family.title))
-                .seen(because, source)
+    match about {
+        Some((title, ..)) if view.names_user(&user) => {
+            CheckResult::pass(id, format!("{user} is the default user of {title}")).seen(because, source)
         }
-        Some(family) => CheckResult::unclear(
-            id,
-            format!("{user} is not the default user of {}, but may have been added", family.family.title),
-        ),
+        Some((title, ..)) => {
+            CheckResult::unclear(id, format!("{user} is not the default user of {title}, but may have been added"))
+        }
         None => CheckResult::unclear(id, format!("the image does not tell whether {user} is right")),
     }
 }
@@ -95,6 +92,7 @@ pub(super) fn user_finding(view: &View<'_>, refused: bool) -> Option<Finding> {
     let facts = view.facts;
     let user = view.user()?;
     let other = better_user(view)?;
+    let about = view.about_users();
     let hinted = told_user(facts).as_ref() == Some(&other);
     let offer = facts.wire.offers.iter().find(|o| o.user == other && o.answer.key_is_known());
     let finding = match (&offer, hinted) {
@@ -124,13 +122,13 @@ pub(super) fn user_finding(view: &View<'_>, refused: bool) -> Option<Finding> {
                 "wrong-user-name",
                 certainty,
                 format!("the image's default user is {other}, not {user}"),
-                facts.aws.image.source(),
+                about.as_ref().map_or(facts.aws.image.source(), |(.., source)| source.as_str()),
             )
             .would_prove(format!("a login as {other}"))
         }
     };
-    Some(match &view.family {
-        Some(family) => finding.and(family.because.clone(), facts.aws.image.source()),
+    Some(match about {
+        Some((_, because, source)) => finding.and(because, source),
         None => finding,
     })
 }

@@ -409,8 +409,27 @@ pub fn by_hand(model: &mut Model) {
     if let Some(link) = &words.link {
         parts.extend([Part::Head(tr("Read on").into()), Part::Text(link.clone())]);
     }
+    // A question of the team may leave some of these out.
+    let empty = |p: &Part| matches!(p, Part::Text(text) | Part::Code(text) if text.is_empty());
+    while let Some(at) = parts.iter().position(empty) {
+        parts.drain(at.saturating_sub(1)..=at);
+    }
+    parts.extend(of_the_team(&words.added));
     let reading = Reading { title: words.title.clone(), parts, scroll: 0, copy: Some(by_hand) };
     model.overlays.push(Overlay::Read(reading));
+}
+
+/// What the team adds to a cause, a check or a fix.
+pub fn of_the_team(added: &catalogue::Added) -> Vec<Part> {
+    let mut parts = Vec::new();
+    if !added.next.is_empty() {
+        parts.push(Part::Head(tr("Your team says").into()));
+        parts.extend(added.next.iter().map(|step| Part::Text(step.clone())));
+    }
+    if let Some(link) = &added.runbook {
+        parts.extend([Part::Head(tr("Your team's runbook").into()), Part::Text(link.clone())]);
+    }
+    parts
 }
 
 /// What the shown cause means, and what to do by hand.
@@ -437,6 +456,7 @@ pub fn explain(model: &mut Model) {
     if let Some(link) = words.and_then(|w| w.link.clone()) {
         parts.extend([Part::Head(tr("Read on").into()), Part::Text(link)]);
     }
+    parts.extend(words.map(|w| of_the_team(&w.added)).unwrap_or_default());
     parts.extend([Part::Head(tr("Id").into()), Part::Text(finding.id.clone())]);
     let copy = (!by_hand.is_empty()).then_some(by_hand);
     model.overlays.push(Overlay::Read(Reading { title, parts, scroll: 0, copy }));

@@ -182,13 +182,10 @@ pub fn fix_by_hand(model: &mut Model, id: &str) {
         return;
     };
     let by_hand = filled(model, words.by_hand.trim());
-    let parts = vec![
-        Part::Text(words.explain.clone()),
-        Part::Head(tr("By hand").into()),
-        Part::Code(by_hand.clone()),
-        Part::Head(tr("Id").into()),
-        Part::Text(id.to_owned()),
-    ];
+    let mut parts =
+        vec![Part::Text(words.explain.clone()), Part::Head(tr("By hand").into()), Part::Code(by_hand.clone())];
+    parts.extend(super::diagnosis::of_the_team(&words.added));
+    parts.extend([Part::Head(tr("Id").into()), Part::Text(id.to_owned())]);
     let reading = Reading { title: words.title.clone(), parts, scroll: 0, copy: Some(by_hand) };
     model.overlays.push(Overlay::Read(reading));
 }

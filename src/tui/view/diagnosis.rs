@@ -13,7 +13,7 @@ use crate::engine::event::{ProbeState, Snapshot};
 use crate::tui::layout::WIDE;
 use crate::tui::model::{Diagnosing, Model};
 use crate::tui::text::{fit_middle, of_limit, seconds, width, wrap};
-use crate::tui::theme::Mark;
+use crate::tui::theme::{Mark, Theme};
 use crate::tui::update::diagnosis::{Choice, choices, listed, progress, question_here, running_probe, selected};
 use crate::tui::update::start::symptom_title;
 use crate::tui::view::path;
@@ -220,11 +220,12 @@ fn detail(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, are
             (tr("A pass rules out"), &words.rules_out, theme.text()),
             (tr("By hand"), &by_hand, theme.code()),
         ];
-        for (name, text, style) in sections {
+        for (name, text, style) in sections.into_iter().filter(|(_, text, _)| !text.is_empty()) {
             lines.push((String::new(), theme.text()));
             lines.push((name.to_owned(), head));
             wrapped(&mut lines, text, inner.width, "", style);
         }
+        team_lines(&mut lines, &words.added, inner.width, theme);
     }
     pen.lines(inner, &lines, d.detail_scroll);
 }
@@ -238,6 +239,22 @@ pub fn numbers_of(series: &Series, room: u16, bars: Style, words: Style) -> Vec<
     let drawn = series.bars(false);
     let (name, rest) = line.split_once(&drawn).unwrap_or((&line, ""));
     vec![(format!("{name}{drawn}"), bars), (format!("  {rest}"), words)]
+}
+
+/// What the team adds, under headings of its own.
+pub fn team_lines(lines: &mut Vec<(String, Style)>, added: &catalogue::Added, width: u16, theme: Theme) {
+    let head = |lines: &mut Vec<(String, Style)>, name: &str| {
+        lines.push((String::new(), theme.text()));
+        lines.push((name.to_owned(), theme.key()));
+    };
+    if !added.next.is_empty() {
+        head(lines, tr("Your team says"));
+        added.next.iter().for_each(|step| wrapped(lines, step, width, "", theme.text()));
+    }
+    if let Some(link) = &added.runbook {
+        head(lines, tr("Your team's runbook"));
+        wrapped(lines, link, width, "", theme.code());
+    }
 }
 
 fn probe_words(snapshot: &Snapshot, probe: crate::core::probe::ProbeId) -> String {
@@ -393,6 +410,14 @@ fn cause(d: &Diagnosing, snapshot: &Snapshot, room: usize) -> Vec<PanelLine> {
     }
     for (at, choice) in choices(d).iter().enumerate() {
         out.push(choice_line(at, choice));
+    }
+    if let Some(added) = catalogue::get().causes.get(&finding.id).map(|w| &w.added) {
+        let label = tr("your team: ");
+        // One step has room here; `?` and the explanation show them all.
+        let step = added.next.first().map(|step| crate::tui::text::fit(step, room - width(label)).into_owned());
+        for text in step.into_iter().chain(added.runbook.clone()) {
+            out.push(line(vec![(label.to_owned(), Role::Key), (text, Role::Text)]));
+        }
     }
     let then: Vec<String> = causes.iter().skip(d.cause + 1).map(|c| cause_title(&c.id)).collect();
     if !then.is_empty() {

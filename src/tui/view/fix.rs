@@ -61,6 +61,7 @@ fn no_plan(f: &Fixing, reason: &str, pen: &mut Pen, area: Rect) {
         lines.push((String::new(), theme.text()));
         lines.push((tr(" By hand").to_owned(), theme.key()));
         wrapped(&mut lines, words.by_hand.trim(), room, "   ", theme.code());
+        super::diagnosis::team_lines(&mut lines, &words.added, room, theme);
     }
     pen.lines(Rect::new(inside.x + 1, inside.y, room, inside.height), &lines, f.scroll);
 }

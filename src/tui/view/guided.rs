@@ -12,7 +12,7 @@ use crate::tui::text::fit;
 use crate::tui::theme::Mark;
 use crate::tui::update::diagnosis::{Choice, choices, progress};
 use crate::tui::update::guided::{leaf, score, waits};
-use crate::tui::view::diagnosis::{cause_title, mark_word, numbers_of, top};
+use crate::tui::view::diagnosis::{cause_title, mark_word, numbers_of, team_lines, top};
 use crate::tui::view::path;
 use crate::tui::view::widgets::{Pen, wrapped};
 use ratatui::layout::Rect;
@@ -163,6 +163,9 @@ fn step(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area:
         if let Some(words) = words.filter(|_| mark == Mark::Pass) {
             section(&mut lines, tr("This rules out"), &words.rules_out, theme.text());
         }
+        if let Some(words) = words {
+            team_lines(&mut lines, &words.added, inner.width, theme);
+        }
         if let Some(next) = steps.get(d.walk.at + 1) {
             section(&mut lines, tr("Next"), &leaf(&next.at), theme.text());
         }
@@ -213,6 +216,9 @@ fn conclusion(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen,
                 "",
                 theme.text(),
             );
+        }
+        if let Some(words) = words {
+            team_lines(&mut lines, &words.added, inner.width, theme);
         }
         lines.push((String::new(), theme.text()));
         lines.push((tr("What to do").to_owned(), theme.key()));
