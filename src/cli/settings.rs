@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// Fails (exit 2) on a file that is wrong, and on a value of option or environment that is not allowed.
 pub fn apply(cli: &mut Cli, environment: impl Fn(&str) -> Option<String>) -> Result<(), Failure> {
     let needless = match &cli.command {
-        Some(Command::Completions { .. } | Command::Man) => true,
+        Some(Command::Completions { .. } | Command::Man { .. }) => true,
         Some(Command::Settings(args)) => args.schema || args.check.is_some(),
         _ => false,
     };
