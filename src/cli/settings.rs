@@ -72,7 +72,8 @@ fn wrong_file(path: &Path, troubles: &[Trouble]) -> Failure {
             Failure::usage("read the settings", reason, one.next.clone())
         }
         several => {
-            let lines: String = several.iter().map(|t| format!("\n  {path}:{t}")).collect();
+            let lines: Vec<String> = several.iter().map(|t| format!("\n  {path}:{t}")).collect();
+            let lines = lines.concat();
             let next = format!("correct them; port22 settings --check {path} reads the file again");
             Failure::usage("read the settings", format!("{} errors{lines}", several.len()), next)
         }

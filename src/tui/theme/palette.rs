@@ -130,5 +130,4 @@ pub const fn rgb(number: u8) -> (u8, u8, u8) {
 }
 
 #[cfg(test)]
-#[path = "palette_tests.rs"]
 mod tests;

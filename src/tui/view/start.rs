@@ -115,10 +115,16 @@ fn instance_row(
                 (state, style)
             }
             // Both ends of an id or an address tell it from its neighbours.
-            (Some(text), Column::Address | Column::PublicIp | Column::PrivateIp | Column::Id)
-            | (Some(text), Column::Vpc | Column::Subnet | Column::Image) => {
-                (fit_middle(&text, usize::from(*w)), theme.text())
-            }
+            (
+                Some(text),
+                Column::Address
+                | Column::PublicIp
+                | Column::PrivateIp
+                | Column::Id
+                | Column::Vpc
+                | Column::Subnet
+                | Column::Image,
+            ) => (fit_middle(&text, usize::from(*w)), theme.text()),
             (Some(text), _) => (text, theme.text()),
         };
         pen.put(x, y, *w, &text, style);
