@@ -7,7 +7,7 @@ use crate::core::facts::host::Sample;
 use serde_json::{Value, json};
 
 /// Bars of a line at most.
-const WIDEST: usize = 40;
+const WIDEST: i64 = 40;
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const PLAIN: [char; 8] = ['_', '.', '-', '~', '=', '+', '*', '#'];
@@ -43,8 +43,8 @@ impl Series {
         let times = || self.samples.iter().map(|s| s.at);
         let (Some(first), Some(last)) = (times().min(), times().max()) else { return Vec::new() };
         let steps = self.samples.windows(2).map(|w| w[1].at - w[0].at).filter(|step| *step > 0);
-        let step = steps.min().unwrap_or(1).max((last - first) / (WIDEST as i64 - 1) + 1).max(1);
-        let step = if (last - first) / step < WIDEST as i64 { step } else { step + 1 };
+        let step = steps.min().unwrap_or(1).max((last - first) / (WIDEST - 1) + 1).max(1);
+        let step = if (last - first) / step < WIDEST { step } else { step + 1 };
         let places = usize::try_from((last - first) / step).unwrap_or_default() + 1;
         let mut out = vec![None; places];
         for sample in &self.samples {
@@ -63,7 +63,7 @@ impl Series {
         let signs = if ascii { PLAIN } else { BARS };
         let bar = |value: f64| {
             let share = if top > 0.0 { (value / top).clamp(0.0, 1.0) } else { 0.0 };
-            signs[((share * 7.0).round() as usize).min(7)]
+            signs[(0_u8..7).filter(|n| share * 7.0 >= f64::from(*n) + 0.5).count()]
         };
         self.places().into_iter().map(|place| place.map_or(' ', bar)).collect()
     }
@@ -130,7 +130,7 @@ mod tests {
     use crate::core::facts::host::Metrics;
 
     fn samples(step: i64, values: &[f64]) -> Vec<Sample> {
-        values.iter().enumerate().map(|(n, value)| Sample { at: 1_000 + step * n as i64, value: *value }).collect()
+        values.iter().zip(0_i64..).map(|(value, n)| Sample { at: 1_000 + step * n, value: *value }).collect()
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
         let mut many = vec![1.0; 500];
         many[250] = 100.0;
         let bars = Series::new("x", "%", &samples(1, &many)).unwrap().bars(false);
-        assert!(bars.chars().count() <= WIDEST, "{bars}");
+        assert!(bars.chars().count() <= 40, "{bars}");
         assert_eq!(bars.matches('█').count(), 1, "{bars}");
         assert_eq!(Series::new("x", "%", &samples(1, &[1.0])), None);
         // Two values of one second.

@@ -44,7 +44,7 @@ fn start(endpoint: &str, home: &str) -> Option<(Duration, usize)> {
         .spawn()
         .ok()?;
     let (mut input, mut output) = (child.stdin.take()?, child.stdout.take()?);
-    let (mut seen, mut buffer) = (Vec::new(), [0; 64 * 1024]);
+    let (mut seen, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
     let (mut begun, mut end) = (None, None);
     while end.is_none() {
         let read = output.read(&mut buffer).ok().filter(|n| *n > 0)?;

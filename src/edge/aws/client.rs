@@ -130,7 +130,7 @@ impl Aws {
                 "practice account",
             ));
         }
-        if let Some(provider) = own_credentials(settings).await {
+        if let Some(provider) = Box::pin(own_credentials(settings)).await {
             loader = loader.credentials_provider(provider);
         }
         let config = loader.load().await;

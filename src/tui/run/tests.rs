@@ -182,7 +182,7 @@ async fn what_is_asked_after_a_change_is_asked_of_the_world_of_the_new_scope() {
     while let Ok(Some(msg)) = tokio::time::timeout(limit, queue.recv()).await {
         match msg {
             Msg::Inventory { load: 3, event: InventoryEvent::Page(page) } => {
-                names.extend(page.into_iter().map(|i| i.name))
+                names.extend(page.into_iter().map(|i| i.name));
             }
             Msg::Inventory { load: 3, event: InventoryEvent::Done } => break,
             _ => {}

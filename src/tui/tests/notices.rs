@@ -33,8 +33,8 @@ pub(super) fn busy(size: (u16, u16)) -> Model {
     let snapshot = d.snapshot.as_mut().expect("a snapshot");
     let facts = Arc::make_mut(&mut snapshot.facts);
     let of = |values: &[f64]| {
-        let at = |n: usize| NOW - 300 * (values.len() - n) as i64;
-        values.iter().enumerate().map(|(n, value)| Sample { at: at(n), value: *value }).collect::<Vec<_>>()
+        let times = (1_i64..).map(|n| NOW - 300 * n).take(values.len()).collect::<Vec<_>>().into_iter().rev();
+        times.zip(values).map(|(at, value)| Sample { at, value: *value }).collect::<Vec<_>>()
     };
     let metrics = Metrics {
         cpu: of(&[12.0, 35.0, 96.0, 99.0, 10.0, 10.0, 10.0, 10.0, 9.5, 10.0, 10.0, 10.0]),
@@ -86,7 +86,7 @@ fn a_pasted_line_with_spaces_goes_into_the_field_that_has_the_keys() {
 }
 
 fn clock(model: &mut Model, ms: u64) {
-    update(model, Msg::Clock { ms, unix: NOW + ms as i64 / 1000 });
+    update(model, Msg::Clock { ms, unix: NOW + i64::try_from(ms / 1000).expect("seconds") });
 }
 
 /// The end of a diagnosis that took so long.

@@ -106,7 +106,8 @@ pub fn show(d: &mut Diagnosing, snapshot: Box<Snapshot>, ms: u64) {
         && snapshot.finished
         && d.connects.last().is_none_or(|last| last.at < snapshot.facts.now)
     {
-        d.connects.push(Sample { at: snapshot.facts.now, value: *millis as f64 });
+        d.connects
+            .push(Sample { at: snapshot.facts.now, value: f64::from(u32::try_from(*millis).unwrap_or(u32::MAX)) });
     }
     if let Some(instance) = snapshot.facts.instance() {
         d.label = instance.name.clone().unwrap_or_else(|| instance.id.clone());
