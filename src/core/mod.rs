@@ -21,6 +21,7 @@ pub mod jump;
 pub mod kexinit;
 pub mod key;
 pub mod plan;
+pub mod practice;
 pub mod probe;
 pub mod recognise;
 pub mod redact;
