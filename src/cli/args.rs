@@ -460,33 +460,79 @@ impl FleetArgs {
 pub struct LabArgs {
     /// Begin with this scenario.
     pub scenario: Option<String>,
+    /// Ask one question at a time, for learning.
+    #[arg(long)]
+    pub guided: bool,
+    #[command(flatten)]
+    pub account: AccountArgs,
     #[command(subcommand)]
     pub command: Option<LabCommand>,
 }
 
+/// How the practice account is to be.
+#[derive(Debug, Clone, Args)]
+pub struct AccountArgs {
+    /// Port of the endpoint.
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// How long every answer of the endpoint takes at least.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=60_000))]
+    pub delay: Option<u64>,
+    /// How long an instance is starting or stopping [default: 1500].
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=600_000))]
+    pub transition: Option<u64>,
+    /// Ids, keys, host keys and addresses follow from this number.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum LabCommand {
-    /// List the scenarios.
+    /// List the scenarios by symptom and difficulty, with what was solved.
     List {
         /// Print JSON.
         #[arg(long)]
         json: bool,
+        /// Of the account with this seed.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        seed: u64,
     },
     /// Offer the endpoint and the hosts alone, for the aws CLI and ssh.
     Serve {
-        /// Port of the endpoint.
-        #[arg(long)]
-        port: Option<u16>,
         /// Only this scenario.
         #[arg(long)]
         scenario: Option<String>,
-        /// How long every answer of the endpoint takes at least.
-        #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=60_000))]
-        delay: Option<u64>,
-        /// How long an instance is starting or stopping.
-        #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=600_000))]
-        transition: Option<u64>,
+        #[command(flatten)]
+        account: AccountArgs,
     },
+    /// Try a login in a running practice account: is the scenario solved, however it was mended?
+    Check(CheckArgs),
+    /// What was solved, and how well.
+    Progress {
+        /// Begin anew; the old record is kept beside it.
+        #[arg(long)]
+        reset: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Scenario; that of the running account when it has one alone.
+    pub scenario: Option<String>,
+    /// The cause that you found: a cause id, or none where nothing is wrong.
+    #[arg(long, value_name = "ID")]
+    pub cause: Option<String>,
+    /// Endpoint of the running account, instead of AWS_ENDPOINT_URL.
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    #[command(flatten)]
+    pub ssh: SshArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -545,6 +591,7 @@ impl Cli {
             Some(Command::Settings(a)) => a.json,
             Some(Command::Undo(a) | Command::Resume(a)) => a.json,
             Some(Command::CheckAssets(a)) => a.json,
+            Some(Command::Lab(LabArgs { command: Some(LabCommand::Check(a)), .. })) => a.json,
             _ => false,
         }
     }

@@ -96,6 +96,7 @@ fn check(words: &Catalogue, id: &str) -> Option<String> {
     if said(&check.by_hand) {
         out.push(tr_with("By hand: {text}", &[("text", &check.by_hand)]));
     }
+    out.extend(check.console.iter().map(|text| tr_with("In the console: {text}", &[("text", text)])));
     out.extend(check.link.iter().map(|l| tr_with("Read: {link}", &[("link", l)])));
     out.extend(check.question.iter().map(|q| tr_with("Asked of you: {question}", &[("question", q)])));
     out.extend(team_lines(&check.added));

@@ -1,51 +1,69 @@
 //! `port22 lab`: the practice account. The wizard that runs on it is the same program with other addresses.
 
-use super::args::{Cli, LabArgs, LabCommand};
+mod check;
+mod progress;
+
+use super::args::{AccountArgs, Cli, LabArgs, LabCommand};
 use super::output::{self, Exit};
 use super::{diagnose, input, wizard};
+use crate::core::practice::Lesson;
+use crate::core::practice::progress::Solved;
 use crate::core::recognise;
 use crate::core::target::Target;
+use crate::core::text::shell_quote;
+use crate::edge::practice::Record;
 use crate::edge::{RealWorld, Settings, aws::AwsSettings, journal_file::JournalFile};
 use crate::engine::diagnose::Request;
 use crate::engine::failure::Failure;
 use crate::engine::journal::Journal;
 use crate::engine::world::World;
-use crate::lab::{Lab, LabOptions, scenario_list};
+use crate::lab::{Lab, LabOptions, ScenarioInfo};
 use crate::signals::Signals;
+use crate::tui::model::practice::{Keep, Practice};
 use futures_util::FutureExt;
 use futures_util::future::ready;
-use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub async fn run(cli: &Cli, args: &LabArgs) -> Result<Exit, Failure> {
+    let ascii = cli.global.ascii;
     match &args.command {
-        Some(LabCommand::List { json }) => list(*json),
-        Some(LabCommand::Serve { port, scenario, delay, transition }) => {
-            let base = LabOptions::default();
-            let options = LabOptions {
-                scenario: scenario.clone(),
-                port: *port,
-                delay: delay.map_or(base.delay, Duration::from_millis),
-                transition: transition.map_or(base.transition, Duration::from_millis),
-                ..base
-            };
-            serve(options).await
-        }
-        None => practise(cli, args.scenario.clone()).await,
+        Some(LabCommand::List { json, seed }) => progress::list(*json, ascii, *seed),
+        Some(LabCommand::Serve { scenario, account }) => serve(options(scenario.clone(), account)).await,
+        Some(LabCommand::Check(args)) => check::run(cli, args).await,
+        Some(LabCommand::Progress { reset, json }) => progress::show(*reset, *json, ascii),
+        None => practise(cli, args).await,
     }
 }
 
-fn list(as_json: bool) -> Result<Exit, Failure> {
-    let all = scenario_list().map_err(|e| Failure::usage("read the scenarios", e, "report this"))?;
-    if as_json {
-        output::print_json(&json!({"schema": 1, "scenarios": all}));
-    } else {
-        for s in &all {
-            output::print(&format!("{:<8} {} {:<18} {:<26} {}", s.group, s.difficulty, s.id, s.symptom, s.title));
-        }
+fn options(scenario: Option<String>, account: &AccountArgs) -> LabOptions {
+    let base = LabOptions::default();
+    LabOptions {
+        scenario,
+        port: account.port,
+        delay: account.delay.map_or(base.delay, Duration::from_millis),
+        transition: account.transition.map_or(base.transition, Duration::from_millis),
+        seed: account.seed,
     }
-    Ok(Exit::Ok)
+}
+
+/// A scenario as the score and the screens see it, in an account that has it `alone` or among all.
+fn lesson(info: ScenarioInfo, alone: bool) -> Lesson {
+    Lesson {
+        id: info.id,
+        title: info.title,
+        symptom: info.symptom,
+        group: info.group,
+        difficulty: info.difficulty,
+        story: info.story,
+        hints: info.hints,
+        cause: info.cause,
+        also: info.also,
+        fix: info.fix,
+        instance: info.instance_id,
+        name: info.instance_name,
+        elsewhere: !info.said.is_empty() || (info.alone && !alone),
+    }
 }
 
 async fn start(options: LabOptions) -> Result<Lab, Failure> {
@@ -103,8 +121,47 @@ fn asked(cli: &Cli, target: Target, said: &str) -> Request {
     request
 }
 
-async fn practise(cli: &Cli, scenario: Option<String>) -> Result<Exit, Failure> {
-    let lab = start(LabOptions { scenario: scenario.clone(), ..LabOptions::default() }).await?;
+/// Keeps solved lessons in the user's state directory.
+#[derive(Debug)]
+struct Keeper(Record);
+
+impl Keep for Keeper {
+    fn keep(&self, solved: &Solved) -> Result<(), String> {
+        self.0.add(solved)
+    }
+}
+
+/// The practice account as the screens see it.
+fn on_screen(lab: &Lab, args: &LabArgs) -> Practice {
+    let shell = |name: &str| {
+        let value = lab.environment().into_iter().find(|(known, _)| known == name).map(|(_, value)| value);
+        format!("{name}={}", shell_quote(&value.unwrap_or_default()))
+    };
+    let by_hand = format!(
+        "export {} {}\nexport {} {}\nssh -F {} LESSON\nport22 lab check LESSON",
+        shell("AWS_ENDPOINT_URL"),
+        shell("AWS_REGION"),
+        shell("AWS_ACCESS_KEY_ID"),
+        shell("AWS_SECRET_ACCESS_KEY"),
+        shell_quote(&lab.config_file().display().to_string()),
+    );
+    let alone = args.scenario.is_some();
+    Practice {
+        lessons: lab.scenarios().into_iter().map(|info| lesson(info, alone)).collect(),
+        progress: progress::known(),
+        guided: args.guided,
+        seed: args.account.seed,
+        by_hand,
+        // Without a home directory nothing can be kept, which was told already.
+        keeper: progress::record().ok().map(|record| Arc::new(Keeper(record)) as Arc<dyn Keep>),
+        ..Practice::default()
+    }
+}
+
+async fn practise(cli: &Cli, args: &LabArgs) -> Result<Exit, Failure> {
+    let scenario = args.scenario.clone();
+    let lab = start(options(scenario.clone(), &args.account)).await?;
+    let screens = on_screen(&lab, args);
     let world: Arc<dyn World> = Arc::new(RealWorld::new(settings(&lab)).await);
     // The journal of practice stays with the practice account.
     let journal: Arc<dyn Journal> = Arc::new(JournalFile::new(practice(&lab)));
@@ -120,7 +177,7 @@ async fn practise(cli: &Cli, scenario: Option<String>) -> Result<Exit, Failure> 
         }
         None => None,
     };
-    let exit = wizard::show(cli, ready(world).boxed(), journal, base, chosen, true).await;
+    let exit = wizard::show(cli, ready(world).boxed(), journal, base, chosen, Some(screens)).await;
     lab.stop().await;
     exit
 }

@@ -10,6 +10,7 @@ use crate::engine::failure::Failure;
 use crate::engine::journal::Journal;
 use crate::engine::world::World;
 use crate::tui;
+use crate::tui::model::practice::Practice;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::io::IsTerminal;
@@ -25,7 +26,7 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
     let global = cli.global.clone();
     let world = async move { Arc::new(input::world(&global).await) as Arc<dyn World> }.boxed();
     let journal: Arc<dyn Journal> = Arc::new(journal::open()?);
-    show(cli, world, journal, base, target, false).await
+    show(cli, world, journal, base, target, None).await
 }
 
 fn needs_terminal() -> Result<(), Failure> {
@@ -46,7 +47,7 @@ pub async fn show(
     journal: Arc<dyn Journal>,
     base: Target,
     target: Option<Request>,
-    lab: bool,
+    practice: Option<Practice>,
 ) -> Result<Exit, Failure> {
     needs_terminal()?;
     let global = &cli.global;
@@ -64,9 +65,10 @@ pub async fn show(
         sort: chosen.sort,
         settings_file: settings::file_name(global),
         read_only: global.read_only,
-        lab,
+        lab: practice.is_some(),
         // The practice account is no profile's.
-        profile: if lab { None } else { profile() },
+        profile: if practice.is_some() { None } else { profile() },
+        practice,
         target,
         base,
         notice: cli.notice.clone(),

@@ -70,6 +70,9 @@ pub struct CheckWords {
     pub rules_out: String,
     /// How to do it by hand.
     pub by_hand: String,
+    /// Where it is seen in the AWS console: what is clicked, one after the other.
+    #[serde(default)]
+    pub console: Option<String>,
     /// Question to the user when no probe can answer, to be answered with yes or no; yes is a pass.
     #[serde(default)]
     pub question: Option<String>,
@@ -294,6 +297,9 @@ impl Catalogue {
         for (id, check) in &self.checks {
             if let Some(cause) = check.no_means.as_ref().filter(|c| !self.causes.contains_key(*c)) {
                 out.push(format!("check {id}: no cause {cause}"));
+            }
+            if check.by_hand.contains("aws ") && check.console.is_none() && !self.questions.contains(id) {
+                out.push(format!("check {id}: the aws CLI by hand, and no clicks in the console"));
             }
             // What is answered to a question of the team raises no cause.
             if check.question.is_some() != check.no_means.is_some() && !self.questions.contains(id) {

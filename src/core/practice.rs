@@ -39,6 +39,9 @@ pub struct Lesson {
     pub instance: String,
     /// Name tag of that instance.
     pub name: String,
+    /// Whether it turns on the words of another client, which is not here, or is not acted out in this account: a login
+    /// from here tells nothing.
+    pub elsewhere: bool,
 }
 
 /// What solves a lesson.
@@ -59,13 +62,14 @@ pub const NOTHING: &str = "none";
 /// Fix ids that are no plan: nothing, or a door through which the user works by hand.
 const NO_PLAN: [&str; 3] = ["none", "ssm-shell", "serial-console"];
 
-/// Symptoms of other ways in than a login by SSH.
-const OTHER_WAYS: [&str; 5] = ["rdp_error", "ssm_not_connected", "ssm_plugin_missing", "ping_failure", "eic_error"];
+/// Symptoms of other things than a login by SSH.
+const OTHER_WAYS: [&str; 6] =
+    ["rdp_error", "ssm_not_connected", "ssm_plugin_missing", "ping_failure", "eic_error", "aws_credentials"];
 
 impl Lesson {
     /// What solves it. A login that works solves any lesson whose symptom is one of SSH, whatever its goal.
     pub fn goal(&self) -> Goal {
-        if NO_PLAN.contains(&self.fix.as_str()) {
+        if NO_PLAN.contains(&self.fix.as_str()) || self.elsewhere {
             Goal::Named
         } else if OTHER_WAYS.contains(&self.symptom.as_str()) {
             Goal::CauseGone
@@ -77,7 +81,10 @@ impl Lesson {
     /// Whether a login that works shows that it is solved: its fault stops logins. A host on which nothing is wrong, or
     /// whose other doors are closed, could be logged in to from the beginning.
     pub fn is_about_login(&self) -> bool {
-        self.cause != NOTHING && self.symptom != "success" && !OTHER_WAYS.contains(&self.symptom.as_str())
+        self.cause != NOTHING
+            && self.symptom != "success"
+            && !self.elsewhere
+            && !OTHER_WAYS.contains(&self.symptom.as_str())
     }
 
     /// Whether this cause is right.
@@ -115,10 +122,13 @@ mod tests {
             ("rdp_error", "rdp-not-allowed", "rdp-allow-my-ip", Goal::CauseGone, false),
             ("timeout", "kernel-panic", "serial-console", Goal::Named, true),
             ("ssm_not_connected", "ssm-agent-not-running", "ssm-shell", Goal::Named, false),
+            ("aws_credentials", "aws-credentials-expired", "none", Goal::Named, false),
             ("success", "none", "none", Goal::Named, false),
         ] {
             let lesson = lesson(symptom, cause, fix);
             assert_eq!((lesson.goal(), lesson.is_about_login()), (goal, by_login), "{symptom} {fix}");
+            let elsewhere = Lesson { elsewhere: true, ..lesson };
+            assert_eq!((elsewhere.goal(), elsewhere.is_about_login()), (Goal::Named, false), "{symptom} {fix}");
         }
     }
 

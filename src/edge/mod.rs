@@ -18,6 +18,7 @@ mod kept_file;
 pub mod keys;
 pub mod known_hosts;
 pub mod passphrase;
+pub mod practice;
 mod prepare;
 mod profiles;
 mod real_world;

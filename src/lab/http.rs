@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::Shared;
-use super::{api, ids, serial, session, tunnel};
+use super::{api, ids, record, serial, session, tunnel};
 
 /// Requests of the tools are a few kilobytes.
 const BODY_LIMIT: usize = 1 << 20;
@@ -86,6 +86,12 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 async fn respond(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Full<Bytes>>, Infallible> {
     if request.uri().path().starts_with(session::PATH) {
         return Ok(session::upgrade(request, &shared));
+    }
+    if request.uri().path() == record::PATH {
+        let answer = record::answer(&shared);
+        let mut response = Response::new(Full::new(Bytes::from(answer)));
+        response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+        return Ok(response);
     }
     let (head, body) = request.into_parts();
     let target = header(&head.headers, "x-amz-target");

@@ -19,6 +19,7 @@
 //! | `http`, `api`, `xml` | the endpoint |
 //! | `session` | the data channels of Session Manager, and the agent behind them |
 //! | `tunnel`, `serial` | Instance Connect Endpoints and the serial console, at the endpoint's port |
+//! | `record` | what was changed by whom, for who asks whether a lesson is solved |
 //! | `keys`, `bignum`, `ids`, `console`, `home` | key pairs, ids and times, console text, the user's files |
 
 mod api;
@@ -37,6 +38,7 @@ mod managed;
 mod mend;
 mod policy;
 mod reach;
+mod record;
 mod rescue;
 mod scenario;
 mod script;
@@ -86,7 +88,8 @@ pub struct LabOptions {
     pub delay: Duration,
     /// How long an instance is pending or stopping.
     pub transition: Duration,
-    /// Ids, keys and addresses follow from it.
+    /// Ids, keys, host keys and addresses follow from it. Addresses are others where another account on this machine
+    /// has taken them.
     pub seed: u64,
 }
 
@@ -108,6 +111,10 @@ pub(crate) struct Shared {
     api: scenario::ApiSpec,
     ssh_port: u16,
     requests: AtomicU64,
+    /// What the practising user's programs are told about the account, without `calls`.
+    about: serde_json::Value,
+    /// Calls that changed something, oldest first.
+    calls: Mutex<Vec<record::Made>>,
     /// The agents that serve sessions.
     running: session::Running,
     /// The lab has ended.
@@ -166,7 +173,7 @@ impl Lab {
                 return Err(format!("there is no practice scenario {name}: `port22 lab list` shows them"));
             }
         };
-        let (guard, net, ssh_port) = claim_network()?;
+        let (guard, net, ssh_port) = claim_network(options.seed)?;
         let account = scenario::account()?;
         let mut world = World::empty(options.seed, REGION, ACCOUNT, CALLER);
         (world.net, world.ssh_port, world.transition) = (net, ssh_port, options.transition);
@@ -206,6 +213,8 @@ impl Lab {
             api: api.clone(),
             ssh_port,
             requests: AtomicU64::new(1),
+            about: record::about(&options, &home.config(), source),
+            calls: Mutex::default(),
             running: session::Running::default(),
             stop: CancellationToken::new(),
         });
@@ -282,14 +291,29 @@ impl Drop for Lab {
 /// # Errors
 /// A lesson file that does not parse; a test keeps that from happening.
 pub fn scenario_list() -> Result<Vec<ScenarioInfo>, String> {
-    scenario::all()?.iter().map(|spec| scenario::info(spec, LabOptions::default().seed)).collect()
+    scenario_list_of(LabOptions::default().seed)
+}
+
+/// The same, in the account of another seed: ids of instances differ.
+///
+/// # Errors
+/// As [`scenario_list`].
+pub fn scenario_list_of(seed: u64) -> Result<Vec<ScenarioInfo>, String> {
+    scenario::all()?.iter().map(|spec| scenario::info(spec, seed)).collect()
+}
+
+/// Where an account of this seed looks for its network first. That of the default seed begins with the first one.
+fn first_network(seed: u64) -> u8 {
+    let count = NETWORKS.end() - NETWORKS.start() + 1;
+    if seed == 0 { *NETWORKS.start() } else { NETWORKS.start() + ids::bytes(seed, "network", "")[0] % count }
 }
 
 /// Finds a network number that no other lab on this machine uses, and the hosts' port.
-fn claim_network() -> Result<(std::net::TcpListener, u8, u16), String> {
+fn claim_network(seed: u64) -> Result<(std::net::TcpListener, u8, u16), String> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    let first = first_network(seed);
     for port in [22, 2222] {
-        for net in NETWORKS {
+        for net in (first..=*NETWORKS.end()).chain(*NETWORKS.start()..first) {
             match std::net::TcpListener::bind((Ipv4Addr::new(127, net, 255, 254), port)) {
                 Ok(guard) => return Ok((guard, net, port)),
                 Err(error) => {

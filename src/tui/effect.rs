@@ -5,6 +5,7 @@
 use crate::core::facts::Facts;
 use crate::core::fleet::Row;
 use crate::core::plan::{Choices, Confirmed};
+use crate::core::practice::progress::Solved;
 use crate::core::report::compare::Outline;
 use crate::core::target::Target;
 use crate::engine::diagnose::Request;
@@ -146,6 +147,8 @@ pub enum Effect {
         /// Its number.
         run: RunId,
     },
+    /// Keep a lesson that was solved.
+    KeepSolved(Box<Solved>),
     /// Leave the program.
     Quit,
 }

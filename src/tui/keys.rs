@@ -82,6 +82,12 @@ pub enum Context {
     ShellOver,
     /// End the session?
     EndShell,
+    /// The story of a lesson.
+    Lesson,
+    /// Which cause has the lesson?
+    NameCause,
+    /// A lesson was solved.
+    Solved,
 }
 
 impl Context {
@@ -117,6 +123,9 @@ impl Context {
                 | Self::Export
                 | Self::Columns
                 | Self::EndShell
+                | Self::Lesson
+                | Self::NameCause
+                | Self::Solved
         )
     }
 
@@ -159,6 +168,9 @@ impl Context {
             Self::ShellScroll => "Shell: scroll-back",
             Self::ShellOver => "Shell: opening or ended",
             Self::EndShell => "End the session?",
+            Self::Lesson => "Lesson",
+            Self::NameCause => "Name the cause",
+            Self::Solved => "Lesson solved",
         })
     }
 }
@@ -266,6 +278,12 @@ pub enum Action {
     SendEscape,
     /// End the session.
     EndShell,
+    /// The story of the lesson.
+    Lesson,
+    /// The next hint.
+    Hint,
+    /// Name the cause.
+    NameCause,
     /// Help.
     Help,
     /// Command palette.

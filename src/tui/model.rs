@@ -8,6 +8,7 @@ mod fix;
 pub mod fleet;
 mod notices;
 mod popup;
+pub mod practice;
 mod shell;
 mod start;
 pub mod switcher;
@@ -60,6 +61,8 @@ pub struct Settings {
     pub read_only: bool,
     /// The practice account is being used.
     pub lab: bool,
+    /// Its lessons, where it has any.
+    pub practice: Option<practice::Practice>,
     /// AWS profile, for the header.
     pub profile: Option<String>,
     /// Start straight in this diagnosis.
@@ -107,6 +110,8 @@ pub struct Model {
     pub next_run: u64,
     /// How the report was wanted last.
     pub export: Wanted,
+    /// The practice account's lessons; `None` elsewhere.
+    pub practice: Option<practice::Practice>,
 }
 
 /// How a report is wanted.
@@ -204,15 +209,16 @@ pub struct JournalList {
 
 impl Model {
     /// The model before anything is known.
-    pub fn new(settings: Settings, size: (u16, u16)) -> Self {
+    pub fn new(mut settings: Settings, size: (u16, u16)) -> Self {
         let mut start = Start::default();
         start.symptoms.shown = crate::tui::update::start::symptom_list("");
         (start.columns, start.sort) = (settings.columns.clone(), settings.sort.clone());
-        let guided = settings.guided;
         let mut notices = Notices::default();
         if let Some(text) = &settings.notice {
             notices.tell(Clock::default(), Severity::Warn, text.clone());
         }
+        let practice = settings.practice.take();
+        let guided = settings.guided || practice.as_ref().is_some_and(|practice| practice.guided);
         Self {
             settings,
             size,
@@ -225,6 +231,7 @@ impl Model {
             guided,
             next_run: 0,
             export: Wanted::default(),
+            practice,
         }
     }
 
@@ -259,6 +266,9 @@ impl Model {
             Some(Overlay::Columns(_)) => Context::Columns,
             Some(Overlay::EndShell) => Context::EndShell,
             Some(Overlay::Switcher(_)) => Context::Switcher,
+            Some(Overlay::Lesson { .. }) => Context::Lesson,
+            Some(Overlay::NameCause { .. }) => Context::NameCause,
+            Some(Overlay::Solved(_)) => Context::Solved,
             None => self.screen_context(),
         }
     }

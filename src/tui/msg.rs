@@ -82,6 +82,8 @@ pub enum Msg {
         /// The way.
         way: Way,
     },
+    /// A lesson that was solved could not be kept, and why.
+    NotKept(String),
     /// The desktop's program failed; the terminal is to be asked.
     NotCopied {
         /// The text.
@@ -144,6 +146,7 @@ impl fmt::Debug for Msg {
             Self::ReportMade(_) => "ReportMade",
             Self::Copied { .. } => "Copied",
             Self::NotCopied { .. } => "NotCopied",
+            Self::NotKept(_) => "NotKept",
             Self::ShellOpened { .. } => "ShellOpened",
             Self::ShellFailed { .. } => "ShellFailed",
             Self::ShellDrawn { .. } => "ShellDrawn",

@@ -60,7 +60,9 @@ pub async fn run(
     let model = Model::new(settings, (size.width, size.height));
     // After a panic elsewhere the terminal is no longer ours.
     let draw = |model: &Model| if hold::is_ours() { show(&mut terminal, model) } else { Ok(()) };
-    let result = turn(model, Performer::new(world, journal), listen(), draw).await;
+    let (mut performer, queue) = Performer::new(world, journal);
+    performer.keeper = model.practice.as_ref().and_then(|practice| practice.keeper.clone());
+    let result = turn(model, (performer, queue), listen(), draw).await;
     drop(guard);
     result
 }

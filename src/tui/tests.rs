@@ -6,6 +6,7 @@ mod fleet;
 mod japanese;
 mod journeys;
 mod notices;
+mod practice;
 mod sample;
 mod screens;
 mod shell;

@@ -11,6 +11,7 @@ pub mod journal;
 pub mod notify;
 pub mod overlay;
 pub mod paste;
+pub mod practice;
 pub mod shell;
 pub mod start;
 pub mod switcher;
@@ -35,6 +36,15 @@ pub fn begin(model: &mut Model) -> Vec<Effect> {
 
 /// Changes the model by one message.
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
+    let ticks = matches!(msg, Msg::Clock { .. });
+    let mut effects = heard(model, msg);
+    if !ticks {
+        effects.extend(practice::follow(model));
+    }
+    effects
+}
+
+fn heard(model: &mut Model, msg: Msg) -> Vec<Effect> {
     match msg {
         Msg::Clock { ms, unix } => {
             model.clock = Clock { ms, unix };
@@ -114,6 +124,11 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             }
             Vec::new()
         }
+        Msg::NotKept(reason) => {
+            let text = tr_with("What was solved could not be kept: {why}", &[("why", &reason)]);
+            model.say(Severity::Bad, text);
+            Vec::new()
+        }
         Msg::NotCopied { text } => vec![Effect::CopyByTerminal(text)],
         Msg::ShellOpened { run, title } => shell::opened(model, run, title),
         Msg::ShellFailed { run, failure } => shell::failed(model, run, failure),
@@ -153,6 +168,8 @@ pub fn act(model: &mut Model, context: Context, action: Action) -> Vec<Effect> {
         Action::Messages => notify::list(model),
         Action::Guided => return guided::toggle(model),
         Action::Theme(name) => overlay::use_theme(model, name),
+        Action::Lesson => practice::open(model),
+        Action::NameCause => practice::open_causes(model),
         Action::Copy => return copy(model),
         _ if context.is_overlay() => return overlay::act(model, context, action),
         _ => match context {
@@ -242,6 +259,7 @@ pub fn copy_text(model: &Model) -> Option<String> {
     match (model.overlays.last(), model.stack.last()) {
         (Some(Overlay::Read(reading)), _) => reading.copy.clone(),
         (Some(Overlay::Columns(_)), _) => Some(columns::as_settings(&model.start)),
+        (Some(Overlay::Lesson { .. }), _) => practice::reading(model).and_then(|reading| reading.copy),
         (Some(_), _) => None,
         (None, Some(Screen::Diagnosis(d))) => diagnosis::copy_text(d),
         (None, Some(Screen::Doors { cursor })) => {

@@ -27,6 +27,7 @@ mod machine_moto;
 mod moto;
 mod net_moto;
 mod power_moto;
+mod practice;
 mod program;
 mod readme;
 mod reports;

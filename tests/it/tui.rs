@@ -165,3 +165,70 @@ fn a_signal_and_a_small_window_leave_the_terminal_as_it_was() {
     terminal.keys(&["echo still usable", "Enter"]);
     terminal.wait("still usable");
 }
+
+/// Keys that were pressed, counted.
+fn press(terminal: &Terminal, count: &mut usize, key: &str) {
+    *count += 1;
+    terminal.keys(&[key]);
+}
+
+#[test]
+fn three_keys_at_most_from_the_start_to_an_applied_low_risk_fix() {
+    // Straight to one instance, as `port22 TARGET` does.
+    let terminal = Terminal::open("keys", 80, 24);
+    let mut count = 0;
+    terminal.start("lab web-keymode");
+    terminal.wait("CAUSE proven");
+    press(&terminal, &mut count, "Enter");
+    terminal.wait("y apply");
+    press(&terminal, &mut count, "y");
+    let screen = terminal.wait("points");
+    assert!(screen.contains("by the safest fix"), "{screen}");
+    assert!(count <= 3, "{count} keys");
+    terminal.keys(&["q"]);
+    terminal.wait("left with 0");
+    // From the list: the failing command is pasted, which is no key.
+    let mut count = 0;
+    terminal.start("lab");
+    terminal.wait("web-elastic");
+    terminal.tmux(&["set-buffer", "ec2-user@web-keymode: Permission denied (publickey)."]);
+    terminal.tmux(&["paste-buffer", "-p", "-t", "t"]);
+    terminal.wait("Recognised");
+    press(&terminal, &mut count, "Enter");
+    terminal.wait("CAUSE proven");
+    press(&terminal, &mut count, "Enter");
+    terminal.wait("y apply");
+    press(&terminal, &mut count, "y");
+    let screen = terminal.wait("points");
+    assert!(screen.contains("Lesson solved"), "{screen}");
+    assert!(count <= 3, "{count} keys");
+    terminal.keys(&["Escape"]);
+    terminal.wait("the login works");
+    terminal.keys(&["q"]);
+    terminal.wait("left with 0");
+    // Both times were kept.
+    let record = terminal.home.path().join("state/port22/practice.jsonl");
+    let record = std::fs::read_to_string(record).expect("the record");
+    assert_eq!(record.lines().filter(|line| line.contains("\"web-keymode\"")).count(), 2, "{record}");
+}
+
+#[test]
+fn a_guided_lesson_with_hints_a_named_cause_and_its_score() {
+    let terminal = Terminal::open("lesson", 80, 24);
+    terminal.start("lab web-timeout --guided --seed 5");
+    // The story comes first.
+    let screen = terminal.wait("A colleague launched the host");
+    assert!(!screen.contains("No answer at all"), "{screen}");
+    terminal.keys(&["n"]);
+    terminal.wait("No answer at all");
+    terminal.keys(&["Escape"]);
+    terminal.wait("Question 1");
+    terminal.keys(&["c"]);
+    let screen = terminal.wait("What is the cause?");
+    assert!(screen.contains("▸"), "{screen}");
+    terminal.keys(&["Enter"]);
+    terminal.wait("That is not it");
+    terminal.keys(&["Escape"]);
+    terminal.keys(&["q"]);
+    terminal.wait("left with 0");
+}

@@ -30,6 +30,7 @@ struct Check {
     why: String,
     rules_out: String,
     question: Option<String>,
+    console: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +115,7 @@ pub fn translate(mut english: Catalogue) -> Result<Translation, String> {
         out.put(format!("{id}, why"), &mut words.why, ja.why);
         out.put(format!("{id}, rules_out"), &mut words.rules_out, ja.rules_out);
         out.put_option(format!("{id}, question"), &mut words.question, ja.question);
+        out.put_option(format!("{id}, console"), &mut words.console, ja.console);
     });
     out.join("fix", &mut english.fixes, parse("ja/fixes.toml", FIXES)?, |out, id, words, ja: Fix| {
         out.put(format!("{id}, title"), &mut words.title, ja.title);

@@ -16,6 +16,9 @@ pub struct Call {
     /// What was asked for, by the names of the wire.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
+    /// Names of the instances that it is about.
+    #[serde(default)]
+    pub instances: Vec<String>,
 }
 
 /// Blocks that hold every address.
@@ -33,9 +36,8 @@ impl Call {
         let weight = |risk, downtime, reversible| Weight { risk, downtime, reversible };
         match name {
             _ if self.opens_to_world() => weight(Risk::High, false, true),
-            "StopInstances" => weight(Risk::High, true, false),
             "RebootInstances" => weight(Risk::Medium, true, false),
-            "TerminateInstances" => weight(Risk::High, true, false),
+            "StopInstances" | "TerminateInstances" => weight(Risk::High, true, false),
             "DetachVolume" | "CreateReplaceRootVolumeTask" => weight(Risk::High, true, true),
             "CreateRoute" | "ReplaceRoute" | "DeleteRoute" => weight(Risk::High, false, true),
             _ if name.starts_with("Delete") => weight(Risk::High, false, false),

@@ -6,7 +6,7 @@
 use crate::core::catalogue;
 use crate::core::plan::Risk;
 use crate::core::practice::Lesson;
-use crate::core::words::tr_with;
+use crate::core::words::{tr, tr_with};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,6 +81,11 @@ impl Weight {
         let risk = if steps(other.risk) > steps(self.risk) { other.risk } else { self.risk };
         Self { risk, downtime: self.downtime || other.downtime, reversible: self.reversible && other.reversible }
     }
+}
+
+/// Points that the next hint costs when so many were taken.
+pub fn hint_cost(taken: usize) -> u32 {
+    HINT.saturating_mul(u32::try_from(taken + 1).unwrap_or(u32::MAX))
 }
 
 fn steps(risk: Risk) -> u32 {
@@ -247,19 +252,18 @@ fn is_check(item: &Item) -> bool {
 impl Line {
     /// What for, in words.
     pub fn text(&self) -> String {
-        let counted = |english: &'static str, count: &u32| tr_with(english, &[("count", count)]);
         match &self.item {
-            Item::Looked { count } => counted("answers looked at: {count}", count),
-            Item::Foreseen { count } => counted("answers foreseen: {count}", count),
-            Item::Misjudged { count } => counted("answers guessed wrong: {count}", count),
-            Item::AtOnce { count } => counted("answers shown all at once: {count}", count),
+            Item::Looked { count } => tr_with("answers looked at: {count}", &[("count", count)]),
+            Item::Foreseen { count } => tr_with("answers foreseen: {count}", &[("count", count)]),
+            Item::Misjudged { count } => tr_with("answers guessed wrong: {count}", &[("count", count)]),
+            Item::AtOnce { count } => tr_with("answers shown all at once: {count}", &[("count", count)]),
             Item::Enough => tr_with("checks cost {count} at most", &[("count", &CHECKS_MOST)]),
-            Item::Hints { count } => counted("hints taken: {count}", count),
-            Item::WrongCauses { count } => counted("wrong causes named: {count}", count),
-            Item::InVain { count } => counted("changes that did not help: {count}", count),
-            Item::Riskier => tr_with("more risk than needed", &[]),
-            Item::Downtime => tr_with("an interruption that was not needed", &[]),
-            Item::Lasting => tr_with("a change that cannot be taken back", &[]),
+            Item::Hints { count } => tr_with("hints taken: {count}", &[("count", count)]),
+            Item::WrongCauses { count } => tr_with("wrong causes named: {count}", &[("count", count)]),
+            Item::InVain { count } => tr_with("changes that did not help: {count}", &[("count", count)]),
+            Item::Riskier => tr("more risk than needed").to_owned(),
+            Item::Downtime => tr("an interruption that was not needed").to_owned(),
+            Item::Lasting => tr("a change that cannot be taken back").to_owned(),
         }
     }
 }

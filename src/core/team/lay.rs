@@ -108,6 +108,7 @@ fn own_check(words: &CheckWords) -> catalogue::CheckWords {
         why: text(&words.why),
         rules_out: text(&words.rules_out),
         by_hand: text(&words.by_hand),
+        console: None,
         question: words.question.clone(),
         no_means: None,
         link: None,

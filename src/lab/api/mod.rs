@@ -32,7 +32,8 @@ use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::http::{Answer, Call};
-use super::world::World;
+use super::record::Made;
+use super::world::{Instance, World};
 use super::xml::Xml;
 pub(super) use params::{Params, like};
 
@@ -152,11 +153,13 @@ pub(super) fn answer(shared: &Shared, call: &Call<'_>) -> Answer {
         Some(problem) => Err(problem),
         None => perform(&mut world, service, action, &params, call),
     };
+    let reads = ["Describe", "Get", "List", "Simulate"].iter().any(|start| action.starts_with(start));
+    let made = (outcome.is_ok() && !reads).then(|| Made::of(&world, &name, &params));
     drop(world);
     match outcome {
         Ok(body) => {
-            let reads = ["Describe", "Get", "List", "Simulate"].iter().any(|start| action.starts_with(start));
-            if !reads {
+            if let Some(made) = made {
+                shared.record(made);
                 shared.changed.notify_one();
             }
             wrap(service, action, &body, call.id)
@@ -251,6 +254,28 @@ fn denied(world: &World, action: &str, params: &Params) -> Option<Problem> {
 /// What a caller is told that may not do something.
 pub(super) fn refusal(world: &World, action: &str, params: &Params) -> Option<String> {
     denied(world, action, params).map(|problem| problem.message)
+}
+
+/// True if any value in a request names this instance, its interface, its role, one of its groups or their rules; or, if
+/// `wide`, something in its VPC.
+pub(super) fn is_about(world: &World, params: &Params, instance: &Instance, wide: bool) -> bool {
+    params.values().any(|value| {
+        let own_rule =
+            || world.rules.iter().any(|rule| rule.id == value && instance.groups.iter().any(|id| *id == rule.group));
+        value == instance.volume
+            || belongs(world, value, &instance.id)
+            || own_rule()
+            || (wide && in_vpc(world, value, &instance.vpc))
+    })
+}
+
+/// True if a value names this VPC or what steers its packets.
+fn in_vpc(world: &World, value: &str, vpc: &str) -> bool {
+    value == vpc
+        || world.nacls.iter().any(|acl| acl.id == value && acl.vpc == vpc)
+        || world.route_tables.iter().any(|table| table.id == value && table.vpc == vpc)
+        || world.subnets.iter().any(|subnet| subnet.id == value && subnet.vpc == vpc)
+        || world.gateways.iter().any(|gateway| gateway.id == value && gateway.vpc.as_deref() == Some(vpc))
 }
 
 /// True if a value in a request names this instance, its interface or its role, or this VPC or something in it.

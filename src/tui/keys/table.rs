@@ -120,6 +120,7 @@ pub const TABLE: &[Binding] = {
         row(C::Guided, "y", A::Yes, "guess yes", "guess: it is so (practice account)", 2, may_guess),
         row(C::Guided, "n", A::No, "guess no", "guess: it is not so (practice account)", 2, may_guess),
         row(C::Guided, "a", A::Ask, "answer", "answer the question of this step", 2, has_question),
+        row(C::Guided, "c", A::NameCause, "name the cause", "name the cause before the way ends (practice account)", 3, may_name),
         row(C::Guided, "left backspace", A::Up, "step back", "the question before", 3, has_checks),
         row(C::Guided, "h", A::ByHand, "by hand", "how to do this step by hand", 3, has_checks),
         row(C::Guided, "w", A::Glossary, "words", "the words on the screen", 4, always),
@@ -253,6 +254,24 @@ pub const TABLE: &[Binding] = {
         row(C::Switcher, "pagedown", A::PageDown, "", "a page down", 0, always),
         row(C::Switcher, "esc", A::Back, "stay", "stay with what is listed", 2, always),
 
+        row(C::Lesson, "n", A::Hint, "next hint", "the next hint; it costs points", 1, crate::tui::update::practice::has_hint),
+        row(C::Lesson, "y", A::Copy, "copy", "copy the commands", 2, can_copy),
+        row(C::Lesson, "down j pagedown space", A::ScrollDown, "scroll", "scroll down", 3, always),
+        row(C::Lesson, "up k pageup", A::ScrollUp, "", "scroll up", 0, always),
+        row(C::Lesson, "esc enter l q", A::Back, "close", "close", 1, always),
+
+        row(C::NameCause, "enter", A::Accept, "name it", "name the selected cause", 1, always),
+        row(C::NameCause, "down j", A::Down, "", "down", 0, always),
+        row(C::NameCause, "up k", A::Up, "", "up", 0, always),
+        row(C::NameCause, "pagedown space", A::PageDown, "", "a page down", 0, always),
+        row(C::NameCause, "pageup", A::PageUp, "", "a page up", 0, always),
+        row(C::NameCause, "esc c", A::Back, "close", "close without doing anything", 1, always),
+
+        row(C::Solved, "esc enter", A::Back, "close", "close", 1, always),
+        row(C::Solved, "down j pagedown space", A::ScrollDown, "", "scroll down", 0, always),
+        row(C::Solved, "up k pageup", A::ScrollUp, "", "scroll up", 0, always),
+        row(C::Solved, "q", A::Leave, "quit", "leave the program", 2, always),
+
         row(C::Inside, "y", A::Yes, "look inside", "run the read-only script, then the checks again", 1, always),
         row(C::Inside, "esc n", A::Back, "no", "stay outside", 1, always),
 
@@ -282,6 +301,7 @@ pub const TABLE: &[Binding] = {
         row(C::Leave, "esc n", A::Back, "stay", "stay", 1, always),
 
         // Everywhere.
+        row(C::Common, "l", A::Lesson, "lesson", "the lesson: story and hints (practice account)", 4, has_lesson),
         row(C::Common, "u", A::Journal, "journal", "changes made, and undo", 9, not_in_journal),
         row(C::Common, "m", A::Messages, "", "messages: what was told, newest first", 0, always),
         row(C::Common, "g", A::Guided, "", "guided or triage, for diagnoses", 0, always),
@@ -444,6 +464,14 @@ fn is_finished(m: &Model) -> bool {
 
 fn is_running(m: &Model) -> bool {
     !is_finished(m)
+}
+
+fn has_lesson(m: &Model) -> bool {
+    m.lesson().is_some()
+}
+
+fn may_name(m: &Model) -> bool {
+    has_checks(m) && crate::tui::update::practice::may_name(m)
 }
 
 fn may_guess(m: &Model) -> bool {

@@ -4,6 +4,7 @@ use super::switcher::Switcher;
 use crate::core::recognise::Recognised;
 use crate::core::target::Target;
 use crate::tui::model::ColumnBox;
+use crate::tui::model::practice::SolvedBox;
 
 /// What lies on top of a screen.
 #[derive(Debug)]
@@ -43,6 +44,18 @@ pub enum Overlay {
     EndShell,
     /// Another profile or Region.
     Switcher(Box<Switcher>),
+    /// The story of a lesson, and its hints.
+    Lesson {
+        /// First line shown.
+        scroll: usize,
+    },
+    /// Which cause has the lesson?
+    NameCause {
+        /// Selected row.
+        cursor: usize,
+    },
+    /// A lesson was solved.
+    Solved(Box<SolvedBox>),
 }
 
 /// What was recognised in a paste, and what Enter will do.

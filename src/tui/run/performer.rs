@@ -14,6 +14,7 @@ use crate::engine::world::World;
 use crate::engine::{diagnose, fleet, repair, report};
 use crate::tui::clipboard::{self, Way};
 use crate::tui::effect::{Effect, Export, Place};
+use crate::tui::model::practice::Keep;
 use crate::tui::msg::Msg;
 use crate::tui::pane::session::Handle;
 use crate::tui::update::notify;
@@ -55,6 +56,8 @@ pub(super) struct Performer {
     pub(super) closing: JoinSet<()>,
     /// When the clock was at 0.
     pub(super) begun: Instant,
+    /// Who keeps solved lessons; nobody outside practice.
+    pub(super) keeper: Option<Arc<dyn Keep>>,
 }
 
 impl Performer {
@@ -82,6 +85,7 @@ impl Performer {
             shell: None,
             closing,
             begun: Instant::now(),
+            keeper: None,
         };
         (made, queue)
     }
@@ -154,6 +158,15 @@ impl Performer {
                     tokio::task::spawn_blocking(move || {
                         let _ = sender.send(Msg::Exported(export_fleet(&rows)));
                     });
+                }
+                Effect::KeepSolved(solved) => {
+                    if let Some(keeper) = self.keeper.clone() {
+                        tokio::task::spawn_blocking(move || {
+                            if let Err(reason) = keeper.keep(&solved) {
+                                let _ = sender.send(Msg::NotKept(reason));
+                            }
+                        });
+                    }
                 }
                 Effect::LoadJournal => {
                     tokio::task::spawn_blocking(move || {

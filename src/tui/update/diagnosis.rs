@@ -38,8 +38,9 @@ pub enum Choice {
 }
 
 /// Opens the diagnosis of a request.
-pub fn open(model: &mut Model, mut request: Request) -> Vec<Effect> {
+pub fn open(model: &mut Model, request: Request) -> Vec<Effect> {
     let mut effects = stop(model);
+    let mut request = super::practice::with_symptom(model, request);
     // One diagnosis at a time: a new one takes the place of the one before.
     model.stack.retain(|s| matches!(s, Screen::Fix(f) if f.is_running()) || matches!(s, Screen::Fleet(_)));
     model.overlays.clear();
@@ -393,7 +394,9 @@ pub fn by_hand(model: &mut Model) {
         selected(d, snapshot).map(|c| c.id.clone())
     };
     let Some((id, words)) = id.and_then(|id| catalogue::get().checks.get_key_value(&id)) else { return };
-    let reason = snapshot.diagnosis.checks.iter().find(|c| c.id == *id).map(|c| c.reason.clone());
+    let found = snapshot.diagnosis.checks.iter().find(|c| c.id == *id).map(|c| c.reason.clone());
+    // Who is still asked finds it out by hand.
+    let reason = found.filter(|_| !guided || d.walk.revealed);
     let by_hand = crate::core::report::fill(&words.by_hand, &snapshot.facts);
     let mut parts = Vec::new();
     if let Some(reason) = reason {
@@ -407,6 +410,9 @@ pub fn by_hand(model: &mut Model) {
         Part::Head(tr("By hand").into()),
         Part::Code(by_hand.clone()),
     ]);
+    if let Some(console) = &words.console {
+        parts.extend([Part::Head(tr("In the console").into()), Part::Text(console.clone())]);
+    }
     if let Some(link) = &words.link {
         parts.extend([Part::Head(tr("Read on").into()), Part::Text(link.clone())]);
     }

@@ -10,7 +10,7 @@ use crate::tui::keys::{self, Action, Binding, Context};
 use crate::tui::model::{Model, Overlay, Part, Reading, Screen, Severity};
 use crate::tui::text::safe;
 use crate::tui::update::start::step;
-use crate::tui::update::{columns, diagnosis, fleet, form, guided, paste, shell, switcher};
+use crate::tui::update::{columns, diagnosis, fleet, form, guided, paste, practice, shell, switcher};
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
@@ -41,6 +41,7 @@ pub fn open_entry(model: &mut Model) {
 /// Does an action of the popup that has the keys.
 pub fn act(model: &mut Model, context: Context, action: Action) -> Vec<Effect> {
     match (context, action) {
+        (Context::Lesson | Context::NameCause | Context::Solved, _) => return practice::act(model, context, action),
         (Context::Form, _) => return form::act(model, action),
         (Context::Switcher, _) => return switcher::act(model, action),
         (Context::Columns, _) => columns::act(model, action),

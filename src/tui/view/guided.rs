@@ -127,6 +127,9 @@ fn step(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area:
     if let Some(words) = words {
         section(&mut lines, tr("Why we ask"), &words.why, theme.text());
     }
+    if let Some(words) = words.filter(|_| !d.walk.revealed) {
+        section(&mut lines, tr("A yes rules out"), &words.rules_out, theme.text());
+    }
     if let Some(guess) = d.walk.guesses.get(&step.at) {
         section(&mut lines, tr("Your guess"), if *guess { tr("yes") } else { tr("no") }, theme.text());
     }
@@ -138,6 +141,8 @@ fn step(model: &Model, d: &Diagnosing, snapshot: &Snapshot, pen: &mut Pen, area:
             tr("Enter shows the answer.")
         };
         wrapped(&mut lines, text, inner.width, "", theme.accent());
+        let text = tr("h: how to do this by hand. w: the words on the screen.");
+        wrapped(&mut lines, text, inner.width, "", theme.muted());
     } else if waits(d) {
         section(&mut lines, tr("Answer"), tr("The probes for this still run …"), theme.muted());
     } else if let Some(check) = snapshot.diagnosis.checks.iter().find(|c| c.id == step.at) {

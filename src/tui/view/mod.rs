@@ -11,6 +11,7 @@ pub mod journal;
 pub mod paste;
 pub mod path;
 pub mod popup;
+pub mod practice;
 pub mod shell;
 pub mod start;
 pub mod switcher;
@@ -71,6 +72,9 @@ fn screen(model: &Model, pen: &mut Pen) {
             Overlay::Export => popup::export(model, pen),
             Overlay::Switcher(s) => switcher::draw(model, s, pen),
             Overlay::Columns(choice) => columns::choose(model, choice, pen),
+            Overlay::Lesson { .. } => practice::lesson(model, pen),
+            Overlay::NameCause { cursor } => practice::causes(model, *cursor, pen),
+            Overlay::Solved(told) => practice::solved(told, pen),
         }
     }
     widgets::footer(model, pen);

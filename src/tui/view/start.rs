@@ -84,6 +84,9 @@ fn instances(model: &Model, pen: &mut Pen, area: Rect, detail_rows: u16) {
         let Some(row) = start.rows.get(*at as usize) else { continue };
         let selected = start.offset + line == start.cursor;
         instance_row(pen, list, line as u16, (row, model.clock.unix), &columns, selected, focused);
+        if model.practice.as_ref().is_some_and(|practice| practice.points(row).is_some()) {
+            pen.put(list.x + 1, list.y + line as u16, 1, "✓", theme.good());
+        }
     }
     pen.more(list, start.offset > 0, start.offset + rows < start.shown.len());
     let y = area.bottom() - 2 - detail_rows;
@@ -273,6 +276,16 @@ fn symptoms(model: &Model, pen: &mut Pen, area: Rect, detail_rows: u16) {
             &tr_with("could not {doing}: {reason}", &[("doing", &failure.doing), ("reason", &failure.reason)]),
             theme.warn(),
         );
+    } else if let Some(lesson) = model.lesson().filter(|_| model.stack.is_empty()) {
+        let best = model.practice.as_ref().and_then(|practice| practice.progress.of(&lesson.id));
+        let (solved, all) = model.practice.as_ref().map_or((0, 0), |practice| practice.count());
+        let points = match best {
+            Some(best) => tr_with("✓ {points} points", &[("points", &best.points)]),
+            None => tr_with("{solved} of {total} solved", &[("solved", &solved), ("total", &all)]),
+        };
+        pen.divider(area, y, tr("Lesson"), &points, focused);
+        let text = tr_with("{lesson}. l tells the story.", &[("lesson", &lesson.title)]);
+        pen.paragraph(note, &text, theme.muted());
     } else {
         pen.divider(area, y, "", "", focused);
         let text = tr("Paste the error or the ssh command anywhere: it picks the instance and symptom.");
