@@ -28,8 +28,11 @@ pub fn directory(option: Option<&Path>, environment: Option<OsString>, settings:
     chosen.filter(|dir| dir != Path::new(NONE))
 }
 
+/// What a directory says, or all that is wrong with it.
+type Checked = Result<Team, Vec<Problem>>;
+
 /// Reads and checks a directory: its files' names, and what they say or what is wrong with them.
-fn read(dir: &Path) -> Result<(Vec<String>, Result<Team, Vec<Problem>>), Failure> {
+fn read(dir: &Path) -> Result<(Vec<String>, Checked), Failure> {
     let doing = || format!("read the team's files in {}", dir.display());
     let found =
         files(dir).map_err(|why| Failure::usage(doing(), why, "name a directory of TOML files (--assets DIR)"))?;

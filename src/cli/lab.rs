@@ -32,7 +32,7 @@ pub async fn run(cli: &Cli, args: &LabArgs) -> Result<Exit, Failure> {
         Some(LabCommand::Serve { scenario, account }) => serve(options(scenario.clone(), account)).await,
         Some(LabCommand::Check(args)) => check::run(cli, args).await,
         Some(LabCommand::Progress { reset, json }) => progress::show(*reset, *json, ascii),
-        None => practise(cli, args).await,
+        None => Box::pin(practise(cli, args)).await,
     }
 }
 
@@ -177,7 +177,7 @@ async fn practise(cli: &Cli, args: &LabArgs) -> Result<Exit, Failure> {
         }
         None => None,
     };
-    let exit = wizard::show(cli, ready(world).boxed(), journal, base, chosen, Some(screens)).await;
+    let exit = Box::pin(wizard::show(cli, ready(world).boxed(), journal, base, chosen, Some(screens))).await;
     lab.stop().await;
     exit
 }

@@ -102,7 +102,7 @@ async fn run(cli: Cli) -> Exit {
         return output::report(&failure, json);
     }
     let result = match &cli.command {
-        None => wizard::run(&cli).await,
+        None => Box::pin(wizard::run(&cli)).await,
         Some(Command::Identify(args)) => identify::run(args),
         Some(Command::Diagnose(args)) => diagnose::run(&cli, args).await,
         Some(Command::Fix(args)) => fix::run(&cli, args).await,
@@ -115,7 +115,7 @@ async fn run(cli: Cli) -> Exit {
         Some(Command::Fleet(args)) => fleet::run(&cli, args).await,
         // Runs before there is anything that could slow ssh down.
         Some(Command::Ssh(_)) => Ok(Exit::Ok),
-        Some(Command::Lab(args)) => lab::run(&cli, args).await,
+        Some(Command::Lab(args)) => Box::pin(lab::run(&cli, args)).await,
         Some(Command::Explain(args)) => explain::explain(args),
         Some(Command::Policy(args)) => explain::policy(args),
         Some(Command::Settings(args)) => settings::run(&cli, args),

@@ -108,7 +108,7 @@ async fn look(cli: &Cli, mut target: Target, paste: Recognised, offer: bool) {
         Ok(journal) => {
             let journal: Arc<dyn Journal> = Arc::new(journal);
             if let Err(failure) =
-                wizard::show(cli, ready(world).boxed(), journal, Target::default(), Some(request), None).await
+                Box::pin(wizard::show(cli, ready(world).boxed(), journal, Target::default(), Some(request), None)).await
             {
                 output::report(&failure, false);
             }

@@ -38,7 +38,8 @@ pub async fn proxy(cli: &Cli, args: &ProxyArgs) -> Result<Exit, Failure> {
     if args.door == Some(Door::Eice) {
         return Box::pin(proxy_by_endpoint(cli, args, &doing, &mut signals)).await;
     }
-    let opened = unless(&mut signals, open(cli, &args.target, &PortTarget::Ssh { port: args.port }, &doing)).await;
+    let opened =
+        Box::pin(unless(&mut signals, open(cli, &args.target, &PortTarget::Ssh { port: args.port }, &doing))).await;
     let Some(ports) = opened.transpose()? else { return Ok(Exit::Ok) };
     let stream = ports.open().map_err(|e| Failure::failed(&doing, e.to_string(), "try again"))?;
     let notices = tokio::spawn(tell(ports.handle()));
@@ -57,7 +58,7 @@ async fn proxy_by_endpoint(cli: &Cli, args: &ProxyArgs, doing: &str, signals: &m
         let (world, lead) = Box::pin(lead(cli, &args.target, args.port)).await?;
         world.tunnel(&lead, &args.target).await
     };
-    let Some(tunnel) = unless(signals, opened).await.transpose()? else { return Ok(Exit::Ok) };
+    let Some(tunnel) = Box::pin(unless(signals, opened)).await.transpose()? else { return Ok(Exit::Ok) };
     match joined(tunnel, false, signals).await {
         Ok(()) => Ok(Exit::Ok),
         Err(e) => Err(Failure::failed(doing, e.to_string(), next(&args.target))),
@@ -154,7 +155,7 @@ pub async fn forward(cli: &Cli, args: &ForwardArgs) -> Result<Exit, Failure> {
         return Box::pin(forward_by_endpoint(cli, args, &way, listener, &doing, &mut signals)).await;
     }
     let target = PortTarget::Forward { host: way.host.clone(), port: way.port };
-    let opened = unless(&mut signals, open(cli, &args.target, &target, &doing)).await;
+    let opened = Box::pin(unless(&mut signals, open(cli, &args.target, &target, &doing))).await;
     let Some(ports) = opened.transpose()? else { return Ok(Exit::Ok) };
     let handle = ports.handle();
     let failed = |reason: String| Failure::failed(&doing, reason, next(&args.target));

@@ -26,7 +26,7 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
     let global = cli.global.clone();
     let world = async move { Arc::new(input::world(&global).await) as Arc<dyn World> }.boxed();
     let journal: Arc<dyn Journal> = Arc::new(journal::open()?);
-    show(cli, world, journal, base, target, None).await
+    Box::pin(show(cli, world, journal, base, target, None)).await
 }
 
 fn needs_terminal() -> Result<(), Failure> {

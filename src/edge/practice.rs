@@ -163,7 +163,9 @@ impl Record {
     /// # Errors
     /// The file cannot be moved: one sentence.
     pub fn reset(&self) -> Result<Option<PathBuf>, String> {
-        let old = (1..).map(|number| self.directory.join(format!("{FILE}.{number}"))).find(|path| !Path::exists(path));
+        let old = (1..=u16::MAX)
+            .map(|number| self.directory.join(format!("{FILE}.{number}")))
+            .find(|path| !Path::exists(path));
         let Some(old) = old else { return Ok(None) };
         match std::fs::rename(self.path(), &old) {
             Ok(()) => Ok(Some(old)),

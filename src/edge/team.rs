@@ -14,7 +14,7 @@ pub fn files(directory: &Path) -> Result<Vec<Source>, String> {
         let path = entry.map_err(|e| reason(&e))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // A pipe or a device of that name would keep the program waiting.
-        if name.ends_with(".toml") && !name.starts_with('.') && path.is_file() {
+        if path.extension().is_some_and(|ext| ext == "toml") && !name.starts_with('.') && path.is_file() {
             paths.push((name, path));
         }
     }

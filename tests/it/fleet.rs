@@ -91,11 +91,11 @@ fn a_profile_that_is_named_outranks_the_keys_of_the_environment() {
     // Keys that nobody has, as a shell may still hold them.
     let home = Home::with(&moto).keys("AKIA0123456789ABCDEF", "none");
     let profile = |settings: &str| format!("[profile one]\nregion = us-east-1\n{settings}");
-    home.file("aws_config", &profile(&format!("aws_access_key_id = {id}\naws_secret_access_key = {secret}\n")));
+    home.file("aws_config", profile(&format!("aws_access_key_id = {id}\naws_secret_access_key = {secret}\n")));
     let words = ["fleet", "--json", "--source-ip", CLIENT, "--profile", "one"];
     assert_eq!(rows(&home.run(&words).exits(0)).len(), 2);
     // One without credentials of its own goes with those of the environment.
-    home.file("aws_config", &profile(""));
+    home.file("aws_config", profile(""));
     home.run(&words).exits(2);
 }
 

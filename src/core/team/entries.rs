@@ -67,7 +67,7 @@ pub(super) fn file(source: &Source, base: &Catalogue, all: &mut Collected) {
     let text = match Reader::text_of(source) {
         Ok(text) => text,
         Err(problem) => {
-            all.problems.push(problem);
+            all.problems.push(*problem);
             all.torn = true;
             return;
         }

@@ -55,17 +55,17 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// The text of a file; the problem when it is none.
-    pub fn text_of(file: &Source) -> Result<&str, Problem> {
+    pub fn text_of(file: &Source) -> Result<&str, Box<Problem>> {
         let name = file.name.as_str();
         if file.bytes.len() > super::LARGEST {
             let place = Place { file: file.name.clone(), line: 1, column: 1 };
             let what = format!("the file is longer than {} KiB", super::LARGEST / 1024);
-            return Err(Problem::new(&place, what, "split it"));
+            return Err(Box::new(Problem::new(&place, what, "split it")));
         }
         std::str::from_utf8(&file.bytes).map_err(|error| {
             let valid = String::from_utf8_lossy(&file.bytes[..error.valid_up_to()]);
             let place = Place::of(name, &valid, valid.len());
-            Problem::new(&place, "the file is not UTF-8 from here on", "save it as UTF-8")
+            Box::new(Problem::new(&place, "the file is not UTF-8 from here on", "save it as UTF-8"))
         })
     }
 
@@ -144,11 +144,15 @@ impl<'a> Reader<'a> {
             return Vec::new();
         };
         let mut out = Vec::new();
-        for one in array.iter() {
+        for one in array {
             match one.get_ref().as_table() {
                 Some(table) => out.push((one.span(), table)),
                 None => {
-                    self.note(&one.span(), format!("{here} is a list of tables"), format!("begin each with [[{here}]]"))
+                    self.note(
+                        &one.span(),
+                        format!("{here} is a list of tables"),
+                        format!("begin each with [[{here}]]"),
+                    );
                 }
             }
         }

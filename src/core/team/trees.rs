@@ -31,7 +31,7 @@ pub(super) fn check(base: &Catalogue, all: &mut Collected) {
         let nodes = &trees[trees.len() - 1].nodes;
         known.nodes(nodes, &places, &tree.place, tree.lost, &mut problems);
         if !tree.broken {
-            known.joints(nodes, &places, &tree.place, &mut problems);
+            Known::joints(nodes, &places, &tree.place, &mut problems);
         }
     }
     let mut with_trees = base.clone();
@@ -48,7 +48,7 @@ pub(super) fn check(base: &Catalogue, all: &mut Collected) {
     }
     let before = problems.len();
     for (symptom, own) in &asked {
-        known.into_tree(symptom, own, &with_trees, &all.trees, &mut problems);
+        known.tree_with_inserts(symptom, own, &with_trees, &all.trees, &mut problems);
     }
     // One insert into many trees is wrong once, not in each of them.
     let mut told = BTreeSet::new();
@@ -155,7 +155,7 @@ impl Known<'_> {
     }
 
     /// Checks a tree with everything that is put into it.
-    fn into_tree(
+    fn tree_with_inserts(
         &self,
         symptom: &str,
         own: &[&PlacedInsert],
@@ -184,7 +184,7 @@ impl Known<'_> {
         if let Some(first) = own.first() {
             self.nodes(&nodes, &places, &first.check.place, lost, problems);
             if !broken {
-                self.joints(&nodes, &places, &first.check.place, problems);
+                Self::joints(&nodes, &places, &first.check.place, problems);
             }
         }
     }
@@ -214,7 +214,7 @@ impl Known<'_> {
     }
 
     /// No way goes round, and every node is reached.
-    fn joints(&self, nodes: &[Node], places: &Places<'_>, whole: &Place, problems: &mut Vec<Problem>) {
+    fn joints(nodes: &[Node], places: &Places<'_>, whole: &Place, problems: &mut Vec<Problem>) {
         let reached = round(nodes, places, whole, problems);
         for node in nodes.iter().filter(|n| !reached.contains(n.check.as_str())) {
             let (place, what) = match places.get(node.check.as_str()) {

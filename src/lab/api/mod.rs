@@ -260,8 +260,7 @@ pub(super) fn refusal(world: &World, action: &str, params: &Params) -> Option<St
 /// `wide`, something in its VPC.
 pub(super) fn is_about(world: &World, params: &Params, instance: &Instance, wide: bool) -> bool {
     params.values().any(|value| {
-        let own_rule =
-            || world.rules.iter().any(|rule| rule.id == value && instance.groups.iter().any(|id| *id == rule.group));
+        let own_rule = || world.rules.iter().any(|rule| rule.id == value && instance.groups.contains(&rule.group));
         value == instance.volume
             || belongs(world, value, &instance.id)
             || own_rule()

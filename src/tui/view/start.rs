@@ -5,6 +5,7 @@ use crate::core::facts::aws::Instance;
 use crate::core::settings::column::Column;
 use crate::core::words::{tr, tr_with};
 use crate::tui::layout::{self, columns::fitted};
+use crate::tui::model::practice::Practice;
 use crate::tui::model::{Model, Pane, Row, cell};
 use crate::tui::text::{ago, fit_middle};
 use crate::tui::theme::Theme;
@@ -278,7 +279,7 @@ fn symptoms(model: &Model, pen: &mut Pen, area: Rect, detail_rows: u16) {
         );
     } else if let Some(lesson) = model.lesson().filter(|_| model.stack.is_empty()) {
         let best = model.practice.as_ref().and_then(|practice| practice.progress.of(&lesson.id));
-        let (solved, all) = model.practice.as_ref().map_or((0, 0), |practice| practice.count());
+        let (solved, all) = model.practice.as_ref().map_or((0, 0), Practice::count);
         let points = match best {
             Some(best) => tr_with("✓ {points} points", &[("points", &best.points)]),
             None => tr_with("{solved} of {total} solved", &[("solved", &solved), ("total", &all)]),
