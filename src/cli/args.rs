@@ -107,7 +107,7 @@ pub struct Global {
     /// What the instance list is sorted by: a column, with - before it the greatest first; arrival leaves it as it comes.
     #[arg(long, global = true, help_heading = FULL_SCREEN, value_name = "COLUMN", allow_hyphen_values = true)]
     pub sort: Option<String>,
-    /// Listen to the mouse, or not.
+    /// Let the mouse wheel move, or not.
     #[arg(long, global = true, help_heading = FULL_SCREEN, num_args = 0..=1, require_equals = true,
         default_missing_value = "true", value_name = "BOOL", hide_possible_values = true,
         value_parser = BoolishValueParser::new())]

@@ -303,7 +303,7 @@ mod tests {
         let lines: [(&str, &[&str], &str, &str); 12] = [
             ("theme", &["--theme", "light"], "terminal", "'none'"),
             ("lang", &["--lang", "en"], "ja", "'auto'"),
-            ("mouse", &["--mouse=false"], "true", "false"),
+            ("mouse", &["--mouse=false"], "true", "true"),
             ("ascii", &["--ascii"], "false", "true"),
             ("regions", &["--region", "eu-west-1"], "us-east-1", "['us-west-2']"),
             ("profile", &["--profile", "a"], "b", "'c'"),

@@ -151,7 +151,7 @@ pub struct Settings {
     pub theme: ThemeName,
     /// Language of the words; the locale's when not said.
     pub lang: Option<Lang>,
-    /// Whether the mouse is listened to.
+    /// Whether the mouse wheel is listened to.
     pub mouse: bool,
     /// Plain ASCII instead of symbols.
     pub ascii: bool,

@@ -47,7 +47,7 @@ pub struct Settings {
     pub theme: ThemeName,
     /// How many of them the terminal shows.
     pub depth: Depth,
-    /// Whether the mouse is listened to.
+    /// Whether the mouse wheel is listened to.
     pub mouse: bool,
     /// Whether diagnoses begin guided.
     pub guided: bool,

@@ -26,6 +26,11 @@ pub enum Msg {
     },
     /// A key was pressed.
     Key(KeyEvent),
+    /// The mouse wheel was turned, by one notch.
+    Wheel {
+        /// Away from the user.
+        up: bool,
+    },
     /// A text was pasted (bracketed paste).
     Pasted(String),
     /// The terminal has another size.
@@ -132,6 +137,7 @@ impl fmt::Debug for Msg {
         f.write_str(match self {
             Self::Clock { .. } => "Clock",
             Self::Key(_) => "Key",
+            Self::Wheel { .. } => "Wheel",
             Self::Pasted(_) => "Pasted",
             Self::Resized(..) => "Resized",
             Self::Inventory { .. } => "Inventory",

@@ -19,7 +19,7 @@ use crate::tui::pane::frame::Frame;
 use crate::tui::pane::session::Handle;
 use crate::tui::update::{begin, notify, update};
 use crate::tui::view::draw;
-use crossterm::event::{Event, EventStream, KeyEventKind};
+use crossterm::event::{Event, EventStream, KeyEventKind, MouseEventKind};
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use crossterm::{execute, queue};
 use futures_util::StreamExt;
@@ -52,7 +52,7 @@ pub async fn run(
     settings: Settings,
 ) -> io::Result<()> {
     hold::hook_panics();
-    let guard = Guard::take()?;
+    let guard = Guard::take(settings.mouse)?;
     // One write a frame, so that no half of one is seen.
     let out = io::BufWriter::with_capacity(FRAME, io::stdout());
     let mut terminal = Terminal::new(CrosstermBackend::new(out))?;
@@ -195,6 +195,8 @@ fn message(event: Event) -> Option<Msg> {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => Some(Msg::Key(key)),
         Event::Paste(text) => Some(Msg::Pasted(text)),
+        Event::Mouse(mouse) if mouse.kind == MouseEventKind::ScrollUp => Some(Msg::Wheel { up: true }),
+        Event::Mouse(mouse) if mouse.kind == MouseEventKind::ScrollDown => Some(Msg::Wheel { up: false }),
         Event::FocusGained => Some(Msg::Focused(true)),
         Event::FocusLost => Some(Msg::Focused(false)),
         Event::Resize(width, height) => Some(Msg::Resized(width, height)),

@@ -44,6 +44,14 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
     effects
 }
 
+/// One notch is one row; what has scrolled off in a terminal of the pane is looked at.
+fn wheel(model: &mut Model, up: bool) -> Vec<Effect> {
+    if model.overlays.is_empty() && model.shell_mut().is_some() {
+        return shell::wheel(model, up);
+    }
+    pressed(model, KeyEvent::from(if up { KeyCode::Up } else { KeyCode::Down }))
+}
+
 fn heard(model: &mut Model, msg: Msg) -> Vec<Effect> {
     match msg {
         Msg::Clock { ms, unix } => {
@@ -53,6 +61,7 @@ fn heard(model: &mut Model, msg: Msg) -> Vec<Effect> {
         }
         Msg::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
         Msg::Key(key) => pressed(model, key),
+        Msg::Wheel { up } => wheel(model, up),
         Msg::Pasted(text) => paste::pasted(model, &text),
         Msg::Focused(here) => {
             model.focus = if here { Focus::Here } else { Focus::Away };

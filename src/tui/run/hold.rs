@@ -1,7 +1,10 @@
 //! The terminal in our hands: taken once, given back on every way out, also after a panic or a signal.
 
 use crate::tui::pane::session;
-use crossterm::event::{DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange};
+use crossterm::event::{
+    DisableBracketedPaste, DisableFocusChange, DisableMouseCapture, EnableBracketedPaste, EnableFocusChange,
+    EnableMouseCapture,
+};
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{cursor, execute};
 use std::io;
@@ -9,6 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether the terminal is in our hands.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Whether the mouse is, too.
+static MOUSE: AtomicBool = AtomicBool::new(false);
 
 /// Wakes the loop when a task panicked.
 pub(super) static CRASHED: tokio::sync::Notify = tokio::sync::Notify::const_new();
@@ -22,12 +28,16 @@ pub(super) fn is_ours() -> bool {
 pub(super) struct Guard;
 
 impl Guard {
-    /// Takes the terminal: raw mode, the other screen, pastes told as such.
-    pub(super) fn take() -> io::Result<Self> {
+    /// Takes the terminal: raw mode, the other screen, pastes told as such, and the mouse where that is wished.
+    pub(super) fn take(mouse: bool) -> io::Result<Self> {
         enable_raw_mode()?;
         TAKEN.store(true, Ordering::SeqCst);
         let guard = Self;
         execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange, cursor::Hide)?;
+        if mouse {
+            MOUSE.store(true, Ordering::SeqCst);
+            execute!(io::stdout(), EnableMouseCapture)?;
+        }
         Ok(guard)
     }
 }
@@ -41,6 +51,9 @@ impl Drop for Guard {
 /// Restores the terminal, once. Errors are not worth telling: there is nowhere left to tell them.
 fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
+        if MOUSE.swap(false, Ordering::SeqCst) {
+            let _ = execute!(io::stdout(), DisableMouseCapture);
+        }
         let _ = execute!(io::stdout(), DisableFocusChange, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
         let _ = disable_raw_mode();
     }

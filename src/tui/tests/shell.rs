@@ -227,6 +227,23 @@ fn the_scroll_back_has_its_own_keys_and_ends_with_esc() {
 }
 
 #[test]
+fn the_wheel_moves_in_lists_and_scrolls_the_pane_and_is_never_typed() {
+    let mut model = blocked_inside(SIZE);
+    let before = screen(&model);
+    let wheel = |model: &mut Model, up| update(model, Msg::Wheel { up });
+    assert!(wheel(&mut model, false).is_empty());
+    assert_ne!(screen(&model), before, "as the key does");
+    assert!(wheel(&mut model, true).is_empty());
+    assert_eq!(screen(&model), before);
+    let mut model = open(model);
+    show(&mut model, &b"line\r\n".repeat(100));
+    assert!(wheel(&mut model, false).is_empty(), "there is nothing below");
+    assert!(matches!(wheel(&mut model, true)[..], [Effect::ShellScroll { by: Scroll::Lines(1..), .. }]));
+    assert_eq!(model.shell().expect("a pane").mode, ShellMode::Scroll);
+    assert!(matches!(wheel(&mut model, false)[..], [Effect::ShellScroll { by: Scroll::Lines(-3), .. }]));
+}
+
+#[test]
 fn leaving_asks_while_it_runs_and_returns_to_the_same_place() {
     let mut model = blocked_inside(SIZE);
     press(&mut model, "jjj");

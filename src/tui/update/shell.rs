@@ -259,6 +259,16 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
+/// The mouse wheel: scrolls, and never types into the terminal.
+pub fn wheel(model: &mut Model, up: bool) -> Vec<Effect> {
+    let Some(s) = model.shell_mut() else { return Vec::new() };
+    match (s.mode, up) {
+        (ShellMode::Scroll, _) => vec![Effect::ShellScroll { run: s.run, by: Scroll::Lines(if up { 3 } else { -3 }) }],
+        (_, true) => scroll_back(model),
+        (_, false) => Vec::new(),
+    }
+}
+
 fn scroll_back(model: &mut Model) -> Vec<Effect> {
     let Some(s) = model.shell_mut() else { return Vec::new() };
     let frame = s.frame.as_deref();
