@@ -32,11 +32,38 @@ pub fn apply(cli: &mut Cli, environment: impl Fn(&str) -> Option<String>) -> Res
         (Ok(layer), _) => layer,
         // The user's ssh runs untouched, whatever is wrong with settings.
         (Err(_), Some(Command::Ssh(_))) => Layer::new(),
+        (Err(failure), Some(command)) if is_way(command) && !file.as_ref().is_some_and(|(path, _)| chooses(path)) => {
+            output::note(&format!("port22: {failure}; it goes on without the file"));
+            Layer::new()
+        }
         (Err(failure), _) => return Err(failure),
     };
-    let all = resolve(&[&options(&cli.global)?, &variables(&environment)?, &from_file]);
+    let from_environment = match (variables(&environment), &cli.command) {
+        (Err(_), Some(Command::Ssh(_))) => Layer::new(),
+        (read, _) => read?,
+    };
+    let all = resolve(&[&options(&cli.global)?, &from_environment, &from_file]);
     fill(cli, all, file.map(|(path, _)| path));
     Ok(())
+}
+
+/// Ways in and ways back: a word that is not known must not stand in them.
+fn is_way(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Proxy(_)
+            | Command::Forward(_)
+            | Command::Shell(_)
+            | Command::Undo(_)
+            | Command::Resume(_)
+            | Command::Journal(_)
+    )
+}
+
+/// Whether a file that cannot be read says, or may say, whose instances are meant: without it others could be.
+fn chooses(path: &Path) -> bool {
+    let text = settings_file::read(path).ok().flatten();
+    text.is_none_or(|text| text.contains("profile") || text.contains("region"))
 }
 
 /// The file, and whether somebody named it.

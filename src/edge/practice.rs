@@ -6,11 +6,12 @@
 use crate::core::practice::hand::Call;
 use crate::core::practice::progress::{Progress, Solved};
 use crate::edge::tcp::os_words;
+use rustix::process::geteuid;
 use serde::Deserialize;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{Error, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -70,7 +71,21 @@ pub async fn account(endpoint: &str) -> Result<Account, String> {
         .map_err(|_| format!("{endpoint} does not answer"))?
         .map_err(|error| format!("{endpoint}: {}", os_words(&error)))?;
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    serde_json::from_str(body).map_err(|_| format!("{endpoint} is not the endpoint of a practice account"))
+    let account: Account =
+        serde_json::from_str(body).map_err(|_| format!("{endpoint} is not the endpoint of a practice account"))?;
+    // Anybody on this machine may listen on a port, and a configuration of ssh runs programs.
+    if !is_own(Path::new(&account.config)) {
+        return Err(format!("{endpoint} names {}, which is not a file of yours alone", account.config));
+    }
+    Ok(account)
+}
+
+/// Whether a file and its directory are the user's, and nobody else may write them.
+fn is_own(path: &Path) -> bool {
+    let own = |path: &Path| {
+        std::fs::metadata(path).is_ok_and(|seen| seen.uid() == geteuid().as_raw() && seen.mode() & 0o022 == 0)
+    };
+    own(path) && path.parent().is_some_and(own)
 }
 
 /// Logs in with the user's own ssh and runs `true`. `None` where there is no ssh; else why it did not log in.

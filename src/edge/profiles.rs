@@ -38,7 +38,10 @@ pub async fn described() -> Result<Vec<Profile>, Failure> {
     Ok(all)
 }
 
-/// One profile; `None` when the files do not know it or cannot be read.
-pub(super) async fn named(name: &str) -> Option<Profile> {
-    described().await.ok()?.into_iter().find(|p| p.name == name)
+/// One profile; `None` when the files do not know it.
+///
+/// # Errors
+/// The files cannot be read.
+pub(super) async fn named(name: &str) -> Result<Option<Profile>, Failure> {
+    Ok(described().await?.into_iter().find(|p| p.name == name))
 }

@@ -205,6 +205,8 @@ pub struct JournalList {
     pub cursor: usize,
     /// First row shown.
     pub offset: usize,
+    /// An entry was taken back from here: what lies below shows the time before.
+    pub undone: bool,
 }
 
 impl Model {

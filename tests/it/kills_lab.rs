@@ -216,14 +216,14 @@ impl<'a> Round<'a> {
         let own = self.lab.home.path().join("own.pem");
         let key = if own.exists() || !case.fix.starts_with("key-pair") { own } else { self.lab.home.key("own.pem") };
         let key = key.display().to_string();
-        let mut words =
-            self.lab.fix_arguments(case.fix, case.name, &[case.more, &["--yes", "--timeout", "2"]].concat());
-        if case.fix.starts_with("key-pair") && case.more.is_empty() {
-            words.extend(["-i", &key]);
-        }
         let from = self.look();
         // On a busy machine probes may be late, and then there is no plan; nothing is done then.
-        for _ in 0..4 {
+        for patience in ["2", "2", "4", "8", "16"] {
+            let mut words =
+                self.lab.fix_arguments(case.fix, case.name, &[case.more, &["--yes", "--timeout", patience]].concat());
+            if case.fix.starts_with("key-pair") && case.more.is_empty() {
+                words.extend(["-i", &key]);
+            }
             let written = kill_after(&self.lab, &words, lines, moment, &|| self.look() != from);
             if written > 0 {
                 return written >= lines && count(&self.lab, "ended") == 0;

@@ -69,7 +69,7 @@ pub async fn run(cli: &Cli, args: &CheckArgs) -> Result<Exit, Failure> {
     let mut best = known().of(&lesson.id).cloned();
     if found.solved {
         // The same run of the account counts once, unless it is better now.
-        let begun = account.as_ref().map_or(i64::MAX, |a| a.begun);
+        let begun = account.as_ref().map_or(i64::MIN, |a| a.begun);
         if best.as_ref().is_none_or(|b| b.last < begun || b.points < bill.points) {
             best = keep(&lesson, seed, &bill)?.or(best);
         }

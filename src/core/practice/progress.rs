@@ -2,6 +2,7 @@
 //!
 //! Must not read or write the file: `edge` does. A line that cannot be read (torn, or of a newer version) is passed over.
 
+use super::score::FULL;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -81,6 +82,8 @@ impl Progress {
 
     /// Adds a time. The points of the best time before it, if there was one.
     pub fn add(&mut self, solved: &Solved) -> Option<u32> {
+        // The file is anybody's to write.
+        let points = solved.points.min(FULL);
         let before = self.solved.get(&solved.lesson).map(|best| best.points);
         let best = self.solved.entry(solved.lesson.clone()).or_insert(Best {
             first: solved.at,
@@ -92,9 +95,9 @@ impl Progress {
         best.first = best.first.min(solved.at);
         best.last = best.last.max(solved.at);
         best.times += 1;
-        if solved.points > best.points {
-            (best.points, best.checks) = (solved.points, solved.checks);
-        } else if solved.points == best.points {
+        if points > best.points {
+            (best.points, best.checks) = (points, solved.checks);
+        } else if points == best.points {
             best.checks = match (best.checks, solved.checks) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),

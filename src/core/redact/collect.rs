@@ -24,6 +24,12 @@ pub fn of(facts: &Facts) -> Hide {
     for key in &facts.local.keys {
         hide.know_file(&key.path);
     }
+    // What a team calls its images and its files tells who it is.
+    for of_team in &crate::core::catalogue::get().users {
+        hide.know_file(of_team.place.rsplit_once(':').map_or(of_team.place.as_str(), |(file, _)| file));
+        hide.know_more(of_team.title.clone().map(|title| (Kind::Name, title)));
+        hide.know_more(of_team.users.iter().map(|user| (Kind::User, user.clone())));
+    }
     let mut found = Vec::new();
     if let Ok(value) = serde_json::to_value(facts) {
         walk(&value, &mut Vec::new(), &mut found);

@@ -242,14 +242,25 @@ fn missing(look: &Look<'_>, path: &str) -> bool {
     matches!(state(path).or_else(|| state(&resolved(look.inside, path))), Some(PathState::Missing))
 }
 
+/// Takes the proof from what is found of a user whom only the team's files name.
+fn cap(finding: &mut Finding) {
+    if finding.certainty == Certainty::Proven {
+        finding.certainty = Certainty::Likely;
+        finding.would_prove = Some("a login that names this user (-l USER)".to_owned());
+    }
+}
+
 /// All findings, each with the check that it belongs to.
 fn all(look: &Look<'_>) -> Vec<(&'static str, Finding)> {
     let mut out: Vec<(&'static str, Finding)> = Vec::new();
     let mut add = |id: &'static str, found: Vec<Finding>| out.extend(found.into_iter().map(|f| (id, f)));
     add("inside-sshd", server::findings(look));
     add("inside-firewall", gate::findings(look));
-    let account = account::findings(look);
-    let keys = if look.user.is_some() && !look.known { files::findings(look) } else { Vec::new() };
+    let mut account = account::findings(look);
+    let mut keys = if look.user.is_some() && !look.known { files::findings(look) } else { Vec::new() };
+    if look.view.user_is_of_team() {
+        account.iter_mut().chain(&mut keys).for_each(cap);
+    }
     add("inside-account", account);
     add("inside-key-files", keys);
     add("inside-resources", room::findings(look));

@@ -147,6 +147,13 @@ impl<'a> View<'a> {
         given.or_else(pasted).or_else(|| self.expected_user()).or_else(taken)
     }
 
+    /// Whether nobody but the team's files names the login's user: what is seen of that account inside explains a login
+    /// that perhaps nobody tried.
+    pub fn user_is_of_team(&self) -> bool {
+        let pasted = || self.facts.paste.as_ref().is_some_and(|p| p.extract.user.is_some());
+        self.team.is_some() && self.facts.user().is_none() && !pasted() && self.printed_user().is_none()
+    }
+
     /// Where the console log comes from.
     pub fn console_source(&self) -> &str {
         if self.facts.aws.console.is_known() { self.facts.aws.console.source() } else { "pasted console log" }
@@ -223,7 +230,9 @@ pub fn users_to_try(facts: &Facts) -> Vec<String> {
     let view = View::new(facts);
     let hint = facts.paste.as_ref().and_then(|p| p.login_user_hint.clone());
     let mut users: Vec<String> = view.user().into_iter().collect();
-    for other in hint.into_iter().chain(view.expected_user()) {
+    // A team may err: the image's own default is asked about behind its user.
+    let default = view.default_user().filter(|_| view.user_is_of_team());
+    for other in hint.into_iter().chain(view.expected_user()).chain(default) {
         if users.len() < 2 && !users.contains(&other) {
             users.push(other);
         }

@@ -117,7 +117,7 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
         let telling = PROOFS.iter().filter(|(known, _)| *known == id).flat_map(|(_, words)| *words);
         let line = telling.into_iter().find_map(|w| paste.evidence.iter().find(|l| l.to_ascii_lowercase().contains(w)));
         // Without the image nobody knows whether the user is no user of it, or was one.
-        let line = line.filter(|_| logged != Some(id) || view.default_user().is_some());
+        let line = line.filter(|_| logged != Some(id) || (view.default_user().is_some() && !view.user_is_of_team()));
         let certainty = match (live, line) {
             (Live::Weaker, _) => Certainty::Possible,
             (_, Some(_)) if !about_another_host(facts, paste) => Certainty::Proven,

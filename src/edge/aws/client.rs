@@ -287,11 +287,16 @@ fn patient(configured: Option<&RetryConfig>) -> RetryConfig {
 /// would take the environment's, and the instances of another account would be listed under the profile's name.
 async fn own_credentials(settings: &AwsSettings) -> Option<ProfileFileCredentialsProvider> {
     let name = settings.profile.as_ref().filter(|_| settings.keys.is_none())?;
-    if std::env::var_os("AWS_ACCESS_KEY_ID").is_none_or(|id| id.is_empty()) {
-        return None;
+    let profile = profiles::named(name).await.ok().flatten();
+    // One that is not there, or cannot be read, has no credentials, and nobody else's are taken for them: the chain would
+    // go on to those of the environment or the machine.
+    if let Some(profile) = &profile {
+        let others = std::env::var_os("AWS_ACCESS_KEY_ID").is_some_and(|id| !id.is_empty());
+        if profile.kind == ProfileKind::None || !others {
+            return None;
+        }
     }
-    let profile = profiles::named(name).await.filter(|p| p.kind != ProfileKind::None)?;
-    let region = settings.regions.first().cloned().or(profile.region);
+    let region = settings.regions.first().cloned().or_else(|| profile?.region);
     let config = match region {
         Some(region) => ProviderConfig::without_region().with_region(Some(Region::new(region))),
         None => ProviderConfig::with_default_region().await,

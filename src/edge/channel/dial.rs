@@ -27,24 +27,33 @@ const LONGEST: usize = 1 << 20;
 /// Longest answer of a proxy.
 const PROXY_ANSWER: usize = 8 * 1024;
 
+/// What the system may hold of a connection, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Buffers {
+    /// Received ahead of the reader.
+    pub receive: u32,
+    /// Taken ahead to be sent; as much as it likes when nothing is said.
+    pub send: Option<u32>,
+}
+
 /// An open connection.
 pub(super) type Socket = WebSocketStream<Stream>;
 
-/// Opens a connection; `headers` sign the request. `window` bounds what the system receives ahead of its reader, in bytes
-/// (`None`: as much as it likes). `limit` is for all of it. The error is for the user.
+/// Opens a connection; `headers` sign the request. `buffers` bounds what the system holds of the
+/// connection (`None`: as much as it likes). `limit` is for all of it. The error is for the user.
 pub(super) async fn dial(
     address: &Address,
     headers: &[(String, String)],
-    window: Option<u32>,
+    buffers: Option<Buffers>,
     limit: Duration,
 ) -> Result<Socket, String> {
-    let opened = tokio::time::timeout(limit, open(address, headers, window)).await;
+    let opened = tokio::time::timeout(limit, open(address, headers, buffers)).await;
     opened.unwrap_or_else(|_| Err(format!("no connection to {} within {} s", address.host, limit.as_secs_f32())))
 }
 
 /// TCP (through a proxy) and TLS, without the upgrade. The error is for the user.
-pub(super) async fn connected(address: &Address, window: Option<u32>) -> Result<Stream, String> {
-    let tcp = connect(address, window).await?;
+pub(super) async fn connected(address: &Address, buffers: Option<Buffers>) -> Result<Stream, String> {
+    let tcp = connect(address, buffers).await?;
     // Keys are single small messages: waiting for more would be felt.
     let _ = tcp.set_nodelay(true);
     Ok(if address.secure { Stream::Tls(Box::new(secure(address, tcp).await?)) } else { Stream::Plain(tcp) })
@@ -55,8 +64,8 @@ pub(super) fn limits() -> WebSocketConfig {
     WebSocketConfig::default().max_message_size(Some(LONGEST)).max_frame_size(Some(LONGEST))
 }
 
-async fn open(address: &Address, headers: &[(String, String)], window: Option<u32>) -> Result<Socket, String> {
-    let stream = connected(address, window).await?;
+async fn open(address: &Address, headers: &[(String, String)], buffers: Option<Buffers>) -> Result<Socket, String> {
+    let stream = connected(address, buffers).await?;
     let mut request = address.url.as_str().into_client_request().map_err(|e| said(address, &e))?;
     for (name, value) in headers {
         let name = HeaderName::try_from(name).map_err(|_| "the signature has a bad header".to_owned())?;
@@ -83,20 +92,20 @@ fn said(address: &Address, error: &Error) -> String {
     }
 }
 
-async fn connect(address: &Address, window: Option<u32>) -> Result<TcpStream, String> {
+async fn connect(address: &Address, buffers: Option<Buffers>) -> Result<TcpStream, String> {
     let scheme = if address.secure { "https" } else { "http" };
     let bracketed = if address.host.contains(':') { format!("[{}]", address.host) } else { address.host.clone() };
     let uri: Option<Uri> = format!("{scheme}://{bracketed}:{}/", address.port).parse().ok();
     let proxy = uri.filter(|_| !address.is_loopback()).and_then(|uri| Matcher::from_env().intercept(&uri));
     let Some(proxy) = proxy else {
-        return tcp(&address.host, address.port, window).await;
+        return tcp(&address.host, address.port, buffers).await;
     };
     if proxy.uri().scheme_str() != Some("http") {
         return Err(format!("the proxy {} is not an HTTP proxy, the only kind that is spoken", shown(proxy.uri())));
     }
     let (host, port) = (proxy.uri().host().unwrap_or_default(), proxy.uri().port_u16().unwrap_or(80));
     let by = |e: String| format!("through the proxy {}: {e}", shown(proxy.uri()));
-    let mut stream = tcp(host.trim_start_matches('[').trim_end_matches(']'), port, window).await.map_err(by)?;
+    let mut stream = tcp(host.trim_start_matches('[').trim_end_matches(']'), port, buffers).await.map_err(by)?;
     let authorization = proxy.basic_auth().and_then(|value| value.to_str().ok());
     tunnel(&mut stream, &format!("{bracketed}:{}", address.port), authorization).await.map_err(by)?;
     Ok(stream)
@@ -107,15 +116,12 @@ fn shown(uri: &Uri) -> String {
     format!("{}:{}", uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80))
 }
 
-/// Bytes that the system may take ahead to be sent: acknowledgements, as a rule, which a key would wait behind.
-const SENT: u32 = 64 * 1024;
-
 /// Tries the addresses of a host one after another.
-async fn tcp(host: &str, port: u16, window: Option<u32>) -> Result<TcpStream, String> {
+async fn tcp(host: &str, port: u16, buffers: Option<Buffers>) -> Result<TcpStream, String> {
     let told = |e: io::Error| format!("no connection to {host}:{port}: {e}");
     let mut last = io::Error::other("the name has no address");
     for address in tokio::net::lookup_host((host, port)).await.map_err(told)? {
-        match tcp_to(address, window).await {
+        match tcp_to(address, buffers).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
@@ -123,12 +129,14 @@ async fn tcp(host: &str, port: u16, window: Option<u32>) -> Result<TcpStream, St
     Err(told(last))
 }
 
-async fn tcp_to(address: SocketAddr, window: Option<u32>) -> io::Result<TcpStream> {
+async fn tcp_to(address: SocketAddr, buffers: Option<Buffers>) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    if let Some(bytes) = window {
+    if let Some(Buffers { receive, send }) = buffers {
         // Without it the connection works as well, and keys wait longer behind a long output.
-        let _ = socket.set_recv_buffer_size(bytes);
-        let _ = socket.set_send_buffer_size(SENT);
+        let _ = socket.set_recv_buffer_size(receive);
+        if let Some(bytes) = send {
+            let _ = socket.set_send_buffer_size(bytes);
+        }
     }
     socket.connect(address).await
 }

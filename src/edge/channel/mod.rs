@@ -36,6 +36,7 @@ pub use under_way::end_all;
 
 use crate::core::channel::session::Session;
 use crate::core::channel::wire::{Limits, Wanted};
+use dial::Buffers;
 use shared::Shared;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -83,8 +84,17 @@ impl Default for Timing {
 /// Bytes of a terminal that the system may receive ahead of us, which Linux doubles. What waits there is shown before the
 /// echo of a key: the megabytes that a system takes by itself are felt.
 const SHELL_WINDOW: u32 = 128 * 1024;
+/// Bytes that it may take ahead to be sent: acknowledgements, as a rule, which a key would wait behind.
+const SHELL_SENT: u32 = 64 * 1024;
 /// The same of ports, which must also fill a long way: 10 MB/s at a delay of 100 ms.
 const PORT_WINDOW: u32 = 512 * 1024;
+
+/// Whether the system grants so much to a socket (socket(7), `rmem_max`). A smaller grant would be worse than none: it
+/// ends the kernel's own fitting of the window to the way.
+fn may_receive(bytes: u32) -> bool {
+    let most = std::fs::read_to_string("/proc/sys/net/core/rmem_max").ok();
+    most.and_then(|text| text.trim().parse::<u64>().ok()).is_some_and(|most| most >= u64::from(bytes))
+}
 
 /// Runs a session that StartSession has begun; must be called in a tokio runtime.
 pub fn start<S: Service>(wanted: Wanted, service: S, grant: Grant, timing: Timing) -> Handle {
@@ -93,8 +103,10 @@ pub fn start<S: Service>(wanted: Wanted, service: S, grant: Grant, timing: Timin
     let client_id = session.uuid();
     let shared = Arc::new(Shared::new(session));
     let here = under_way::session(&shared);
-    let window = Some(if wanted == Wanted::Shell { SHELL_WINDOW } else { PORT_WINDOW });
-    let task = Task { shared: Arc::clone(&shared), service, timing, client_id, window };
+    let shell = Buffers { receive: SHELL_WINDOW, send: Some(SHELL_SENT) };
+    let port = Buffers { receive: PORT_WINDOW, send: None };
+    let buffers = if wanted == Wanted::Shell { Some(shell) } else { Some(port).filter(|_| may_receive(PORT_WINDOW)) };
+    let task = Task { shared: Arc::clone(&shared), service, timing, client_id, buffers };
     tokio::spawn(async move {
         task.run(grant).await;
         drop(here);

@@ -5,7 +5,7 @@
 
 use super::Timing;
 use super::address::Address;
-use super::dial::{Socket, dial};
+use super::dial::{Buffers, Socket, dial};
 use super::service::{Grant, Service};
 use super::shared::{Outcome, Shared};
 use crate::core::channel::end::{End, Notice};
@@ -33,8 +33,8 @@ pub(super) struct Task<S> {
     pub service: S,
     pub timing: Timing,
     pub client_id: [u8; 16],
-    /// Bytes that the system may receive ahead of the session.
-    pub window: Option<u32>,
+    /// What the system may hold of the connection; as it likes when nothing is said.
+    pub buffers: Option<Buffers>,
 }
 
 /// How a connection went.
@@ -148,7 +148,7 @@ impl<S: Service> Task<S> {
         let address = Address::read(url, self.service.is_custom())?;
         let headers =
             if address.is_presigned() { Vec::new() } else { self.service.sign(url).await.map_err(|e| e.text)? };
-        let mut socket = dial(&address, &headers, self.window, self.timing.dial).await?;
+        let mut socket = dial(&address, &headers, self.buffers, self.timing.dial).await?;
         let request_id = self.shared.lock().session.uuid();
         let text = payload::open_message(grant.token.reveal(), &request_id, &self.client_id);
         let opening = async {

@@ -317,8 +317,11 @@ fn back(model: &mut Model) -> Vec<Effect> {
     if !undone {
         return Vec::new();
     }
-    match model.stack.last() {
-        Some(Screen::Journal(_)) => vec![Effect::LoadJournal],
+    match model.stack.last_mut() {
+        Some(Screen::Journal(list)) => {
+            list.undone = true;
+            vec![Effect::LoadJournal]
+        }
         Some(Screen::Diagnosis(_)) => diagnosis::again(model),
         _ => Vec::new(),
     }

@@ -7,7 +7,7 @@ use crate::tui::keys::Action;
 use crate::tui::layout;
 use crate::tui::model::{JournalList, Model, Screen};
 use crate::tui::update::start::step;
-use crate::tui::update::{fix, leave_screen};
+use crate::tui::update::{diagnosis, fix, leave_screen};
 
 /// Rows of the list; the rest of the screen shows the selected entry.
 pub fn rows(size: (u16, u16)) -> usize {
@@ -51,7 +51,14 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     let rows = rows(model.size);
     let Some(Screen::Journal(list)) = model.stack.last_mut() else { return Vec::new() };
     match action {
-        Action::Back => leave_screen(model),
+        Action::Back => {
+            let undone = list.undone;
+            leave_screen(model);
+            if undone && matches!(model.stack.last(), Some(Screen::Diagnosis(_))) {
+                // What it showed was before the undo.
+                return diagnosis::again(model);
+            }
+        }
         Action::Again => return vec![Effect::LoadJournal],
         Action::Resume => {
             if let Some(entry) = selected(list).cloned() {

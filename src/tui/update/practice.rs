@@ -297,7 +297,8 @@ fn settle(model: &mut Model) -> Vec<Effect> {
     let by_hand = healthy && lesson.is_about_login();
     let run = d.run;
     let Some(practice) = &mut model.practice else { return Vec::new() };
-    if !(by_hand || told) || practice.solved.contains(&lesson.id) || !practice.settled.insert(run) {
+    // Noted first: what this run showed is old once a repair was taken back.
+    if !(by_hand || told) || !practice.settled.insert(run) || practice.solved.contains(&lesson.id) {
         return Vec::new();
     }
     solved(model, &lesson, None)
