@@ -33,7 +33,7 @@ pub fn apply(cli: &mut Cli, environment: impl Fn(&str) -> Option<String>) -> Res
         // The user's ssh runs untouched, whatever is wrong with settings.
         (Err(_), Some(Command::Ssh(_))) => Layer::new(),
         (Err(failure), Some(command)) if is_way(command) && !file.as_ref().is_some_and(|(path, _)| chooses(path)) => {
-            output::note(&format!("port22: {failure}; it goes on without the file"));
+            output::note(&format!("port22: {}; it goes on without the settings", failure.reason));
             Layer::new()
         }
         (Err(failure), _) => return Err(failure),

@@ -314,6 +314,29 @@ fn the_example_has_no_errors_and_shows_everything_that_a_team_can_say() {
 }
 
 #[test]
+fn the_images_own_user_is_tried_behind_that_of_a_team_and_a_redacted_report_names_no_team() {
+    use crate::core::fact::Fact;
+    let team = right("[[user]]\nname = \"al2023-*\"\nuser = \"ops\"\ntitle = \"the ACME image\"\n");
+    let laid = leaked(&team);
+    let mut facts = facts("permission_denied");
+    let instance = Instance { id: "i-1".to_owned(), image_id: Some("ami-1".to_owned()), ..Instance::default() };
+    facts.aws.instance = Fact::known(instance, "DescribeInstances");
+    let stock = Some(image("al2023-ami-2023.8.20250818.0-kernel-6.1-x86_64", "137112412989"));
+    facts.aws.image = Fact::known(stock, "DescribeImages");
+    catalogue::with(laid, || {
+        assert_eq!(crate::core::rules::users_to_try(&facts), ["ops", "ec2-user"]);
+        facts.target.user = Some("ubuntu".to_owned());
+        let diagnosis = diagnosis::judge(&facts);
+        for redacted in [false, true] {
+            let run = report::Run { redacted, ..report::Run::default() };
+            let text = report::json(&facts, &diagnosis, &run).to_string();
+            let names = text.contains("ACME") || text.contains("a.toml");
+            assert_eq!(names, !redacted, "{text}");
+        }
+    });
+}
+
+#[test]
 fn the_users_of_a_team_are_tried_and_suggested_and_never_proven() {
     use crate::core::fact::Fact;
     let team = right("[[user]]\nname = \"golden-*\"\nuser = \"ops\"\n");

@@ -248,6 +248,19 @@ fn the_journal_shows_what_undo_would_do_before_it_does_it() {
 }
 
 #[test]
+fn an_undo_through_the_journal_runs_the_diagnosis_below_again() {
+    let mut model = diagnosed(SIZE, Story::Healthy);
+    press(&mut model, "u");
+    update(&mut model, Msg::JournalRead(Ok(vec![entry("e-2", EntryState::InForce, NOW - 50)])));
+    press(&mut model, "<enter>");
+    assert!(matches!(&press(&mut model, "y")[..], [Effect::Undo { .. }]));
+    let run = model.fixing().expect("an undo").run;
+    ended(&mut model, run, RepairOutcome::Undone);
+    assert!(matches!(press(&mut model, "<esc>")[..], [Effect::LoadJournal]));
+    assert_eq!(request(&press(&mut model, "<esc>")).target.name, WEB, "what it showed was before the undo");
+}
+
+#[test]
 fn a_wrong_user_name_is_tried_again_with_the_right_one() {
     let mut model = diagnosed(SIZE, Story::WrongUser);
     assert!(screen(&model).contains("try again as ec2-user"));
